@@ -1,0 +1,59 @@
+/**
+ * Expected failures: those the caller can do something about. One closed set of codes for the
+ * whole program; rpc/errors.ts maps each to the gRPC code and the text that etcd's clients
+ * compare, and a code without a row there does not compile.
+ */
+
+export type ErrorCode =
+  // requests that cannot be right (the client must change them)
+  | "empty_key"
+  | "key_not_found"
+  | "value_provided"
+  | "lease_provided"
+  | "too_many_ops"
+  | "duplicate_key"
+  | "invalid_sort_option"
+  | "request_too_large"
+  | "invalid_argument"
+  | "lease_ttl_too_large"
+  | "lease_ttl_over_limit"
+  | "unsupported_sort_stream"
+  | "unsupported_filter_stream"
+  // the state says no
+  | "compacted"
+  | "future_revision"
+  | "lease_not_found"
+  | "lease_exists"
+  | "too_many_leases"
+  | "not_found"
+  | "member_not_found"
+  | "no_space"
+  | "too_many_requests"
+  | "corrupt"
+  // the cluster says not now
+  | "no_leader"
+  | "not_leader"
+  | "leader_changed"
+  | "stopped"
+  | "timeout"
+  | "timeout_leader_failure"
+  | "unhealthy"
+  | "not_primary_lessor"
+  // the call itself
+  | "canceled"
+  | "deadline_exceeded"
+  | "unimplemented";
+
+/**
+ * An expected failure. `detail` is for logs and for native clients; etcd's clients get the exact
+ * text of the table in rpc/errors.ts. `cause` is kept for logs and never sent.
+ */
+export class AetherError extends Error {
+  override readonly name = "AetherError";
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, detail = "", options?: { cause?: unknown }) {
+    super(detail === "" ? code : `${code}: ${detail}`, options);
+    this.code = code;
+  }
+}
