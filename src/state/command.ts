@@ -1,0 +1,97 @@
+/**
+ * Commands: what the log carries. All proposals of one event-loop turn travel as one batch in one
+ * Raft entry, so the cost of an entry (bookkeeping, a log row, a message) is shared by them.
+ *
+ *   batch   = version u8 · origin u64 · sequence u64 · count u32 · command × count
+ *   command = kind u8 · length u32 · body (a protobuf message, named beside the kind)
+ *
+ * origin is the member that proposed the batch and sequence its number there: the proposer finds
+ * its waiting calls by them when the entry is applied. Integers are big-endian.
+ */
+import { assert } from "../base/assert.ts";
+import type { ByteWriter } from "../base/bytes.ts";
+
+/** The log's format; an older program refuses a newer one instead of guessing. */
+export const COMMAND_FORMAT = 1;
+
+export const BATCH_HEADER_BYTES = 1 + 8 + 8 + 4;
+const COMMAND_HEADER_BYTES = 1 + 4;
+
+/** Numbers are part of the log format: never reuse one. The body is named on the right. */
+export const CommandKind = {
+  put: 1, // etcdserverpb.PutRequest
+  deleteRange: 2, // etcdserverpb.DeleteRangeRequest
+  txn: 3, // etcdserverpb.TxnRequest
+  compact: 4, // etcdserverpb.CompactionRequest
+  leaseGrant: 5, // etcdserverpb.LeaseGrantRequest, ID and TTL chosen by the leader
+  leaseRevoke: 6, // etcdserverpb.LeaseRevokeRequest
+  leaseExpire: 7, // aether.v1.LeaseExpire: revoke many, refused if the leader's term is old
+} as const;
+
+export type CommandKind = (typeof CommandKind)[keyof typeof CommandKind];
+
+/** Starts a batch in `out`, which must be empty; the count is patched by endBatch. */
+export function beginBatch(out: ByteWriter, origin: bigint, sequence: number): void {
+  assert(out.length === 0, "a batch starts in an empty writer");
+  out.u8(COMMAND_FORMAT);
+  out.u64(origin);
+  out.u64(BigInt(sequence));
+  out.u32(0);
+}
+
+/** Adds one command whose body is bytes[start, end). */
+export function addCommand(
+  out: ByteWriter,
+  kind: CommandKind,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): void {
+  out.u8(kind);
+  out.u32(end - start);
+  out.append(bytes, start, end);
+}
+
+/** Ends the batch; returns its bytes, owned by the caller. */
+export function endBatch(out: ByteWriter, count: number): Uint8Array {
+  out.bytes.writeUInt32BE(count, BATCH_HEADER_BYTES - 4);
+  const payload = out.copy();
+  out.reset();
+  return payload;
+}
+
+/** Reads a batch command by command, in place. */
+export class BatchReader {
+  readonly origin: bigint;
+  readonly sequence: number;
+  readonly count: number;
+  /** The command that next() stands on: its kind and its body, payload[start, end). */
+  kind = 0;
+  start = 0;
+  end = BATCH_HEADER_BYTES;
+  readonly payload: Buffer;
+
+  constructor(payload: Buffer) {
+    assert(payload.length >= BATCH_HEADER_BYTES, "a command batch has a whole header");
+    assert(
+      payload[0] === COMMAND_FORMAT,
+      `command format ${payload[0]} is unknown: newer program?`,
+    );
+    this.payload = payload;
+    this.origin = payload.readBigUInt64BE(1);
+    this.sequence = Number(payload.readBigUInt64BE(9));
+    this.count = payload.readUInt32BE(17);
+  }
+
+  /** Steps to the next command; false at the end of the batch. */
+  next(): boolean {
+    const at = this.end;
+    if (at === this.payload.length) return false;
+    assert(at + COMMAND_HEADER_BYTES <= this.payload.length, "a command has a whole header");
+    this.kind = this.payload[at] as number;
+    this.start = at + COMMAND_HEADER_BYTES;
+    this.end = this.start + this.payload.readUInt32BE(at + 1);
+    assert(this.end <= this.payload.length, "a command lies inside its batch");
+    return true;
+  }
+}
