@@ -45,7 +45,7 @@ export interface LogStore {
 /** The state of one group on disk: rows, records and the applied index in one transaction. */
 export interface StateStore extends History {
   readonly stored: StoredState;
-  /** Queues a batch; `onStored` runs once the batch is readable through History (not yet synced). */
+  /** Queues a batch; `onStored` runs when it is readable through History (not yet synced). */
   write(batch: StateBatch, onStored: () => void): void;
   /** Removes rows superseded at `revision` in slices, in the background; `onDone` at the end. */
   compact(revision: number, onDone: () => void): void;

@@ -1,0 +1,64 @@
+/**
+ * Builds dist/aether: one executable that holds everything. `--if-stale` does nothing when the
+ * executable is newer than every source.
+ */
+import { mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { bun, install, root, run } from "./install.ts";
+
+export const executable = join(root, "dist", "aether");
+
+/** Every file that Bun must compile in: main and each Worker, by name. */
+const ENTRY_POINTS = [
+  "src/main.ts",
+  "src/storage/log-worker.ts",
+  "src/storage/state-worker.ts",
+] as const;
+
+const SOURCES = ["src", "proto", "package.json", "bun.lock", "scripts"] as const;
+
+async function newestSourceMs(): Promise<number> {
+  let newest = 0;
+  for (const source of SOURCES) {
+    const path = join(root, source);
+    if (!statSync(path).isDirectory()) {
+      newest = Math.max(newest, statSync(path).mtimeMs);
+      continue;
+    }
+    for await (const file of new Bun.Glob("**/*").scan({ cwd: path, absolute: true })) {
+      if (!file.includes("/src/proto/gen/")) newest = Math.max(newest, statSync(file).mtimeMs);
+    }
+  }
+  return newest;
+}
+
+function builtMs(): number {
+  try {
+    return statSync(executable).mtimeMs;
+  } catch {
+    return 0; // not built yet
+  }
+}
+
+/** Installs, generates the codecs, compiles; with `ifStale`, only when a source is newer. */
+export async function build(options: { ifStale: boolean }): Promise<void> {
+  await install();
+  if (options.ifStale && builtMs() > (await newestSourceMs())) return;
+  const startedMs = performance.now();
+  await run([bun, "scripts/generate.ts"]);
+  mkdirSync(join(root, "dist"), { recursive: true });
+  await run([
+    bun,
+    "build",
+    "--compile",
+    "--minify",
+    "--sourcemap",
+    ...ENTRY_POINTS,
+    "--outfile",
+    executable,
+  ]);
+  const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+  console.log(`built dist/aether in ${seconds} s`);
+}
+
+if (import.meta.main) await build({ ifStale: process.argv.includes("--if-stale") });
