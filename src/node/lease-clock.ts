@@ -1,0 +1,104 @@
+/**
+ * The leader's countdown of leases. Not replicated: what a lease owns is state, how long it still
+ * has is the leader's knowledge alone (etcd's rule: only the leader expires, through the log).
+ *
+ * Each lease has exactly one node in the heap. A renewal only moves `deadlineMs`; the node keeps
+ * the time at which it was last looked at (`checkMs` ≤ deadlineMs) and is pushed down again when
+ * it comes up too early, so ten thousand keep-alives a second cost a map access each.
+ *
+ * Invariant: a TTL is a minimum: a lease never comes due before deadlineMs (monotonic clock).
+ */
+import { assert } from "../base/assert.ts";
+import { Heap } from "../base/heap.ts";
+
+/** An expiry that was proposed and has not been applied is proposed again after this long. */
+export const EXPIRY_RETRY_MS = 3000;
+
+interface Countdown {
+  readonly id: bigint;
+  ttlMs: number;
+  deadlineMs: number;
+  checkMs: number;
+  /** An expiry for it is in the log; renewals come too late. */
+  expiring: boolean;
+  gone: boolean;
+}
+
+export class LeaseClock {
+  readonly #leases = new Map<bigint, Countdown>();
+  readonly #due = new Heap<Countdown>((a, b) => a.checkMs < b.checkMs);
+
+  get size(): number {
+    return this.#leases.size;
+  }
+
+  /** Starts counting `ttlMs` down from `nowMs`, plus `graceMs` (a new leader's allowance). */
+  start(id: bigint, ttlMs: number, nowMs: number, graceMs = 0): void {
+    this.forget(id);
+    const deadlineMs = nowMs + ttlMs + graceMs;
+    const lease = { id, ttlMs, deadlineMs, checkMs: deadlineMs, expiring: false, gone: false };
+    this.#leases.set(id, lease);
+    this.#due.push(lease);
+  }
+
+  /** Stops counting; nothing happens for an unknown lease. */
+  forget(id: bigint): void {
+    const lease = this.#leases.get(id);
+    if (lease === undefined) return;
+    lease.gone = true;
+    this.#leases.delete(id);
+  }
+
+  /** Stops counting everything: leadership was lost. */
+  clear(): void {
+    this.#leases.clear();
+    while (this.#due.pop() !== undefined);
+  }
+
+  /** Renews to the full TTL; false if unknown or already on its way out. */
+  renew(id: bigint, nowMs: number): boolean {
+    const lease = this.#leases.get(id);
+    if (lease === undefined || lease.expiring || lease.deadlineMs <= nowMs) return false;
+    lease.deadlineMs = nowMs + lease.ttlMs;
+    return true;
+  }
+
+  /** Milliseconds left, not below 0; undefined if unknown. */
+  remainingMs(id: bigint, nowMs: number): number | undefined {
+    const lease = this.#leases.get(id);
+    if (lease === undefined) return undefined;
+    return Math.max(0, lease.deadlineMs - nowMs);
+  }
+
+  /**
+   * The leases that have run out, at most `limit`, oldest first. Each is marked as expiring, and
+   * is returned again only after EXPIRY_RETRY_MS if nobody forgot it by then.
+   */
+  takeExpired(nowMs: number, limit: number): bigint[] {
+    const expired: bigint[] = [];
+    while (expired.length < limit) {
+      const lease = this.#due.peek();
+      if (lease === undefined || lease.checkMs > nowMs) break;
+      this.#due.pop();
+      if (lease.gone) continue;
+      if (lease.deadlineMs > nowMs) {
+        lease.checkMs = lease.deadlineMs;
+      } else {
+        lease.expiring = true;
+        lease.checkMs = nowMs + EXPIRY_RETRY_MS;
+        expired.push(lease.id);
+      }
+      this.#due.push(lease);
+    }
+    return expired;
+  }
+
+  /** Checks every invariant. */
+  verify(): void {
+    for (const lease of this.#leases.values()) {
+      assert(!lease.gone, "a counted lease is not gone");
+      assert(lease.expiring || lease.checkMs <= lease.deadlineMs, "looked at by its deadline");
+    }
+    assert(this.#due.size >= this.#leases.size, "every lease has its node in the heap");
+  }
+}

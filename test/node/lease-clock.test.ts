@@ -1,0 +1,78 @@
+import { describe, expect, test } from "bun:test";
+import { Prng } from "../../src/base/prng.ts";
+import { EXPIRY_RETRY_MS, LeaseClock } from "../../src/node/lease-clock.ts";
+
+describe("lease clock", () => {
+  test("a TTL is a minimum: nothing comes due before it", () => {
+    const clock = new LeaseClock();
+    clock.start(1n, 2000, 100);
+    expect(clock.takeExpired(2099, 10)).toEqual([]);
+    expect(clock.takeExpired(2100, 10)).toEqual([1n]);
+  });
+
+  test("a renewal counts the full TTL again", () => {
+    const clock = new LeaseClock();
+    clock.start(1n, 2000, 0);
+    expect(clock.renew(1n, 1500)).toBe(true);
+    expect(clock.takeExpired(2000, 10)).toEqual([]);
+    expect(clock.remainingMs(1n, 2000)).toBe(1500);
+    expect(clock.takeExpired(3500, 10)).toEqual([1n]);
+  });
+
+  test("a lease whose time is over cannot be renewed", () => {
+    const clock = new LeaseClock();
+    clock.start(1n, 2000, 0);
+    expect(clock.renew(1n, 2000)).toBe(false);
+    expect(clock.takeExpired(2000, 10)).toEqual([1n]);
+    expect(clock.renew(1n, 2001)).toBe(false);
+  });
+
+  test("an expiry that was not applied comes up again, not at once", () => {
+    const clock = new LeaseClock();
+    clock.start(1n, 1000, 0);
+    expect(clock.takeExpired(1000, 10)).toEqual([1n]);
+    expect(clock.takeExpired(1001, 10)).toEqual([]);
+    expect(clock.takeExpired(1000 + EXPIRY_RETRY_MS, 10)).toEqual([1n]);
+    clock.forget(1n);
+    expect(clock.takeExpired(1e9, 10)).toEqual([]);
+  });
+
+  test("at most `limit`, oldest first", () => {
+    const clock = new LeaseClock();
+    for (let i = 5; i >= 1; i--) clock.start(BigInt(i), i * 1000, 0);
+    expect(clock.takeExpired(1e6, 2)).toEqual([1n, 2n]);
+    expect(clock.takeExpired(1e6, 9)).toEqual([3n, 4n, 5n]);
+  });
+
+  test("equals a naive map under random operations", () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const random = new Prng(seed);
+      const clock = new LeaseClock();
+      const naive = new Map<bigint, { ttl: number; deadline: number }>();
+      let now = 0;
+      for (let i = 0; i < 500; i++) {
+        now += random.below(50);
+        const id = BigInt(random.below(20) + 1);
+        const lease = naive.get(id);
+        if (random.chance(30)) {
+          const ttl = random.below(300) + 1;
+          clock.start(id, ttl, now);
+          naive.set(id, { ttl, deadline: now + ttl });
+        } else if (random.chance(50)) {
+          const alive = lease !== undefined && lease.deadline > now;
+          expect(clock.renew(id, now)).toBe(alive);
+          if (alive) lease.deadline = now + lease.ttl;
+        } else {
+          const due = [...naive].filter(([, l]) => l.deadline <= now).map(([key]) => key);
+          const expired = clock.takeExpired(now, 1000);
+          expect(expired.sort()).toEqual(due.sort());
+          for (const key of expired) {
+            clock.forget(key);
+            naive.delete(key);
+          }
+        }
+        clock.verify();
+      }
+    }
+  });
+});
