@@ -4,6 +4,14 @@
  * length), which is etcd's order of keys.
  */
 
+declare global {
+  interface Buffer {
+    /** Native and unchecked forms of toString("latin1") and write(text, "latin1"). */
+    latin1Slice(start?: number, end?: number): string;
+    latin1Write(text: string, at?: number, length?: number): number;
+  }
+}
+
 /** A byte string held one byte a character; every character is below 256. */
 export type Key = string;
 

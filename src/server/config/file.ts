@@ -1,0 +1,109 @@
+/** aether.toml: parsed by smol-toml, then held against the table of settings, line by line. */
+import { parse, TomlError } from "smol-toml";
+import { ConfigError, checkValue, parseAddress, type SettingValue } from "./check.ts";
+import { SETTINGS } from "./settings.ts";
+
+export interface Peer {
+  readonly nodeId: number;
+  readonly addr: string;
+}
+
+export interface FileSettings {
+  readonly values: ReadonlyMap<string, SettingValue>;
+  readonly peers: readonly Peer[];
+}
+
+type Table = { readonly [key: string]: unknown };
+
+function isTable(value: unknown): value is Table {
+  return (
+    typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date)
+  );
+}
+
+/** Reads the text of a configuration file; `name` is how messages call it. */
+export function readConfigText(text: string, name: string): FileSettings {
+  let document: Table;
+  try {
+    document = parse(text);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const [reason = "not valid TOML"] = error.message.split("\n");
+    throw new ConfigError(`${name}:${error.line}: ${reason}`, { cause: error });
+  }
+  const values = new Map<string, SettingValue>();
+  const peers: Peer[] = [];
+  const visit = (table: Table, prefix: string): void => {
+    for (const [key, value] of Object.entries(table)) {
+      const path = prefix + key;
+      const where = `${name}:${lineOf(text, path)}: ${path}`;
+      const setting = SETTINGS.find((candidate) => candidate.path === path);
+      if (setting !== undefined) values.set(path, checkValue(setting, value, where));
+      else if (path === "cluster.peers") peers.push(...readPeers(value, where));
+      else if (isTable(value) && isSection(path)) visit(value, `${path}.`);
+      else throw new ConfigError(`${where}: unknown key${suggestion(path)}`);
+    }
+  };
+  visit(document, "");
+  return { values, peers };
+}
+
+function isSection(path: string): boolean {
+  return SETTINGS.some((setting) => setting.path.startsWith(`${path}.`));
+}
+
+function readPeers(value: unknown, where: string): Peer[] {
+  if (!Array.isArray(value) || !value.every(isTable)) {
+    throw new ConfigError(`${where}: expected [[cluster.peers]] with node_id and addr`);
+  }
+  return value.map((table: Table): Peer => {
+    const { node_id: nodeId, addr, ...rest } = table;
+    const [unknown] = Object.keys(rest);
+    if (unknown !== undefined) throw new ConfigError(`${where}: unknown key ${unknown}`);
+    if (typeof nodeId !== "number" || !Number.isInteger(nodeId) || nodeId < 1) {
+      throw new ConfigError(`${where}: node_id: expected a whole number from 1`);
+    }
+    if (typeof addr !== "string") throw new ConfigError(`${where}: addr: expected "host:port"`);
+    parseAddress(addr, `${where}: addr`);
+    return { nodeId, addr };
+  });
+}
+
+/** The line on which `path` is set; for a table that has no line of its own, its first key's. */
+function lineOf(text: string, path: string): number {
+  let table = "";
+  let below: number | undefined;
+  for (const [index, line] of text.split("\n").entries()) {
+    const header = /^\s*\[\[?\s*([\w.\-"' ]+?)\s*\]\]?/.exec(line)?.[1];
+    const key = /^\s*([\w.\-"']+)\s*=/.exec(line)?.[1];
+    if (header !== undefined) table = header.replaceAll(/["' ]/g, "");
+    else if (key === undefined) continue;
+    const prefix = table === "" ? "" : `${table}.`;
+    const named = header !== undefined ? table : prefix + key?.replaceAll(/["']/g, "");
+    if (named === path) return index + 1;
+    if (below === undefined && named.startsWith(`${path}.`)) below = index + 1;
+  }
+  return below ?? 1;
+}
+
+/** `; did you mean …?` when a known path is one or two letters away. */
+function suggestion(path: string): string {
+  const near = SETTINGS.map((setting) => setting.path).find(
+    (known) => known.split(".").pop() === path.split(".").pop() || distance(known, path) <= 2,
+  );
+  return near === undefined ? "" : `; did you mean ${near}?`;
+}
+
+/** Levenshtein distance of two short words. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const changed = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, changed));
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}
