@@ -1,0 +1,139 @@
+/**
+ * Metrics in Prometheus' text format 0.0.4. The hot path only adds to numbers; everything else
+ * (gauges, quantities that somebody already counts) is read when somebody asks for /metrics.
+ */
+
+export type Labels = Readonly<Record<string, string>>;
+
+type Kind = "counter" | "gauge" | "histogram";
+
+interface Family {
+  readonly name: string;
+  readonly help: string;
+  readonly kind: Kind;
+  /** Appends the sample lines of this family. */
+  readonly collect: (out: string[]) => void;
+}
+
+/** A number that only grows. */
+export class Counter {
+  value = 0;
+  add(count = 1): void {
+    this.value += count;
+  }
+}
+
+/** Counts of observations at or below each bound; bounds ascend, +Inf is implied. */
+export class Histogram {
+  readonly bounds: readonly number[];
+  readonly counts: number[];
+  sum = 0;
+  count = 0;
+
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds;
+    this.counts = bounds.map(() => 0);
+  }
+
+  observe(value: number): void {
+    this.sum += value;
+    this.count++;
+    for (let i = 0; i < this.bounds.length; i++) {
+      if (value <= (this.bounds[i] as number)) {
+        (this.counts[i] as number)++;
+        return;
+      }
+    }
+  }
+}
+
+/** `count` bounds, each `factor` times the one before, as Prometheus' ExponentialBuckets. */
+export function exponentialBounds(start: number, factor: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => start * factor ** i);
+}
+
+/** The text form of a label set, keys in alphabetical order as Prometheus' client writes them. */
+function labelText(labels: Labels): string {
+  const names = Object.keys(labels).sort();
+  if (names.length === 0) return "";
+  return `{${names.map((name) => `${name}="${escapeLabel(labels[name] as string)}"`).join(",")}}`;
+}
+
+function escapeLabel(value: string): string {
+  return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+}
+
+function numberText(value: number): string {
+  if (value === Number.POSITIVE_INFINITY) return "+Inf";
+  if (value === Number.NEGATIVE_INFINITY) return "-Inf";
+  if (Math.abs(value) >= 1e21) return value.toExponential();
+  return String(value);
+}
+
+/** All metrics of one process. Names are registered once; a second registration is our mistake. */
+export class Metrics {
+  readonly #families = new Map<string, Family>();
+
+  counter(name: string, help: string, labels: Labels = {}): Counter {
+    const counter = new Counter();
+    const suffix = labelText(labels);
+    this.#register({
+      name,
+      help,
+      kind: "counter",
+      collect: (out) => out.push(`${name}${suffix} ${numberText(counter.value)}`),
+    });
+    return counter;
+  }
+
+  /** A value that somebody else keeps, read at collection. */
+  read(kind: "counter" | "gauge", name: string, help: string, value: () => number): void {
+    this.readMany(kind, name, help, () => [[{}, value()]]);
+  }
+
+  /** The same with labels: as many samples as `values` returns. */
+  readMany(
+    kind: "counter" | "gauge",
+    name: string,
+    help: string,
+    values: () => Iterable<readonly [Labels, number]>,
+  ): void {
+    const collect = (out: string[]): void => {
+      for (const [labels, value] of values()) {
+        out.push(`${name}${labelText(labels)} ${numberText(value)}`);
+      }
+    };
+    this.#register({ name, help, kind, collect });
+  }
+
+  histogram(name: string, help: string, bounds: readonly number[]): Histogram {
+    const histogram = new Histogram(bounds);
+    const collect = (out: string[]): void => {
+      let below = 0;
+      for (let i = 0; i < bounds.length; i++) {
+        below += histogram.counts[i] as number;
+        out.push(`${name}_bucket{le="${numberText(bounds[i] as number)}"} ${below}`);
+      }
+      out.push(`${name}_bucket{le="+Inf"} ${histogram.count}`);
+      out.push(`${name}_sum ${numberText(histogram.sum)}`, `${name}_count ${histogram.count}`);
+    };
+    this.#register({ name, help, kind: "histogram", collect });
+    return histogram;
+  }
+
+  /** The whole page, families in alphabetical order. */
+  text(): string {
+    const out: string[] = [];
+    for (const name of [...this.#families.keys()].sort()) {
+      const family = this.#families.get(name) as Family;
+      out.push(`# HELP ${name} ${family.help}`, `# TYPE ${name} ${family.kind}`);
+      family.collect(out);
+    }
+    return `${out.join("\n")}\n`;
+  }
+
+  #register(family: Family): void {
+    if (this.#families.has(family.name)) throw new Error(`metric ${family.name} registered twice`);
+    this.#families.set(family.name, family);
+  }
+}
