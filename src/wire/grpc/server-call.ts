@@ -1,0 +1,99 @@
+/**
+ * What a service implementation sees of gRPC: the shapes that rpc/ programs against. Nothing here
+ * knows of HTTP/2. Every byte range handed in by a call is borrowed: valid until the function
+ * returns; every byte range handed out is copied before the function returns.
+ *
+ * A call ends once: by reply, finish, fail, or by the peer (onCancel). What comes after is ignored,
+ * since a handler that waited for consensus cannot know that its client has gone.
+ */
+import type { Metadata } from "./metadata.ts";
+import type { GrpcCode } from "./status.ts";
+
+export interface ServerCall {
+  /** "/package.Service/Method". */
+  readonly path: string;
+  readonly metadata: Metadata;
+  /** Absolute, on the clock of the connection's nowMs; Infinity if the client set none. */
+  readonly deadlineMs: number;
+  /** The address of the client, for logs. */
+  readonly peer: string;
+  /** The common name of the client's verified certificate, if it has one. */
+  readonly peerName: string | undefined;
+  /** The client has gone or the deadline has passed: the answer will not be sent. */
+  readonly cancelled: boolean;
+  /** Unary: headers, the one message and status OK in one go. */
+  reply(bytes: Uint8Array, start: number, end: number): void;
+  /** Streaming: one message. Never refused; look at `writable` before producing much more. */
+  send(bytes: Uint8Array, start: number, end: number): void;
+  /** Streaming: status OK. */
+  finish(): void;
+  /** Ends with a failure; `trailers` is a flat field list (-bin values already base64). */
+  fail(code: GrpcCode, message: string, trailers?: readonly string[]): void;
+  /** False: the call's queue is over its bound; produce no more until onDrain. */
+  readonly writable: boolean;
+  /** Bytes of this call which wait for the peer's window or the socket. */
+  readonly queuedBytes: number;
+}
+
+/** The receiving end of a call with streams; made once per call. */
+export interface StreamHandler {
+  /** One message, borrowed. A server-streaming method gets exactly one. */
+  onMessage(bytes: Uint8Array, start: number, end: number): void;
+  /** The client sends no more messages. */
+  onHalfClose(): void;
+  /** The call is over without us: reset, deadline, or the connection is gone. The last event. */
+  onCancel(): void;
+  /** `writable` is true again. */
+  onDrain(): void;
+}
+
+export interface UnaryMethod {
+  readonly path: string;
+  /** Answers now or later by reply or fail, exactly once, also when cancelled. */
+  readonly unary: (call: ServerCall, bytes: Uint8Array, start: number, end: number) => void;
+}
+
+export interface StreamMethod {
+  readonly path: string;
+  readonly stream: (call: ServerCall) => StreamHandler;
+}
+
+/** A handler that throws is mapped to a failure by the server's `mapError`. */
+export type Method = UnaryMethod | StreamMethod;
+
+/** How a call ends when it fails. */
+export interface Failure {
+  readonly code: GrpcCode;
+  readonly message: string;
+  readonly trailers?: readonly string[];
+}
+
+/** A request which is not gRPC (a browser, curl, the JSON gateway). */
+export interface HttpRequest {
+  readonly method: string;
+  /** As sent: path and query, begins with "/". */
+  readonly path: string;
+  readonly headers: Metadata;
+  readonly peer: string;
+  /** The whole body; the handler may keep it. At most the server's receive limit. */
+  readonly body: Uint8Array;
+}
+
+/** The answer to an HttpRequest: either respond, or begin, write as often as needed, end. */
+export interface HttpResponder {
+  /** `headers` is a flat field list with names in lower case; content-length is added. */
+  respond(status: number, headers: readonly string[], body: Uint8Array): void;
+  begin(status: number, headers: readonly string[]): void;
+  write(bytes: Uint8Array): void;
+  end(): void;
+  /** False: produce no more until onDrain. */
+  readonly writable: boolean;
+  /** The client has gone. */
+  readonly cancelled: boolean;
+  /** Set by the handler if it streams. */
+  onDrain: () => void;
+  /** Set by the handler if it wants to know that the client has gone. */
+  onCancel: () => void;
+}
+
+export type HttpHandler = (request: HttpRequest, responder: HttpResponder) => void;
