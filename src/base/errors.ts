@@ -51,9 +51,11 @@ export type ErrorCode =
 export class AetherError extends Error {
   override readonly name = "AetherError";
   readonly code: ErrorCode;
+  readonly detail: string;
 
   constructor(code: ErrorCode, detail = "", options?: { cause?: unknown }) {
     super(detail === "" ? code : `${code}: ${detail}`, options);
     this.code = code;
+    this.detail = detail;
   }
 }

@@ -1,0 +1,80 @@
+/**
+ * The one table from our expected failures to what clients see. etcd's Go client looks the text
+ * up and takes the code from its own table; other clients look at the code: both must be etcd's.
+ * A code of base/errors.ts without a row here does not compile.
+ */
+import { AetherError, type ErrorCode } from "../base/errors.ts";
+import type { Failure } from "../wire/grpc/server-call.ts";
+import { GrpcCode } from "../wire/grpc/status.ts";
+
+const {
+  INVALID_ARGUMENT,
+  OUT_OF_RANGE,
+  RESOURCE_EXHAUSTED,
+  NOT_FOUND,
+  FAILED_PRECONDITION,
+  UNAVAILABLE,
+  DEADLINE_EXCEEDED,
+  CANCELLED,
+  UNIMPLEMENTED,
+  UNKNOWN,
+  DATA_LOSS,
+} = GrpcCode;
+
+/** `undefined` as the text: the error's own detail is shown (failures etcd has no text for). */
+const WIRE = {
+  empty_key: [INVALID_ARGUMENT, "etcdserver: key is not provided"],
+  key_not_found: [INVALID_ARGUMENT, "etcdserver: key not found"],
+  value_provided: [INVALID_ARGUMENT, "etcdserver: value is provided"],
+  lease_provided: [INVALID_ARGUMENT, "etcdserver: lease is provided"],
+  too_many_ops: [INVALID_ARGUMENT, "etcdserver: too many operations in txn request"],
+  duplicate_key: [INVALID_ARGUMENT, "etcdserver: duplicate key given in txn request"],
+  invalid_sort_option: [INVALID_ARGUMENT, "etcdserver: invalid sort option"],
+  request_too_large: [INVALID_ARGUMENT, "etcdserver: request is too large"],
+  invalid_argument: [INVALID_ARGUMENT, undefined],
+  lease_ttl_too_large: [OUT_OF_RANGE, "etcdserver: too large lease TTL"],
+  lease_ttl_over_limit: [INVALID_ARGUMENT, undefined],
+  unsupported_sort_stream: [UNIMPLEMENTED, "RangeStream does not support custom sort orders"],
+  unsupported_filter_stream: [UNIMPLEMENTED, "RangeStream does not support revision filters"],
+  compacted: [OUT_OF_RANGE, "etcdserver: mvcc: required revision has been compacted"],
+  future_revision: [OUT_OF_RANGE, "etcdserver: mvcc: required revision is a future revision"],
+  lease_not_found: [NOT_FOUND, "etcdserver: requested lease not found"],
+  lease_exists: [FAILED_PRECONDITION, "etcdserver: lease already exists"],
+  too_many_leases: [RESOURCE_EXHAUSTED, undefined],
+  not_found: [NOT_FOUND, undefined],
+  member_not_found: [NOT_FOUND, "etcdserver: member not found"],
+  no_space: [RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded"],
+  // etcd sends this one as Unknown (its server maps it to the client's error type): 3.7.1 util.go.
+  too_many_requests: [UNKNOWN, "etcdserver: too many requests"],
+  corrupt: [DATA_LOSS, "etcdserver: corrupt cluster"],
+  no_leader: [UNAVAILABLE, "etcdserver: no leader"],
+  not_leader: [FAILED_PRECONDITION, "etcdserver: not leader"],
+  leader_changed: [UNAVAILABLE, "etcdserver: leader changed"],
+  stopped: [UNAVAILABLE, "etcdserver: server stopped"],
+  timeout: [UNAVAILABLE, "etcdserver: request timed out"],
+  timeout_leader_failure: [
+    UNAVAILABLE,
+    "etcdserver: request timed out, possibly due to previous leader failure",
+  ],
+  unhealthy: [UNAVAILABLE, "etcdserver: unhealthy cluster"],
+  not_primary_lessor: [UNKNOWN, "not a primary lessor"],
+  canceled: [CANCELLED, "etcdserver: request canceled"],
+  deadline_exceeded: [DEADLINE_EXCEEDED, "context deadline exceeded"],
+  unimplemented: [UNIMPLEMENTED, undefined],
+} satisfies Record<ErrorCode, readonly [GrpcCode, string | undefined]>;
+
+/** How an expected failure ends an RPC. */
+export function failureOf(error: AetherError): Failure {
+  const [code, text] = WIRE[error.code];
+  return { code, message: text ?? error.detail };
+}
+
+/** What a handler threw, as a failure; anything unexpected is for the caller to log and crash on. */
+export function expectedFailure(error: unknown): Failure | undefined {
+  return error instanceof AetherError ? failureOf(error) : undefined;
+}
+
+/** The text alone, for answers that carry an error in a field (watch cancel reasons). */
+export function textOf(error: AetherError): string {
+  return failureOf(error).message;
+}
