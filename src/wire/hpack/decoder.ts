@@ -197,7 +197,7 @@ export class HpackDecoder {
 
   /** §5.2. Sets #textValid. */
   #readText(cursor: Cursor, isValid: typeof nameIsValid): string {
-    const huffman = cursor.at < cursor.end && (cursor.bytes[cursor.at] as number) >= 0x80;
+    const huffman = (cursor.bytes[cursor.at] as number) >= 0x80; // where cut, the length fails
     const length = readInteger(cursor, 0x7f);
     const start = cursor.at;
     if (length > cursor.end - start) malformed("header block ends inside a string");

@@ -5,7 +5,7 @@ import { Prng } from "../../../src/base/prng.ts";
 import { HpackDecoder } from "../../../src/wire/hpack/decoder.ts";
 import { HpackEncoder } from "../../../src/wire/hpack/encoder.ts";
 import { HpackError, type HpackFault } from "../../../src/wire/hpack/error.ts";
-import { writeInteger } from "../../../src/wire/hpack/integer.ts";
+import { readInteger, writeInteger } from "../../../src/wire/hpack/integer.ts";
 
 const LIMITS = { tableBytesMax: 4096, listBytesMax: 16384 };
 
@@ -53,7 +53,7 @@ describe("malformed blocks", () => {
     ["Huffman string with EOS", "40 84 ff ff ff ff 00"],
     ["Huffman string with a byte of padding", "40 01 61 81 ff"],
     ["size update above the limit (§6.3)", "3f e2 1f"],
-    ["size update after the first field (§4.2)", "82 20"],
+    ["size update after the first field (§4.2)", "82 20 01 61 01 62"],
     ["size update at the end", "20 82 3f e1 1f"],
   ];
   for (const [what, hex] of table) {
@@ -64,13 +64,32 @@ describe("malformed blocks", () => {
   }
 
   test("nothing outside of [start, end) is read", () => {
-    const bytes = Buffer.from("824001610162", "hex");
-    for (let end = 1; end < bytes.length; end++) {
-      const decoder = new HpackDecoder(LIMITS);
-      const cut = faultOf(() => decoder.decode(bytes, 1, end));
-      expect(cut).toBe(end === 1 ? "none" : "malformed");
+    for (const hex of ["82 40 01 61 01 62", "82 0f 10 01 62", "82 40 01 61 81 1f"]) {
+      const bytes = Buffer.from(hex.replaceAll(" ", ""), "hex");
+      for (let end = 1; end < bytes.length; end++) {
+        const decoder = new HpackDecoder(LIMITS);
+        const cut = faultOf(() => decoder.decode(bytes, 1, end));
+        expect(cut).toBe(end === 1 ? "none" : "malformed");
+      }
+      expect(new HpackDecoder(LIMITS).decode(bytes, 1, bytes.length)).toHaveLength(2);
     }
-    expect(new HpackDecoder(LIMITS).decode(bytes, 1, bytes.length)).toEqual(["a", "b"]);
+  });
+
+  test("an integer has five continuation bytes at most, whatever its value", () => {
+    const read = (hex: string): number => {
+      const bytes = Buffer.from(hex, "hex");
+      return readInteger({ bytes, at: 0, end: bytes.length }, 0xff);
+    };
+    expect(read("ff8080808000")).toBe(255);
+    expect(read("ffffffffff7f")).toBe(255 + 2 ** 35 - 1);
+    expect(() => read("ff808080808000")).toThrow(HpackError);
+  });
+
+  test("an integer stops at the end of its block", () => {
+    const bytes = Buffer.from("ff800a", "hex");
+    expect(readInteger({ bytes, at: 0, end: 3 }, 0xff)).toBe(255 + 10 * 128);
+    expect(() => readInteger({ bytes, at: 0, end: 2 }, 0xff)).toThrow(HpackError);
+    expect(() => readInteger({ bytes, at: 2, end: 2 }, 0xff)).toThrow(HpackError);
   });
 });
 
@@ -212,6 +231,13 @@ describe("version", () => {
     expect(decoder.version).toBe(before);
   });
 
+  test("stands when an entry too large meets an empty table", () => {
+    const decoder = new HpackDecoder({ tableBytesMax: 40, listBytesMax: 16384 });
+    const block = indexed("large", "entry");
+    decoder.decode(block, 0, block.length);
+    expect(decoder.version).toBe(0);
+  });
+
   test("grows with an entry, a resize, an eviction and a new limit", () => {
     const decoder = new HpackDecoder(LIMITS);
     const grows = (change: () => void): void => {
@@ -271,7 +297,40 @@ describe("what a field may hold (RFC 9113 §8.2.1)", () => {
     decoder.decode(name, 0, name.length);
     decodeHex(decoder, "0f 2f 01 61");
     expect(decoder.fieldsValid).toBe(false);
+    decoder.decode(value, 0, value.length);
+    decodeHex(decoder, "01 01 61"); // a static name, after an unsound value
+    expect(decoder.fieldsValid).toBe(true);
   });
+
+  test("what is known of an entry stays with it while the table grows and turns", () => {
+    const decoder = new HpackDecoder(LIMITS);
+    const bad = indexed("x", "a\nb");
+    const good = indexed("x", "y");
+    for (let round = 0; round < 300; round++) {
+      const isBad = round % 7 === 0;
+      const block = isBad ? bad : good;
+      decoder.decode(block, 0, block.length);
+      const oldest = decoder.table.count;
+      const age = round - (oldest - 1);
+      decodeHex(decoder, indexHex(oldest + 61));
+      expect(decoder.fieldsValid).toBe(age % 7 !== 0);
+    }
+  });
+});
+
+/** The indexed field of this index. */
+function indexHex(index: number): string {
+  const out = new ByteWriter(8);
+  writeInteger(out, 0x80, 0x7f, index);
+  return out.view().toString("hex");
+}
+
+test("a Huffman string longer than the first scratch buffer", () => {
+  const value = "aeiost012".repeat(300);
+  const out = new ByteWriter(64);
+  new HpackEncoder().encode(["x", value], out);
+  expect(out.length).toBeLessThan(value.length);
+  expect(new HpackDecoder(LIMITS).decode(out.bytes, 0, out.length)).toEqual(["x", value]);
 });
 
 test("never-indexed names are told for the block that had them", () => {
