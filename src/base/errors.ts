@@ -42,6 +42,7 @@ export type ErrorCode =
   // the call itself
   | "canceled"
   | "deadline_exceeded"
+  | "undecodable"
   | "unimplemented";
 
 /**

@@ -19,6 +19,7 @@ const {
   UNIMPLEMENTED,
   UNKNOWN,
   DATA_LOSS,
+  INTERNAL,
 } = GrpcCode;
 
 /** `undefined` as the text: the error's own detail is shown (failures etcd has no text for). */
@@ -61,6 +62,7 @@ const WIRE = {
   canceled: [CANCELLED, "etcdserver: request canceled"],
   deadline_exceeded: [DEADLINE_EXCEEDED, "context deadline exceeded"],
   unimplemented: [UNIMPLEMENTED, undefined],
+  undecodable: [INTERNAL, undefined], // grpc-go's code for a request it cannot unmarshal
 } satisfies Record<ErrorCode, readonly [GrpcCode, string | undefined]>;
 
 /** How an expected failure ends an RPC. */
