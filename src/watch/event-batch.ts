@@ -1,58 +1,15 @@
 /**
  * Events ready for the wire. A row is encoded at most twice, without and with its predecessor,
  * and a batch is shared by all watchers who see the same events; nobody may change it once sent.
- *
- * mvccpb.Event: 1 type (PUT 0, DELETE 1), 2 kv, 3 prev_kv; a kv is spliced in as it is stored.
  */
 import { assert } from "../base/assert.ts";
-
-const EVENT_TYPE_DELETE = [0x08, 0x01] as const;
-const EVENT_KV = 0x12;
-const EVENT_PREV_KV = 0x1a;
+import { sizeOfDelimited } from "../proto/hot/responses.ts";
 
 /**
  * The fields of a WatchResponse beside its events: header (2 + 4 × 11 bytes), watch id (11),
  * fragment (2), rounded up.
  */
 const RESPONSE_REST_BYTES = 64;
-
-/** Bytes of `value` (≥ 0) as a protobuf varint. */
-function varintBytes(value: number): number {
-  let bytes = 1;
-  for (let rest = value; rest >= 128; rest = Math.floor(rest / 128)) bytes += 1;
-  return bytes;
-}
-
-function putMessage(out: Uint8Array, start: number, tag: number, message: Uint8Array): number {
-  let at = start;
-  out[at++] = tag;
-  let rest = message.length;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) out[at++] = (rest % 128) + 128;
-  out[at++] = rest;
-  out.set(message, at);
-  return at + message.length;
-}
-
-/** The encoded mvccpb.Event of a change; the caller owns it. */
-export function encodeEvent(
-  tombstone: boolean,
-  kv: Uint8Array,
-  prevKv: Uint8Array | undefined,
-): Uint8Array {
-  let size = 1 + varintBytes(kv.length) + kv.length;
-  if (tombstone) size += 2;
-  if (prevKv !== undefined) size += 1 + varintBytes(prevKv.length) + prevKv.length;
-  const out = Buffer.allocUnsafeSlow(size);
-  let at = 0;
-  if (tombstone) {
-    out[at++] = EVENT_TYPE_DELETE[0];
-    out[at++] = EVENT_TYPE_DELETE[1];
-  }
-  at = putMessage(out, at, EVENT_KV, kv);
-  if (prevKv !== undefined) at = putMessage(out, at, EVENT_PREV_KV, prevKv);
-  assert(at === size, "an event fills what was reserved for it");
-  return out;
-}
 
 /** Events of whole revisions (a fragment: of a part of them), oldest first. */
 export class EventBatch {
@@ -80,7 +37,7 @@ export class EventBatch {
       this.revisionCount += 1;
     }
     this.events.push(event);
-    this.eventBytes += 1 + varintBytes(event.length) + event.length;
+    this.eventBytes += sizeOfDelimited(event.length);
   }
 
   /**
@@ -98,7 +55,7 @@ export class EventBatch {
     const pieces: EventBatch[] = [];
     let piece = new EventBatch(this.lastRevision);
     for (const event of this.events) {
-      const grown = piece.eventBytes + event.length + 1 + varintBytes(event.length);
+      const grown = piece.eventBytes + sizeOfDelimited(event.length);
       if (piece.events.length > 0 && grown + RESPONSE_REST_BYTES >= bytesMax) {
         pieces.push(piece);
         piece = new EventBatch(this.lastRevision);

@@ -8,7 +8,8 @@
  * A watcher whose stream takes no more leaves the index and is handed to `park`, with the first
  * revision it misses.
  */
-import { EventBatch, encodeEvent } from "./event-batch.ts";
+import { encodeEvent } from "../proto/hot/watch.ts";
+import { EventBatch } from "./event-batch.ts";
 import { WINDOW_REVISIONS } from "./lagging.ts";
 import type { WatchRow, WatchSource } from "./ports.ts";
 import type { Audience, WatchedRange, WatchedRanges } from "./watched-ranges.ts";

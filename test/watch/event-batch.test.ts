@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { EventBatch, encodeEvent } from "../../src/watch/event-batch.ts";
+import { encodeEvent } from "../../src/proto/hot/watch.ts";
+import { EventBatch } from "../../src/watch/event-batch.ts";
 import { decodeEvent, KeyValue } from "./messages.ts";
 
 const kvOfBytes = (valueBytes: number): Uint8Array =>
