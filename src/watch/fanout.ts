@@ -12,8 +12,9 @@ import { encodeEvent } from "../proto/hot/watch.ts";
 import { EventBatch } from "./event-batch.ts";
 import { WINDOW_REVISIONS } from "./lagging.ts";
 import type { WatchRow, WatchSource } from "./ports.ts";
-import type { Audience, WatchedRange, WatchedRanges } from "./watched-ranges.ts";
-import { SEES_DELETE, SEES_PREV_KV, SEES_PUT, type Watcher } from "./watcher.ts";
+import type { WatchedRanges } from "./watched-ranges.ts";
+import type { Audience, WatchedRange, Watcher } from "./watcher.ts";
+import { SEES_DELETE, SEES_PREV_KV, SEES_PUT } from "./watcher.ts";
 
 export interface FanoutLimits {
   /** A response is cut between revisions once its events have this many bytes. */

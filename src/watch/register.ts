@@ -32,7 +32,7 @@ export class WatchRegister {
     this.published = source.revision;
   }
 
-  /** Puts a watcher, who is nowhere and has been given everything below `next`, where it belongs. */
+  /** Puts a watcher that stands nowhere and was given all below `next` where it belongs. */
   place(watcher: Watcher, next: number): void {
     watcher.next = next;
     if (next <= this.published) {

@@ -8,33 +8,14 @@
  */
 import { assert } from "../base/assert.ts";
 import type { Key } from "../base/bytes.ts";
-import type { EventBatch } from "./event-batch.ts";
 import {
   collectIntervals,
   findInterval,
-  type IntervalNode,
   insertInterval,
   removeInterval,
   verifyTree,
 } from "./interval-tree.ts";
-import type { Watcher } from "./watcher.ts";
-
-/** Watchers to whom every change looks the same. */
-export interface Audience {
-  readonly range: WatchedRange;
-  /** Bits SEES_* of its watchers. */
-  readonly sees: number;
-  /** Rows below this revision are not for them; 0 in the index of synced watchers. */
-  readonly from: number;
-  readonly watchers: Watcher[];
-  /** What was collected for them and is not sent yet. */
-  batch: EventBatch | undefined;
-}
-
-/** A range (or, with an empty end, a key) that somebody watches. */
-export interface WatchedRange extends IntervalNode<WatchedRange> {
-  readonly audiences: Audience[];
-}
+import type { Audience, WatchedRange, Watcher } from "./watcher.ts";
 
 export class WatchedRanges {
   readonly #keys = new Map<Key, WatchedRange>();

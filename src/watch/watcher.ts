@@ -12,9 +12,10 @@
  *           └─> lagging
  */
 import type { Key } from "../base/bytes.ts";
+import type { EventBatch } from "./event-batch.ts";
+import type { IntervalNode } from "./interval-tree.ts";
 import type { WatchCreate, WatchSink } from "./ports.ts";
 import { NO_WATCH_ID } from "./ports.ts";
-import type { Audience } from "./watched-ranges.ts";
 
 /** Sorts behind every key: keys hold characters below 256 only. */
 export const UNBOUNDED = "\uffff";
@@ -57,6 +58,23 @@ export interface Watcher {
   /** Who shares its events, and its place among them, while it is in an index. */
   audience: Audience | undefined;
   slot: number;
+}
+
+/** Watchers to whom every change looks the same. */
+export interface Audience {
+  readonly range: WatchedRange;
+  /** Bits SEES_* of its watchers. */
+  readonly sees: number;
+  /** Rows below this revision are not for them; 0 in the index of synced watchers. */
+  readonly from: number;
+  readonly watchers: Watcher[];
+  /** What was collected for them and is not sent yet. */
+  batch: EventBatch | undefined;
+}
+
+/** A range (or, with an empty end, a key) that somebody watches. */
+export interface WatchedRange extends IntervalNode<WatchedRange> {
+  readonly audiences: Audience[];
 }
 
 export interface StreamRecord {

@@ -48,7 +48,7 @@ function watch(
   return { sink, stream };
 }
 
-test("a catch-up response holds at most 1000 distinct revisions, however much a step may do", () => {
+test("a catch-up response holds at most 1000 distinct revisions, whatever the budget", () => {
   const { hub, put } = start();
   for (let index = 0; index < 2500; index++) put("a");
   const { sink } = watch(hub, { startRevision: 1 });
@@ -93,7 +93,7 @@ test("watchers of different ranges share the encoded event; prev_kv is a second 
   expect(other.batches[0]?.events[0]).toBe(events[3] as Uint8Array);
 });
 
-test("a slow watcher keeps nothing in memory: no response is queued while it does not drain", () => {
+test("a slow watcher keeps nothing in memory: no response is queued meanwhile", () => {
   const { hub, put } = start();
   const { sink, stream } = watch(hub, {});
   sink.writable = false;

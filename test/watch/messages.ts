@@ -9,7 +9,7 @@ message KeyValue {
   bytes key = 1; int64 create_revision = 2; int64 mod_revision = 3;
   int64 version = 4; bytes value = 5; int64 lease = 6;
 }
-message Event { enum Type { PUT = 0; DELETE = 1; } Type type = 1; KeyValue kv = 2; KeyValue prev_kv = 3; }
+message Event { int32 type = 1; KeyValue kv = 2; KeyValue prev_kv = 3; }
 `);
 
 export const KeyValue = root.lookupType("KeyValue");

@@ -226,8 +226,10 @@ export function describeResponse(response: WatchResponse): string {
         : `${subject} compacted ${response.compactRevision}`;
     case "progress":
       return subject;
-    case "events":
-      return `${subject}${response.fragment ? " more:" : ":"} ${response.batch.events.map(describeEvent).join(", ")}`;
+    case "events": {
+      const events = response.batch.events.map(describeEvent).join(", ");
+      return `${subject}${response.fragment ? " more:" : ":"} ${events}`;
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Prng } from "../../src/base/prng.ts";
-import { type WatchedRange, WatchedRanges } from "../../src/watch/watched-ranges.ts";
-import { newStream, newWatcher, type Watcher } from "../../src/watch/watcher.ts";
+import { WatchedRanges } from "../../src/watch/watched-ranges.ts";
+import { newStream, newWatcher, type WatchedRange, type Watcher } from "../../src/watch/watcher.ts";
 
 const stream = newStream({ writable: true, send: () => undefined });
 
