@@ -1,0 +1,162 @@
+/**
+ * How every SQLite file of ours is opened, and its write-ahead log (WAL) kept.
+ *
+ * One connection writes, in a Worker; the main thread has a second, read-only one. The writer
+ * checkpoints by itself, in PASSIVE mode, when it chooses to: SQLite's automatic checkpoint would
+ * run inside the commit that crosses a bound and delay whoever waits for it.
+ *
+ * The WAL is recycled, never cut (`journal_size_limit` stays off): writing over blocks a file
+ * already has needs no allocation, so an fsync has less to do than on a growing file.
+ */
+import { Database, type Statement } from "bun:sqlite";
+import { KIB } from "../base/units.ts";
+import { StorageError } from "./storage-error.ts";
+
+/**
+ * How a commit is synced: `full` fsyncs the WAL at each commit, `normal` only at a checkpoint
+ * (a power cut may take the tail, never the order), `off` never (benches and tests).
+ */
+export type Sync = "full" | "normal" | "off";
+
+/**
+ * The first release without the WAL-reset bug (sqlite.org/wal.html): a checkpoint and a commit of
+ * two connections at one moment could lose pages.
+ */
+const SQLITE_VERSION_MIN = [3, 51, 3] as const;
+
+/** Pages a writer keeps: it works at the right edge of its tables, and trims at the left one. */
+const WRITER_CACHE_BYTES = 8 * 1024 * KIB;
+
+/** Pages a reader keeps; a commit of the writer empties this cache, so a large one is a waste. */
+const READER_CACHE_BYTES = 2 * 1024 * KIB;
+
+/** How long a connection waits for a lock that another holds for moments (open, recovery). */
+const BUSY_MS_MAX = 5_000;
+
+/** Throws StorageError "unusable" unless the SQLite we run on is new enough to be trusted. */
+export function requireSqliteVersion(version: string): void {
+  const parts = version.split(".").map(Number);
+  for (let i = 0; i < SQLITE_VERSION_MIN.length; i++) {
+    const have = parts[i] ?? 0;
+    const need = SQLITE_VERSION_MIN[i] as number;
+    if (have > need) return;
+    if (have < need) {
+      const least = SQLITE_VERSION_MIN.join(".");
+      throw new StorageError("unusable", `SQLite ${version} is too old: ${least} or newer`);
+    }
+  }
+}
+
+/** Opens (and creates) a file for its one writer. Throws what SQLite throws. */
+export function openWriter(path: string, sync: Sync): Database {
+  const db = new Database(path, { create: true, readwrite: true, strict: true });
+  const version = db.query("SELECT sqlite_version() AS v").get() as { v: string };
+  requireSqliteVersion(version.v);
+  db.run(`PRAGMA busy_timeout = ${BUSY_MS_MAX}`);
+  db.run("PRAGMA journal_mode = WAL");
+  db.run("PRAGMA wal_autocheckpoint = 0");
+  db.run(`PRAGMA synchronous = ${sync}`);
+  db.run(`PRAGMA cache_size = ${-WRITER_CACHE_BYTES / KIB}`);
+  db.run("PRAGMA temp_store = MEMORY");
+  db.run("PRAGMA mmap_size = 0");
+  db.run("PRAGMA secure_delete = OFF");
+  db.run("PRAGMA cell_size_check = ON");
+  return db;
+}
+
+/** Opens a file that its writer has already made, read-only. Throws what SQLite throws. */
+export function openReader(path: string): Database {
+  const db = new Database(path, { readonly: true, strict: true });
+  db.run(`PRAGMA busy_timeout = ${BUSY_MS_MAX}`);
+  db.run(`PRAGMA cache_size = ${-READER_CACHE_BYTES / KIB}`);
+  db.run("PRAGMA mmap_size = 0");
+  return db;
+}
+
+/**
+ * Creates the tables of `schema` in a new file, or checks that the file is `program`'s and not of
+ * a newer format. Throws StorageError "format".
+ */
+export function requireFormat(
+  db: Database,
+  path: string,
+  expected: { program: string; version: number; schema: string },
+): void {
+  const { program, version, schema } = expected;
+  const tables = db.query("SELECT count(*) AS n FROM sqlite_schema").get() as { n: number };
+  if (tables.n === 0) {
+    db.transaction(() => {
+      db.run("CREATE TABLE format (program TEXT NOT NULL, version INTEGER NOT NULL) STRICT");
+      db.run("INSERT INTO format VALUES (?, ?)", [program, version]);
+      db.run(schema);
+    }).immediate();
+    return;
+  }
+  const found = formatOf(db);
+  if (found === undefined || found.program !== program) {
+    throw new StorageError("format", `${path}: not a file of ${program}`);
+  }
+  if (found.version > version) {
+    const text = `${path}: format ${found.version} is newer than this program's ${version}`;
+    throw new StorageError("format", `${text}: start the newer program`);
+  }
+}
+
+function formatOf(db: Database): { program: string; version: number } | undefined {
+  const table = db.query("SELECT 1 FROM sqlite_schema WHERE name = 'format'").get();
+  if (table === null) return undefined;
+  const row = db.query("SELECT program, version FROM format").get();
+  return (row as { program: string; version: number } | null) ?? undefined;
+}
+
+interface CheckpointRow {
+  readonly busy: number;
+  readonly log: number;
+  readonly checkpointed: number;
+}
+
+/** The write-ahead log of a writer's connection. */
+export class Wal {
+  readonly #look: Statement<CheckpointRow, []>;
+  readonly #checkpoint: Statement<CheckpointRow, []>;
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+    this.#look = db.prepare("PRAGMA wal_checkpoint(NOOP)");
+    this.#checkpoint = db.prepare("PRAGMA wal_checkpoint(PASSIVE)");
+  }
+
+  /** Frames (pages) in the WAL that no checkpoint has copied yet; about a microsecond. */
+  pending(): number {
+    const row = this.#look.get() as CheckpointRow;
+    return row.log - row.checkpointed;
+  }
+
+  /**
+   * Copies the WAL into the file. True if all of it is there: then every transaction committed
+   * before this call is on disk, because SQLite syncs the WAL before it copies, and the file after
+   * a complete copy (wal.c, walCheckpoint; sqlite3_wal_checkpoint_v2, PASSIVE). The next commit
+   * starts the WAL over. False if a reader stood in the way: try again later.
+   */
+  checkpoint(): boolean {
+    const row = this.#checkpoint.get() as CheckpointRow;
+    return row.busy === 0 && row.log === row.checkpointed;
+  }
+
+  /**
+   * Gives the WAL `bytes` of disk once, by writing that much and taking it away again; the file
+   * keeps the pages free for its rows. Two transactions: pages that one transaction both fills
+   * and frees are never written.
+   */
+  grow(bytes: number): void {
+    const db = this.#db;
+    db.run("DROP TABLE IF EXISTS growth"); // a crash between the two leaves it
+    db.run("BEGIN IMMEDIATE");
+    db.run("CREATE TABLE growth (filler BLOB) STRICT");
+    db.run("INSERT INTO growth VALUES (zeroblob(?))", [bytes]);
+    db.run("COMMIT");
+    db.run("DROP TABLE growth");
+    this.checkpoint();
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * What goes wrong beside a client's request: a data directory that cannot be used, a disk that
+ * failed. Both end the process, so they never have a code on the wire (damaged rows do:
+ * AetherError "corrupt").
+ */
+
+import { AetherError, type ErrorCode } from "../base/errors.ts";
+
+export type StorageErrorKind =
+  | "locked" // another process holds the directory
+  | "format" // written by a newer program, or not ours
+  | "unusable" // cannot be created, opened or read
+  | "failed"; // a write or fsync failed while running: fatal, never retried
+
+/** One clear line in `message`: what is wrong, with which file, and what to do. */
+export class StorageError extends Error {
+  override readonly name = "StorageError";
+  readonly kind: StorageErrorKind;
+
+  constructor(kind: StorageErrorKind, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.kind = kind;
+  }
+}
+
+/** What to do about a damaged file: the same advice wherever damage is found. */
+export const DAMAGE_ADVICE =
+  "remove this member from the cluster, delete its data directory and add it as a new member";
+
+/** The text of anything thrown, with SQLite's own code where there is one. */
+export function causeText(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = (error as { code?: unknown }).code;
+  return typeof code === "string" ? `${code}: ${error.message}` : error.message;
+}
+
+/** An error as it travels between threads, where a class would be lost. */
+export interface PackedError {
+  readonly name: string;
+  /** The code of an AetherError or the kind of a StorageError. */
+  readonly code: string;
+  readonly message: string;
+}
+
+/** The parts of a refusal that the other thread needs to throw it again. */
+export function packError(error: unknown): PackedError {
+  if (error instanceof AetherError)
+    return { name: error.name, code: error.code, message: error.message };
+  if (error instanceof StorageError)
+    return { name: error.name, code: error.kind, message: error.message };
+  return { name: "Error", code: "", message: causeText(error) };
+}
+
+/** The error of packError's parts; anything that is neither of ours says `path` is unusable. */
+export function unpackError(packed: PackedError, path: string): Error {
+  const { name, code, message } = packed;
+  if (name === "AetherError") {
+    // The constructor puts the code before the detail; it is in the message already.
+    return new AetherError(code as ErrorCode, message.slice(code.length + 2));
+  }
+  if (name === "StorageError") return new StorageError(code as StorageErrorKind, message);
+  return new StorageError("unusable", `${path}: cannot be opened: ${message}`);
+}
