@@ -31,7 +31,7 @@ export class HttpHeaders {
 /** A request that has come in whole. Nothing of it is borrowed: a handler may keep it. */
 export interface HttpRequest {
   readonly method: HttpMethod;
-  /** The target up to "?", as it was sent: percent-encoding is left alone. Begins "/", or is "*". */
+  /** The target up to "?", as sent: percent-encoding is left alone. Begins with "/", or is "*". */
   readonly path: string;
   /** What follows the first "?", as it was sent; "" if nothing does. */
   readonly query: string;
