@@ -9,7 +9,7 @@
  *     having begun, and wire types 6 and 7 are refused;
  *   - strings must be UTF-8 (proto3); a nested message must lie inside the one around it;
  *   - messages nest at most DEPTH_MAX deep.
- * Invariant: start ≤ position ≤ end ≤ bytes.length, so bytes[position] exists while position < end.
+ * Invariant: start ≤ position ≤ end ≤ bytes.length, so while position < end there is a byte at it.
  */
 import { isUtf8 } from "node:buffer";
 import { assert } from "../base/assert.ts";

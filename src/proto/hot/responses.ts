@@ -6,7 +6,7 @@
  * A transaction's answer is written piece by piece:
  *   beginTxn(header, succeeded, out)
  *     addPut | addRange | addDeleteRange          one for each operation, in order
- *     const inner = beginNestedTxn(header, succeeded, out); …the same again…; endNestedTxn(inner, out)
+ *     const inner = beginNestedTxn(…), the same for the inner operations, endNestedTxn(inner, out)
  * Headers inside a transaction are those of a HeaderEncoder(0n, 0n): revision only.
  */
 import type { ByteWriter } from "../../base/bytes.ts";
