@@ -1,0 +1,98 @@
+/**
+ * What makes a request or response well formed (RFC 9113 §8.2, §8.3). The bytes of names and values
+ * have been judged by the HPACK decoder; here is what the fields may be together.
+ */
+
+/** Fields that speak of the connection; HTTP/2 has no place for them (§8.2.2). */
+const CONNECTION_FIELDS = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+const COLON = 0x3a;
+const SLASH = 0x2f;
+
+/** The pseudo fields of a request (§8.3.1). */
+export interface RequestLine {
+  readonly method: string;
+  readonly path: string;
+  readonly authority: string | undefined;
+}
+
+/** Where regular fields start; pseudo fields stand before them (§8.3). */
+function pseudoCount(fields: readonly string[]): number {
+  let at = 0;
+  while (at < fields.length && (fields[at] as string).charCodeAt(0) === COLON) at += 2;
+  return at;
+}
+
+/** The request line, or undefined if the list is malformed. CONNECT is: nothing here serves it. */
+export function readRequestLine(fields: readonly string[]): RequestLine | undefined {
+  const regular = pseudoCount(fields);
+  const pseudo = new Map<string, string>();
+  for (let at = 0; at < regular; at += 2) {
+    const name = fields[at] as string;
+    if (pseudo.has(name) || !REQUEST_PSEUDO.has(name)) return undefined;
+    pseudo.set(name, fields[at + 1] as string);
+  }
+  const method = pseudo.get(":method");
+  const path = pseudo.get(":path");
+  if (!method || !path || !pseudo.get(":scheme") || method === "CONNECT") return undefined;
+  if (path.charCodeAt(0) !== SLASH && !(path === "*" && method === "OPTIONS")) return undefined;
+  if (!regularFieldsAreValid(fields, regular)) return undefined;
+  const authority = pseudo.get(":authority");
+  if (!hostAgrees(fields, regular, authority)) return undefined;
+  return { method, path, authority };
+}
+
+const REQUEST_PSEUDO = new Set([":method", ":scheme", ":authority", ":path"]);
+
+/** The status of a response, 0 for a list without pseudo fields (trailers), -1 if malformed. */
+export function readStatus(fields: readonly string[]): number {
+  const regular = pseudoCount(fields);
+  if (!regularFieldsAreValid(fields, regular)) return -1;
+  if (regular === 0) return 0;
+  if (regular !== 2 || fields[0] !== ":status") return -1;
+  const text = fields[1] as string;
+  return /^[1-9]\d\d$/.test(text) ? Number(text) : -1;
+}
+
+/** Trailers have no pseudo fields (§8.1). */
+export function trailersAreValid(fields: readonly string[]): boolean {
+  return pseudoCount(fields) === 0 && regularFieldsAreValid(fields, 0);
+}
+
+/** The content-length; -1 if there is none, -2 if malformed or contradicting (RFC 9110 §8.6). */
+export function readContentLength(fields: readonly string[]): number {
+  let length = -1;
+  for (let at = 0; at < fields.length; at += 2) {
+    if (fields[at] !== "content-length") continue;
+    const text = fields[at + 1] as string;
+    if (!/^\d{1,15}$/.test(text)) return -2;
+    const value = Number(text);
+    if (length !== -1 && length !== value) return -2;
+    length = value;
+  }
+  return length;
+}
+
+function regularFieldsAreValid(fields: readonly string[], from: number): boolean {
+  for (let at = from; at < fields.length; at += 2) {
+    const name = fields[at] as string;
+    if (name.charCodeAt(0) === COLON || CONNECTION_FIELDS.has(name)) return false;
+    if (name === "te" && fields[at + 1] !== "trailers") return false;
+  }
+  return true;
+}
+
+/** A host field may not contradict :authority (§8.3.1). */
+function hostAgrees(fields: readonly string[], from: number, authority?: string): boolean {
+  if (authority === undefined) return true;
+  for (let at = from; at < fields.length; at += 2) {
+    if (fields[at] === "host" && fields[at + 1] !== authority) return false;
+  }
+  return true;
+}

@@ -1,0 +1,136 @@
+/**
+ * Every bound of an HTTP/2 connection, with its reason. The rule at a bound stands beside it: none
+ * of them is met by growing. Those that a role or a test varies are in Http2Limits; the others are
+ * constants because no honest peer comes near them.
+ */
+import { KIB, MIB } from "../../base/units.ts";
+import { FRAME_BYTES_DEFAULT } from "./protocol.ts";
+
+/** Bounds that differ between the server role, the client role and tests. */
+export interface Http2Limits {
+  /** SETTINGS_MAX_CONCURRENT_STREAMS. One stream more is refused (REFUSED_STREAM, retryable). */
+  readonly concurrentStreamsMax: number;
+  /** Receive window of a stream, at least the default 65,535 (a smaller one races the peer). */
+  readonly streamWindowBytes: number;
+  /** Receive window of the connection. */
+  readonly connectionWindowBytes: number;
+  /** SETTINGS_MAX_FRAME_SIZE; also bounds the carry buffer of an incomplete frame. */
+  readonly frameBytesMax: number;
+  /** Extra stream windows given at one time to messages larger than a stream window. */
+  readonly grantBytesMax: number;
+}
+
+/**
+ * The server's. A client must not make us hold much:
+ * - 1000 streams: etcd's clients use one stream per watch client and one per pending request; h2load
+ *   runs use 50. Counted until the handler has ended (rapid reset, CVE-2023-44487).
+ * - Stream window 64 KiB, the default: a message held while incomplete costs at most this without a
+ *   grant, so 1000 streams hold 64 MiB at worst. A put of 256 B to 60 KiB never waits for us.
+ *   A larger message gets all it lacks in one grant, at the price of one round trip; grants
+ *   outstanding stop at 16 MiB, ten messages of the largest size, and the next waits its turn.
+ * - Connection window 16 MiB: it is returned as bytes arrive, so it bounds only what is in flight;
+ *   16 MiB is 10 Gbit/s at 13 ms.
+ * - Frames of 16 KiB: the carry buffer of 10,000 connections stays within 160 MiB.
+ */
+export const SERVER_LIMITS: Http2Limits = {
+  concurrentStreamsMax: 1000,
+  streamWindowBytes: 65_535,
+  connectionWindowBytes: 16 * MIB,
+  frameBytesMax: FRAME_BYTES_DEFAULT,
+  grantBytesMax: 16 * MIB,
+};
+
+/**
+ * The client's. It asked for what it gets, so windows are generous: a stream of 4 MiB carries a
+ * snapshot over 50 ms at 80 MB/s, and large ranges arrive without grants. It takes no pushed
+ * streams, so its count bounds nothing.
+ */
+export const CLIENT_LIMITS: Http2Limits = {
+  concurrentStreamsMax: 1000,
+  streamWindowBytes: 4 * MIB,
+  connectionWindowBytes: 16 * MIB,
+  frameBytesMax: FRAME_BYTES_DEFAULT,
+  grantBytesMax: 256 * MIB,
+};
+
+/** Bytes of one header block, HEADERS and CONTINUATION together: checked while it arrives, before
+ * any decoding (CVE-2024-27316 family). etcd's requests have 100 to 600 bytes, tokens included. */
+export const HEADER_BLOCK_BYTES_MAX = 16 * KIB;
+
+/** CONTINUATION frames of one block. 16 KiB fit one HEADERS frame, so honest peers send none. */
+export const CONTINUATION_COUNT_MAX = 8;
+
+/** Our SETTINGS_MAX_HEADER_LIST_SIZE: the decoded list, 32 bytes added per field (§6.5.2). */
+export const HEADER_LIST_BYTES_MAX = 16 * KIB;
+
+/** Our SETTINGS_HEADER_TABLE_SIZE: the default, which saves the round trip of changing it. */
+export const HEADER_TABLE_BYTES = 4096;
+
+/**
+ * Resets: RST_STREAM from the peer for a call that still ran, and those that the peer made us
+ * send (CVE-2023-44487, CVE-2025-8671). A client that gives up calls all at once (its own deadline,
+ * a closed watch client) stays within the burst; 100 a second is beyond any honest habit.
+ * Over it: GOAWAY ENHANCE_YOUR_CALM.
+ */
+export const RESET_BURST = 200;
+export const RESETS_PER_SECOND = 100;
+
+/**
+ * Control frames: SETTINGS, PING, PRIORITY, WINDOW_UPDATE, empty DATA, RST_STREAM of closed
+ * streams, unknown types. Each costs one; requests and DATA that we send earn some back, because
+ * honest WINDOW_UPDATEs come in proportion to these. Over it: GOAWAY ENHANCE_YOUR_CALM. The burst
+ * costs about a millisecond of our time.
+ */
+export const CONTROL_BURST = 10_000;
+export const CONTROLS_PER_SECOND = 1000;
+/** A client may answer each DATA frame with an update for the stream and one for the connection. */
+export const CONTROLS_EARNED_PER_FRAME = 2;
+
+/** SETTINGS and PING acks not yet taken by the socket: a peer that asks but does not read. */
+export const ACK_QUEUE_MAX = 64;
+
+/**
+ * Output over which we stop reading from the peer (`paused`), send no DATA, and report streams as
+ * not writable: one connection costs at most this and its bounded control frames.
+ */
+export const OUTPUT_BYTES_MAX = 8 * MIB;
+
+/** Queued DATA moves to the output up to this, so that a small answer waits behind little. */
+export const OUTPUT_BULK_BYTES = MIB;
+
+/** A stream is not writable over this, and writable again at half of it. Ten frames or so: enough
+ * to keep the socket busy while the producer is told. */
+export const STREAM_QUEUE_BYTES = 256 * KIB;
+
+/**
+ * DATA of all streams which waits for the peer's windows. Over it new requests are answered
+ * RESOURCE_EXHAUSTED: pausing would not help, since it is the peer's WINDOW_UPDATE that we need.
+ */
+export const QUEUED_BYTES_MAX = 64 * MIB;
+
+/** Streams that we reset lately: frames for them were sent before the peer knew (§5.1). Twice the
+ * streams that a peer can have open. */
+export const RESET_MEMORY_COUNT = 2048;
+
+/** Time to send the preface and SETTINGS, and to end a header block once begun (slowloris). */
+export const PREFACE_TIMEOUT_MS = 5000;
+export const HEADER_TIMEOUT_MS = 5000;
+
+/** Time for one more byte of an incomplete frame or request message. */
+export const BODY_TIMEOUT_MS = 30_000;
+
+/** Time in which a peer must take at least one byte of our output. */
+export const STALL_TIMEOUT_MS = 60_000;
+
+/** Time for the ping of the two-step GOAWAY, in case the peer never answers. */
+export const DRAIN_PING_MS = 1000;
+
+/** etcd's server keepalive: ping after two hours of silence, give up 20 s later. */
+export const KEEPALIVE_IDLE_MS = 7_200_000;
+export const KEEPALIVE_TIMEOUT_MS = 20_000;
+
+/** etcd's enforcement (MinTime, PermitWithoutStream false): pings of a client closer together than
+ * this are strikes; without streams every ping within two hours is one. As grpc-go: over 2, out. */
+export const PING_INTERVAL_MIN_MS = 5000;
+export const PING_IDLE_INTERVAL_MIN_MS = 7_200_000;
+export const PING_STRIKES_MAX = 2;
