@@ -60,6 +60,15 @@ export function endBatch(out: ByteWriter, count: number): Uint8Array {
   return payload;
 }
 
+/** Who proposed a batch, and its number there, without reading the rest. */
+export function batchOrigin(payload: Buffer): bigint {
+  return payload.readBigUInt64BE(1);
+}
+
+export function batchSequence(payload: Buffer): number {
+  return Number(payload.readBigUInt64BE(9));
+}
+
 /** Reads a batch command by command, in place. */
 export class BatchReader {
   readonly origin: bigint;

@@ -1,0 +1,99 @@
+/**
+ * Two compactions in the background. The log: entries are dropped once the state store holds what
+ * they did durably (invariant G3). The state: rows that no legal revision can see are removed by
+ * the store, up to what running reads still pin.
+ */
+import type { Log } from "../base/ports.ts";
+import { MIB } from "../base/units.ts";
+import type { Raft } from "../raft/raft.ts";
+import type { StateMachine } from "../state/machine.ts";
+import type { LogStore, StateStore } from "./ports.ts";
+
+/** Entries kept behind the compaction point for followers that are a little slow (etcd's 5000). */
+const KEPT_ENTRIES_MAX = 5000;
+
+/** Log bytes that start a compaction even if few entries hold them. */
+const LOG_BYTES_TRIGGER = 256 * MIB;
+
+export interface CompactorParts {
+  readonly raft: Raft;
+  readonly machine: StateMachine;
+  readonly log: LogStore;
+  readonly store: StateStore;
+  readonly logger: Log;
+}
+
+export class Compactor {
+  readonly #parts: CompactorParts;
+  readonly #triggerEntries: number;
+  readonly #keptEntries: number;
+  #checkpointing = false;
+  /** The log's size after the last compaction: the file does not shrink, so growth counts. */
+  #bytesAfterLast = 0;
+  /** The revision up to which removal was asked of the store. */
+  #askedRevision: number;
+  /** Up to which it has ended. */
+  #removedRevision = -1;
+  #waiting: { readonly revision: number; readonly done: () => void }[] = [];
+
+  constructor(parts: CompactorParts, triggerEntries: number) {
+    this.#parts = parts;
+    this.#triggerEntries = triggerEntries;
+    this.#keptEntries = Math.min(KEPT_ENTRIES_MAX, Math.floor(triggerEntries / 2));
+    this.#bytesAfterLast = parts.log.sizeBytes();
+    this.#askedRevision = -1; // the store goes on with what a crash interrupted
+  }
+
+  /** A compaction was applied. */
+  requested(): void {
+    this.#removeRows();
+  }
+
+  /** Calls `done` once rows superseded at `revision` are gone. */
+  whenRemoved(revision: number, done: () => void): void {
+    if (revision <= this.#removedRevision) done();
+    else this.#waiting.push({ revision, done });
+  }
+
+  tick(): void {
+    this.#removeRows(); // a read that pinned an older revision may have ended
+    this.#maybeCompactLog();
+  }
+
+  #removeRows(): void {
+    const { machine, store } = this.#parts;
+    const target = machine.physicalTarget();
+    if (target <= this.#askedRevision || target <= 0) return;
+    this.#askedRevision = target;
+    store.compact(target, () => {
+      this.#removedRevision = target;
+      const ended = this.#waiting.filter(({ revision }) => revision <= target);
+      this.#waiting = this.#waiting.filter(({ revision }) => revision > target);
+      for (const { done } of ended) done();
+    });
+  }
+
+  #maybeCompactLog(): void {
+    const { raft, log, store } = this.#parts;
+    const entries = raft.applied - (raft.firstIndex - 1);
+    const grown = log.sizeBytes() - this.#bytesAfterLast;
+    const due = entries >= this.#triggerEntries + this.#keptEntries || grown >= LOG_BYTES_TRIGGER;
+    if (this.#checkpointing || !due) return;
+    this.#checkpointing = true;
+    store.checkpoint((durableIndex) => {
+      this.#checkpointing = false;
+      const kept = grown >= LOG_BYTES_TRIGGER ? 0 : this.#keptEntries;
+      this.#compactLog(Math.min(durableIndex, raft.applied - kept));
+    });
+  }
+
+  #compactLog(index: number): void {
+    const { raft, log, logger } = this.#parts;
+    if (index < raft.firstIndex) return;
+    const meta = raft.snapshotAt(index);
+    raft.compactTo(meta);
+    log.compact(meta);
+    this.#bytesAfterLast = log.sizeBytes();
+    logger.debug("log compacted", { index, first: raft.firstIndex, last: raft.lastIndex });
+  }
+}

@@ -1,0 +1,339 @@
+/**
+ * One Raft group on one node: drives the pure rooms (raft, state, watch) between the log store,
+ * the state store, the peers and the callers. Everything runs on one thread, in turns:
+ *
+ *   calls of a turn ─▶ PROPOSE: one batch to Raft ─▶ log store (one fsync for many) ─▶ durable
+ *                        READ: one read index ─▶ granted ─┐                              │
+ *   answers ◀─ outcomes ◀─ state machine ◀─ committed ◀───┴──────────── Raft ◀───────────┘
+ *                             └─▶ watch hub, state store
+ *
+ * Invariants
+ *   G1  no answer leaves before the log store said that what it promises is durable (Raft hands
+ *       out committed entries only then)
+ *   G2  rows go to the watch hub before the store may remove what they superseded
+ *   G3  the log is compacted only below what is durable in the state store
+ */
+import { assert } from "../base/assert.ts";
+import { asBuffer } from "../base/bytes.ts";
+import { AetherError } from "../base/errors.ts";
+import type { Clock, Log, Random } from "../base/ports.ts";
+import { type Turn, TurnPhase } from "../base/turn.ts";
+import type { Message } from "../raft/message.ts";
+import { Raft } from "../raft/raft.ts";
+import type { Ready } from "../raft/ready.ts";
+import type { Entry, Leadership, LogReader, MemberId } from "../raft/types.ts";
+import { batchOrigin, batchSequence, type CommandKind } from "../state/command.ts";
+import { StateMachine } from "../state/machine.ts";
+import type { Outcome } from "../state/results.ts";
+import { WatchHub } from "../watch/hub.ts";
+import { Compactor } from "./compactor.ts";
+import { Expiry } from "./expiry.ts";
+import type { LogStore, StateStore } from "./ports.ts";
+import { answer, type Done, Proposals, type SentBatch } from "./proposals.ts";
+import { type ReadDone, Reads } from "./reads.ts";
+import { Writer } from "./writer.ts";
+
+export interface GroupOptions {
+  readonly memberId: MemberId;
+  readonly tickMs: number;
+  readonly electionTicks: number;
+  /** Log entries after which the log is compacted. */
+  readonly snapshotTriggerEntries: number;
+}
+
+export interface GroupPorts {
+  readonly log: LogStore;
+  readonly store: StateStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly turn: Turn;
+  readonly logger: Log;
+  /** Hands messages to the transport; never blocks, may lose them. */
+  readonly send: (messages: readonly Message[]) => void;
+}
+
+/** etcd's request timeout: 5 s, and two election timeouts for a leader to be found. */
+const REQUEST_TIMEOUT_MS = 5000;
+
+/** Keys forgotten a tick after compactions, so that a large one does not hold the loop. */
+const SWEEP_PER_TICK = 2000;
+
+export class Group {
+  readonly machine: StateMachine;
+  readonly hub: WatchHub;
+  readonly expiry: Expiry;
+  readonly #options: GroupOptions;
+  readonly #ports: GroupPorts;
+  readonly #raft: Raft;
+  readonly #proposals: Proposals<Outcome>;
+  readonly #reads = new Reads();
+  readonly #writer: Writer;
+  readonly #compactor: Compactor;
+  #driving = false;
+  #stopped = false;
+  #hubAwake = false;
+  /** The batch whose entry is being applied, if its callers wait here. */
+  #applying: SentBatch<Outcome> | undefined = undefined;
+
+  readonly #runPropose = (): void => this.#propose();
+  readonly #runRead = (): void => this.#issueReads();
+  readonly #runHub = (): void => this.#stepHub();
+  readonly #onOutcome = (position: number, outcome: Outcome): void => {
+    this.#noteOutcome(outcome);
+    if (this.#applying !== undefined) answer(this.#applying, position, outcome);
+  };
+
+  /** Takes up what the stores held. Throws AetherError("corrupt") if that contradicts itself. */
+  constructor(options: GroupOptions, ports: GroupPorts) {
+    const { log, store, random, logger } = ports;
+    this.#options = options;
+    this.#ports = ports;
+    this.machine = new StateMachine(store);
+    this.machine.restore(store.stored);
+    this.hub = new WatchHub(this.machine, { random });
+    this.#raft = new Raft(
+      { id: options.memberId, random, electionTicks: options.electionTicks },
+      { ...log.stored, appliedIndex: this.machine.appliedIndex },
+      readerOf(log),
+    );
+    this.#proposals = new Proposals<Outcome>(options.memberId, random.below(2 ** 31) * 2 ** 16);
+    this.#writer = new Writer({ log, send: ports.send }, (ack) => {
+      this.#raft.written(ack);
+      this.#drive();
+    });
+    this.expiry = new Expiry(this.machine, {
+      graceMs: options.electionTicks * options.tickMs,
+      propose: (kind, bytes, done) => this.propose(kind, bytes, 0, bytes.length, done),
+    });
+    this.#compactor = new Compactor(
+      { raft: this.#raft, machine: this.machine, log, store, logger },
+      options.snapshotTriggerEntries,
+    );
+  }
+
+  get term(): number {
+    return this.#raft.term;
+  }
+  get leader(): MemberId {
+    return this.#raft.leader;
+  }
+  get isLeader(): boolean {
+    return this.#raft.role === "leader";
+  }
+  get committedIndex(): number {
+    return this.#raft.committed;
+  }
+  get appliedIndex(): number {
+    return this.#raft.applied;
+  }
+  /** Calls that wait for consensus. */
+  get pendingProposals(): number {
+    return this.#proposals.sentCount + this.#proposals.filling;
+  }
+  /** Reads can be served linearizably: this member leads and has applied an entry of its term. */
+  get isReady(): boolean {
+    return this.#raft.readNow(this.#ports.clock.monotonicMs()) >= 0;
+  }
+
+  /** Begins: the only voter stands for election at once, others wait for their leader. */
+  start(): void {
+    const { voters } = this.#raft.configuration;
+    if (voters.length === 1 && voters[0] === this.#options.memberId) this.#raft.campaign();
+    this.#drive();
+  }
+
+  /**
+   * Proposes a command whose body is bytes[start, end), copied here; `done` gets its outcome, or
+   * why there is none: no_leader, too_many_requests, timeout (then it may still happen), stopped.
+   */
+  propose(
+    kind: CommandKind,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    done: Done<Outcome>,
+  ): void {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) {
+      done(refusal);
+      return;
+    }
+    if (this.#proposals.filling === 0) this.#ports.turn.after(TurnPhase.PROPOSE, this.#runPropose);
+    if (this.#proposals.add(kind, bytes, start, end, done)) this.#propose();
+  }
+
+  /** Runs `done` when a linearizable read may look at the machine, or with why it may not. */
+  read(done: ReadDone): void {
+    if (this.#stopped) {
+      done(new AetherError("stopped"));
+      return;
+    }
+    const index = this.#raft.readNow(this.#ports.clock.monotonicMs());
+    if (index >= 0 && index <= this.machine.appliedIndex) done(undefined);
+    else if (this.#reads.ask(done)) this.#ports.turn.after(TurnPhase.READ, this.#runRead);
+  }
+
+  /** Calls `done` when rows superseded at `revision` are physically gone. */
+  whenCompacted(revision: number, done: () => void): void {
+    this.#compactor.whenRemoved(revision, done);
+  }
+
+  /** The watch hub has catching up to do: its steps run between turns until it has none. */
+  wakeHub(): void {
+    if (this.#hubAwake || this.#stopped) return;
+    this.#hubAwake = true;
+    this.#ports.turn.after(TurnPhase.READ, this.#runHub);
+  }
+
+  /** A message from a peer. */
+  step(message: Message): void {
+    this.#raft.step(message);
+    this.#drive();
+  }
+
+  /** One tick of the group's clock. */
+  tick(): void {
+    const nowMs = this.#ports.clock.monotonicMs();
+    this.#raft.tick(nowMs);
+    if (this.isLeader) this.expiry.tick(nowMs, this.#raft.term);
+    const timeoutMs = REQUEST_TIMEOUT_MS + 2 * this.#options.electionTicks * this.#options.tickMs;
+    this.#proposals.expire(nowMs - timeoutMs, () => new AetherError("timeout"));
+    this.#reads.expire(nowMs - timeoutMs, () => new AetherError("timeout"));
+    this.hub.tick(nowMs);
+    this.machine.sweep(SWEEP_PER_TICK);
+    this.#compactor.tick();
+    this.#drive();
+  }
+
+  /** Answers everything that waits with "stopped" and does nothing from then on. */
+  stop(): void {
+    this.#stopped = true;
+    this.#proposals.failAll(() => new AetherError("stopped"));
+    this.#reads.failAll(() => new AetherError("stopped"));
+    this.#writer.flush();
+  }
+
+  #refusal(): AetherError | undefined {
+    if (this.#stopped) return new AetherError("stopped");
+    if (this.#writer.storeBacklogFull) {
+      return new AetherError("too_many_requests", "the state store is behind");
+    }
+    return undefined;
+  }
+
+  /** PROPOSE: the commands of the turn become one entry. */
+  #propose(): void {
+    const batch = this.#proposals.take(this.#ports.clock.monotonicMs());
+    if (batch === undefined) return; // it was full and left before the end of the turn
+    try {
+      const entry = this.#raft.propose(batch.payload);
+      batch.index = entry.index;
+      batch.term = entry.term;
+    } catch (error) {
+      if (!(error instanceof AetherError)) throw error;
+      this.#proposals.refuse(batch, error);
+    }
+    this.#drive();
+  }
+
+  /** READ: one read index for all reads of the turn. */
+  #issueReads(): void {
+    const id = this.#reads.issue(this.#ports.clock.monotonicMs());
+    if (id === undefined) return;
+    try {
+      this.#raft.readIndex(id);
+    } catch (error) {
+      if (!(error instanceof AetherError)) throw error;
+      this.#reads.refused(id, error);
+    }
+    this.#drive();
+  }
+
+  #stepHub(): void {
+    this.#hubAwake = false;
+    if (this.#stopped) return;
+    this.hub.step();
+    if (this.hub.hasWork) this.wakeHub();
+  }
+
+  /** Performs what Raft asks for, until it asks for nothing. Never runs inside itself. */
+  #drive(): void {
+    if (this.#driving) return;
+    this.#driving = true;
+    try {
+      while (!this.#stopped && this.#raft.hasReady()) this.#perform(this.#raft.ready());
+    } finally {
+      this.#driving = false;
+    }
+  }
+
+  /** The duties of a Ready, in their order. */
+  #perform(ready: Ready): void {
+    this.#writer.persist(ready.persist, ready.sendAfterSync);
+    if (ready.sendNow.length > 0) this.#ports.send(ready.sendNow);
+    if (ready.leadership !== undefined) this.#onLeadership(ready.leadership);
+    if (ready.committed.length > 0) this.#apply(ready.committed);
+    const applied = this.machine.appliedIndex;
+    for (const { id, index } of ready.reads) this.#reads.granted(id, index, applied);
+    for (const { id, error } of ready.refusedReads) this.#reads.refused(id, error);
+  }
+
+  #apply(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      if (entry.kind === "normal") this.#applyBatch(entry);
+      else this.machine.advance(entry.index, entry.term);
+    }
+    const { appliedIndex } = this.machine;
+    this.#raft.appliedTo(appliedIndex);
+    this.hub.publish(this.machine.takeRows());
+    if (this.hub.hasWork) this.wakeHub();
+    this.#writer.store(this.#ports.store, this.machine);
+    this.#reads.applied(appliedIndex);
+  }
+
+  #applyBatch(entry: Entry): void {
+    const payload = asBuffer(entry.payload);
+    this.#applying = this.#proposals.applied(batchOrigin(payload), batchSequence(payload));
+    this.machine.apply(entry.index, entry.term, payload, this.#onOutcome);
+    this.#applying = undefined;
+  }
+
+  /** What an applied command means for the clocks and the stores of this node. */
+  #noteOutcome(outcome: Outcome): void {
+    if (outcome instanceof AetherError) return;
+    switch (outcome.kind) {
+      case "leaseGrant":
+        if (this.isLeader) {
+          const nowMs = this.#ports.clock.monotonicMs();
+          this.expiry.granted(outcome.id, outcome.ttlSeconds, nowMs);
+        }
+        break;
+      case "leaseRevoke":
+        this.expiry.ended(outcome.id);
+        break;
+      case "leaseExpire":
+        for (const id of outcome.ids) this.expiry.ended(id);
+        break;
+      case "compact":
+        this.#compactor.requested();
+        break;
+      default: // nothing but keys changed
+    }
+  }
+
+  #onLeadership({ role, term, leader }: Leadership): void {
+    this.#ports.logger.info("leadership", { role, term, leader: leader.toString(16) });
+    if (role === "leader") this.expiry.lead(this.#ports.clock.monotonicMs());
+    else this.expiry.follow();
+    assert(role !== "leader" || leader === this.#options.memberId, "a leader knows itself");
+  }
+}
+
+function readerOf(log: LogStore): LogReader {
+  return {
+    firstIndex: log.stored.firstIndex,
+    lastIndex: log.stored.lastIndex,
+    term: (index) => log.term(index),
+    entries: (from, to, bytesMax) => log.read(from, to, bytesMax),
+  };
+}
