@@ -69,6 +69,14 @@ export class Raft {
   get lastIndex(): number {
     return this.#core.log.lastIndex;
   }
+  /** Entries up to here are durable in our own log. */
+  get durable(): number {
+    return this.#core.log.stable;
+  }
+  /** The term of an entry from firstIndex - 1 to lastIndex; -1 for any other. */
+  termAt(index: number): number {
+    return this.#core.log.term(index);
+  }
   /** The configuration that counts here; a new object whenever it changes. */
   get configuration(): Configuration {
     return this.#core.tracker.configuration;

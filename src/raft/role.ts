@@ -29,6 +29,7 @@ export function becomePreCandidate(core: Core): void {
   refuseReads(core);
   core.role = "pre-candidate";
   core.leader = NOBODY;
+  core.selfVoteWrite = 0;
   core.tracker.clearVotes();
   core.electionElapsed = 0;
   drawElectionTimeout(core);

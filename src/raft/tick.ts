@@ -5,7 +5,7 @@
 import type { Core } from "./core.ts";
 import { campaign } from "./election.ts";
 import { broadcastHeartbeat } from "./replication.ts";
-import { becomeFollower, isPromotable } from "./role.ts";
+import { becomeFollower } from "./role.ts";
 import { abortTransfer } from "./transfer.ts";
 import { NOBODY } from "./types.ts";
 
@@ -19,11 +19,8 @@ export function tick(core: Core, nowMs: number): void {
 
 function tickFollower(core: Core): void {
   core.electionElapsed++;
-  if (core.electionElapsed >= core.electionTimeout && isPromotable(core)) {
-    core.electionElapsed = 0;
-    campaign(core, "timeout");
-    return;
-  }
+  // A refused campaign is tried again at the next tick: the patience with the leader is over.
+  if (core.electionElapsed >= core.electionTimeout && campaign(core, "timeout")) return;
   if (core.forwardedReads.tick(core.config.heartbeatTicks + 1)) core.forwardedReads.retry();
 }
 
