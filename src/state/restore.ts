@@ -1,0 +1,111 @@
+/**
+ * Building the key space from what a store held, in one pass over the rows.
+ *
+ * The current revision is that of the newest row or the one noted with the last compaction,
+ * whichever is higher, so that it never goes back (etcd's issue 17780). The same for the last seq:
+ * seqs are never used twice.
+ *
+ * Compaction may have been interrupted anywhere, so a chain may have gaps: the rows behind a gap
+ * are superseded ones on their way out, and a chain that ends early reads the same.
+ */
+import { assert } from "../base/assert.ts";
+import { StoredKeyValue } from "../proto/hot/key-value.ts";
+import { extendChain, type KeyEntry } from "./key-entry.ts";
+import type { KeySpace } from "./key-space.ts";
+import { LEASE_SPACE, restoreLease } from "./leases.ts";
+import type { Row, StateRecord, StoredState } from "./ports.ts";
+
+const META_SPACE = "meta";
+/** Record: format, compaction point, revision and last seq at that time; u64 each, big-endian. */
+const COMPACT_KEY = "compact";
+const COMPACT_FORMAT = 1;
+const COMPACT_BYTES = 1 + 3 * 8;
+
+/** The record of the compaction point. */
+export function compactRecord(space: KeySpace): StateRecord {
+  const value = Buffer.alloc(COMPACT_BYTES);
+  value[0] = COMPACT_FORMAT;
+  value.writeBigInt64BE(BigInt(space.compactRevision), 1);
+  value.writeBigInt64BE(BigInt(space.revision), 9);
+  value.writeBigInt64BE(BigInt(space.tail.next - 1), 17);
+  return { space: META_SPACE, key: COMPACT_KEY, value };
+}
+
+/** Fills an empty key space. Records of other rooms are passed over. */
+export function restoreSpace(space: KeySpace, stored: StoredState): void {
+  assert(space.index.tree.size === 0, "only an empty key space is restored");
+  let lastSeq = 0;
+  for (const { space: table, key, value } of stored.records) {
+    if (table === LEASE_SPACE) restoreLease(space.leases, key, value);
+    if (table === META_SPACE && key === COMPACT_KEY) lastSeq = restoreCompact(space, value);
+  }
+  lastSeq = Math.max(lastSeq, new Restore(space).run(stored.rows));
+  space.tail.reset(lastSeq);
+}
+
+function restoreCompact(space: KeySpace, value: Uint8Array): number {
+  assert(value.length === COMPACT_BYTES && value[0] === COMPACT_FORMAT, "a known record");
+  const bytes = Buffer.from(value);
+  space.compactRevision = Number(bytes.readBigInt64BE(1));
+  space.revision = Number(bytes.readBigInt64BE(9));
+  return Number(bytes.readBigInt64BE(17));
+}
+
+class Restore {
+  readonly #space: KeySpace;
+  readonly #reader = new StoredKeyValue();
+  /** Entries whose latest version so far names a lease that is not there (revoked since). */
+  readonly #dangling = new Set<KeyEntry>();
+
+  constructor(space: KeySpace) {
+    this.#space = space;
+  }
+
+  /** Takes in all rows; returns the last seq. */
+  run(rows: Iterable<Row>): number {
+    const space = this.#space;
+    let lastSeq = 0;
+    let revision = space.revision;
+    for (const row of rows) {
+      assert(row.seq > lastSeq, "rows are stored in order of seq");
+      lastSeq = row.seq;
+      if (row.revision > revision) revision = row.revision;
+      this.#row(row);
+    }
+    space.revision = revision;
+    assert(this.#dangling.size === 0, "the lease of a live key is stored");
+    space.index.restoreTree();
+    for (const entry of space.index.all()) if (entry.lease !== null) entry.lease.keys.add(entry);
+    return lastSeq;
+  }
+
+  #row(row: Row): void {
+    const { index, cache, leases } = this.#space;
+    const read = this.#reader.read(row.kv);
+    const entry = index.restoreEntry(read.key());
+    index.restoreLife(entry, row.tombstone);
+    extendRestored(entry, row);
+    entry.modRevision = row.revision;
+    entry.createRevision = read.createRevision;
+    entry.version = read.version;
+    entry.lease = null;
+    if (this.#dangling.size > 0) this.#dangling.delete(entry);
+    if (read.hasLease()) {
+      entry.lease = leases.get(read.lease()) ?? null;
+      if (entry.lease === null) this.#dangling.add(entry);
+    }
+    if (row.tombstone) cache.drop(entry);
+    else cache.offer(entry, row.kv);
+  }
+}
+
+/** Puts a stored row on top of its key's chain; after a gap the path below is not known. */
+function extendRestored(entry: KeyEntry, row: Row): void {
+  if (entry.seq !== row.prev || entry.depth !== row.depth - 1) {
+    entry.path = null;
+    entry.depth = row.depth;
+    entry.seq = row.seq;
+    return;
+  }
+  extendChain(entry, row.seq);
+}

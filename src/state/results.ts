@@ -1,0 +1,79 @@
+/**
+ * What commands and reads come to. Key values are encoded mvccpb.KeyValue messages; they belong
+ * to the machine (rows, cache) and must not be written to. Results themselves belong to the
+ * caller. `revision` is the response header's.
+ */
+import type { AetherError } from "../base/errors.ts";
+
+export interface PutResult {
+  readonly kind: "put";
+  readonly revision: number;
+  /** The version before, if it was asked for and there was one. */
+  readonly previous: Uint8Array | undefined;
+}
+
+export interface DeleteRangeResult {
+  readonly kind: "deleteRange";
+  readonly revision: number;
+  readonly deleted: number;
+  /** The versions before, in order of key, if they were asked for. */
+  readonly previous: readonly Uint8Array[];
+}
+
+export interface RangeResult {
+  readonly kind: "range";
+  readonly revision: number;
+  readonly kvs: readonly Uint8Array[];
+  readonly more: boolean;
+  readonly count: number;
+}
+
+export interface TxnResult {
+  readonly kind: "txn";
+  /** 0 for a nested transaction, whose header is there but empty. */
+  readonly revision: number;
+  readonly succeeded: boolean;
+  /** One for each operation of the branch that ran. */
+  readonly responses: readonly OperationResult[];
+}
+
+export type OperationResult = PutResult | DeleteRangeResult | RangeResult | TxnResult;
+
+export interface CompactResult {
+  readonly kind: "compact";
+  readonly revision: number;
+  /** The compaction point asked for; the store removes up to physicalTarget(). */
+  readonly compactRevision: number;
+}
+
+export interface LeaseGrantResult {
+  readonly kind: "leaseGrant";
+  readonly revision: number;
+  readonly id: bigint;
+  readonly ttlSeconds: number;
+}
+
+export interface LeaseRevokeResult {
+  readonly kind: "leaseRevoke";
+  readonly revision: number;
+  readonly id: bigint;
+}
+
+export interface LeaseExpireResult {
+  readonly kind: "leaseExpire";
+  readonly revision: number;
+  /** Those of the leases asked for that were still there. */
+  readonly ids: readonly bigint[];
+}
+
+export type CommandResult =
+  | PutResult
+  | DeleteRangeResult
+  | TxnResult
+  | CompactResult
+  | LeaseGrantResult
+  | LeaseRevokeResult
+  | LeaseExpireResult;
+
+/** A command's result, or why it changed nothing. */
+export type Outcome = CommandResult | AetherError;

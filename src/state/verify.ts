@@ -1,0 +1,91 @@
+/**
+ * Every invariant of the machine, at any cost (it walks the whole history of every key): for tests
+ * and the simulator. Fails by assertion.
+ */
+import { assert } from "../base/assert.ts";
+import { StoredKeyValue } from "../proto/hot/key-value.ts";
+import type { KeyEntry } from "./key-entry.ts";
+import type { KeySpace } from "./key-space.ts";
+import type { StateMachine } from "./machine.ts";
+import type { Row } from "./ports.ts";
+
+const reader = new StoredKeyValue();
+
+/** Checks everything that can be checked between two entries. */
+export function verify(machine: StateMachine): void {
+  const space = machine.space;
+  assert(space.changes === 0, "no write is in progress between entries");
+  assert(space.compactRevision <= space.revision, "compaction stays in the past");
+  assert(space.physicalTarget() <= space.compactRevision, "removal stays behind compaction");
+  space.cache.verify();
+  const entries = space.index.verify();
+  let attached = 0;
+  for (const entry of entries) {
+    verifyEntry(space, entry);
+    verifyChain(space, entry);
+    if (entry.lease === null) continue;
+    attached++;
+    assert(entry.lease.keys.has(entry), "a lease lists what is attached to it");
+    assert(space.leases.get(entry.lease.id) === entry.lease, "an attached lease exists");
+  }
+  for (const lease of space.leases.all()) attached -= lease.keys.size;
+  assert(attached === 0, "a lease lists nothing else");
+}
+
+function verifyEntry(space: KeySpace, entry: KeyEntry): void {
+  assert(entry.seq > 0, "an entry has a version");
+  assert(entry.kv === null || entry.slot >= 0, "a value in memory is the cache's");
+  const row = space.rowAt(entry.seq);
+  if (entry.tombstone) {
+    assert(entry.kv === null && entry.lease === null, "the dead own and hold nothing");
+    assert(entry.version === 0 && entry.createRevision === 0, "the dead have no version");
+    if (row === undefined) {
+      assert(entry.modRevision < space.physicalTarget(), "only old tombstones are removed");
+      return;
+    }
+  }
+  assert(row !== undefined, "a live key has its row");
+  assert(row.tombstone === entry.tombstone, "entry and row agree on life");
+  assert(row.revision === entry.modRevision, "entry and row agree on the revision");
+  assert(row.depth === entry.depth, "entry and row agree on the depth");
+  const read = reader.read(row.kv);
+  assert(read.key() === entry.key, "entry and row agree on the key");
+  assert(read.modRevision === entry.modRevision, "the stored form has the row's revision");
+  assert(read.createRevision === entry.createRevision, "entry and row agree on the creation");
+  assert(read.version === entry.version, "entry and row agree on the version");
+  assert(read.lease() === (entry.lease?.id ?? 0n), "entry and row agree on the lease");
+  if (entry.kv !== null)
+    assert(row.kv.length === entry.kv.length, "the cache holds the row's form");
+}
+
+/** Walks the whole chain; each jump must lead to the row at the depth it is for. */
+function verifyChain(space: KeySpace, entry: KeyEntry): void {
+  const byDepth = new Map<number, Row>();
+  const rows: Row[] = [];
+  for (let row = space.rowAt(entry.seq); row !== undefined; ) {
+    rows.push(row);
+    byDepth.set(row.depth, row);
+    row = row.prev === 0 ? undefined : space.rowAt(row.prev);
+  }
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i] as Row;
+    const before = rows[i + 1];
+    if (before !== undefined) {
+      assert(before.seq < row.seq && before.depth === row.depth - 1, "prev is the row before");
+      const descends = before.revision < row.revision || before.sub < row.sub;
+      assert(before.revision <= row.revision && descends, "revisions descend along a chain");
+    }
+    const target = row.depth & (row.depth - 1);
+    const ancestor = byDepth.get(target);
+    assert(target !== 0 || row.jump === 0, "no jump leads to depth 0");
+    if (row.jump === 0) continue;
+    const jumped = space.rowAt(row.jump);
+    if (jumped === undefined) continue;
+    assert(ancestor === undefined || jumped.seq === ancestor.seq, "a jump leads to its depth");
+    assert(jumped.depth === target, "a jump leads to its depth");
+  }
+  for (const seq of entry.path ?? []) {
+    const row = space.rowAt(seq);
+    assert(row === undefined || byDepth.get(row.depth) === row, "the path lies on the chain");
+  }
+}
