@@ -53,7 +53,7 @@ export function fail(call: ServerCall, error: AetherError): void {
 
 /** A request, or AetherError("invalid_argument") when the bytes are not that message. */
 export function decodeRequest<T>(
-  type: MessageType<T>,
+  type: Pick<MessageType<T>, "typeName" | "decode">,
   bytes: Uint8Array,
   start: number,
   end: number,

@@ -1,0 +1,297 @@
+/**
+ * Keys and values: etcd's KV and our AetherKV over the same calls of the group. Handlers decode,
+ * check what can be checked without state, then read or propose, and encode the outcome.
+ *
+ * Reads are linearizable unless the request says serializable. Small ones are answered in one go;
+ * a large one is read in slices between turns at one pinned revision, so nobody waits behind it.
+ */
+import type { Key } from "../base/bytes.ts";
+import { AetherError } from "../base/errors.ts";
+import { type Turn, TurnPhase } from "../base/turn.ts";
+import { MIB } from "../base/units.ts";
+import type { Group } from "../node/group.ts";
+import { AetherKV, GetRequest } from "../proto/gen/aether.v1.ts";
+import {
+  CompactionRequest,
+  CompactionResponse,
+  DeleteRangeRequest,
+  KV,
+  RangeRequest,
+  SortOrder,
+  SortTarget,
+  TxnRequest,
+} from "../proto/gen/etcdserverpb.ts";
+import { HeaderEncoder } from "../proto/hot/header.ts";
+import { PutView } from "../proto/hot/put-view.ts";
+import {
+  encodeDeleteRangeResponse,
+  encodePutResponse,
+  encodeRangeResponse,
+  putDelimited,
+  sizeOfDelimited,
+} from "../proto/hot/responses.ts";
+import { CommandKind } from "../state/command.ts";
+import type { RangeCursor } from "../state/range.ts";
+import type { CommandResult, Outcome } from "../state/results.ts";
+import {
+  checkDeleteRange,
+  checkRange,
+  checkRangeStream,
+  checkTxn,
+  isReadOnly,
+  isSerializable,
+} from "../state/validate.ts";
+import type { Method, ServerCall, StreamHandler, UnaryMethod } from "../wire/grpc/server-call.ts";
+import { decodeRequest, fail, reply, replyScratch, scratch } from "./answer.ts";
+import { headerAt, type Identity } from "./headers.ts";
+import { RangeStreamSender } from "./range-stream.ts";
+import { encodeTxnResult } from "./txn-response.ts";
+
+/** etcd's --max-request-bytes: what one request may put into the log. */
+export const REQUEST_BYTES_MAX = 1.5 * MIB;
+
+/** One slice of a read: some hundred microseconds of work. */
+const SLICE_KEYS = 1000;
+const SLICE_BYTES = 1 * MIB;
+
+export interface KvBackend {
+  readonly group: Group;
+  readonly identity: Identity;
+  readonly turn: Turn;
+}
+
+export class KvService {
+  readonly #group: Group;
+  readonly #identity: Identity;
+  readonly #turn: Turn;
+  readonly #header: HeaderEncoder;
+  readonly #put = new PutView();
+
+  constructor({ group, identity, turn }: KvBackend) {
+    this.#group = group;
+    this.#identity = identity;
+    this.#turn = turn;
+    this.#header = new HeaderEncoder(identity.clusterId, identity.memberId);
+  }
+
+  methods(): Method[] {
+    const range: UnaryMethod["unary"] = (call, bytes, start, end) =>
+      this.#onRange(call, decodeRequest(RangeRequest, bytes, start, end));
+    const put = this.#onPut.bind(this);
+    const deleteRange = this.#onDeleteRange.bind(this);
+    const txn = this.#onTxn.bind(this);
+    return [
+      { path: KV.Range.path, unary: range },
+      { path: KV.RangeStream.path, stream: (call) => this.#onRangeStream(call) },
+      { path: KV.Put.path, unary: put },
+      { path: KV.DeleteRange.path, unary: deleteRange },
+      { path: KV.Txn.path, unary: txn },
+      { path: KV.Compact.path, unary: this.#onCompact.bind(this) },
+      { path: AetherKV.Range.path, unary: range },
+      { path: AetherKV.Get.path, unary: this.#onGet.bind(this) },
+      { path: AetherKV.Put.path, unary: put },
+      { path: AetherKV.Delete.path, unary: deleteRange },
+      { path: AetherKV.Txn.path, unary: txn },
+    ];
+  }
+
+  #onPut(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
+    const put = readPut(this.#put, bytes, start, end);
+    if (put.key === "") throw new AetherError("empty_key");
+    if (put.ignoreValue && put.valueEnd > put.valueStart) throw new AetherError("value_provided");
+    if (put.ignoreLease && put.lease !== 0n) throw new AetherError("lease_provided");
+    this.#propose(CommandKind.put, call, bytes, start, end);
+  }
+
+  #onDeleteRange(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
+    checkDeleteRange(decodeRequest(DeleteRangeRequest, bytes, start, end));
+    this.#propose(CommandKind.deleteRange, call, bytes, start, end);
+  }
+
+  #onTxn(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
+    const request = decodeRequest(TxnRequest, bytes, start, end);
+    checkTxn(request);
+    if (!isReadOnly(request)) {
+      this.#propose(CommandKind.txn, call, bytes, start, end);
+      return;
+    }
+    this.#whenReadable(call, isSerializable(request), () => {
+      this.#answer(call, this.#group.machine.readTxn(request));
+    });
+  }
+
+  #onCompact(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
+    const { physical, revision } = decodeRequest(CompactionRequest, bytes, start, end);
+    this.#group.propose(CommandKind.compact, bytes, start, end, (outcome) => {
+      if (outcome instanceof AetherError) fail(call, outcome);
+      else if (physical) this.#group.whenCompacted(revision, () => this.#answer(call, outcome));
+      else this.#answer(call, outcome);
+    });
+  }
+
+  #propose(
+    kind: CommandKind,
+    call: ServerCall,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
+    if (end - start > REQUEST_BYTES_MAX) throw new AetherError("request_too_large");
+    this.#group.propose(kind, bytes, start, end, (outcome) => this.#answerOutcome(call, outcome));
+  }
+
+  #answerOutcome(call: ServerCall, outcome: Outcome): void {
+    if (outcome instanceof AetherError) fail(call, outcome);
+    else this.#answer(call, outcome);
+  }
+
+  #answer(call: ServerCall, result: CommandResult): void {
+    const header = this.#header.at(result.revision, this.#group.term);
+    switch (result.kind) {
+      case "put":
+        encodePutResponse(header, result.previous, scratch);
+        break;
+      case "deleteRange":
+        encodeDeleteRangeResponse(header, result.deleted, result.previous, scratch);
+        break;
+      case "txn":
+        encodeTxnResult(header, result, scratch);
+        break;
+      default:
+        reply(call, CompactionResponse, {
+          header: headerAt(this.#identity, result.revision, this.#group.term),
+        });
+        return;
+    }
+    replyScratch(call);
+  }
+
+  /** Runs `read` when the machine may be read; what it throws fails the call. */
+  #whenReadable(call: ServerCall, serializable: boolean, read: () => void): void {
+    if (serializable) {
+      read();
+      return;
+    }
+    this.#group.read((error) => {
+      if (error !== undefined) fail(call, error);
+      else if (!call.cancelled) guarded(call, read);
+    });
+  }
+
+  #onRange(call: ServerCall, request: RangeRequest): void {
+    checkRange(request);
+    this.#whenReadable(call, request.serializable, () => {
+      if (isPoint(request)) this.#answerPoint(call, request.key);
+      else this.#answerRange(call, request);
+    });
+  }
+
+  /** The latest version of one key: what clients ask most. */
+  #answerPoint(call: ServerCall, key: Key): void {
+    const { machine, term } = this.#group;
+    const header = this.#header.at(machine.revision, term);
+    const kv = machine.get(key);
+    if (kv === undefined) {
+      encodeRangeResponse(header, NOTHING, false, 0, scratch);
+    } else {
+      const size = header.size + sizeOfDelimited(kv.length) + 2;
+      const at = scratch.reserve(size);
+      const end = putDelimited(scratch.bytes, header.put(scratch.bytes, at), KVS_TAG, kv);
+      scratch.bytes[end] = COUNT_TAG;
+      scratch.bytes[end + 1] = 1;
+    }
+    replyScratch(call);
+  }
+
+  #answerRange(call: ServerCall, request: RangeRequest): void {
+    const cursor = this.#group.machine.openRange(request);
+    const step = (): void => {
+      if (call.cancelled) cursor.close();
+      else if (cursor.step(SLICE_KEYS, SLICE_BYTES)) this.#answerCursor(call, cursor);
+      else this.#turn.after(TurnPhase.READ, step);
+    };
+    step();
+  }
+
+  #answerCursor(call: ServerCall, cursor: RangeCursor): void {
+    const { revision, kvs, more, count } = cursor.result();
+    cursor.close();
+    const header = this.#header.at(revision, this.#group.term);
+    encodeRangeResponse(header, kvs, more, count, scratch);
+    replyScratch(call);
+  }
+
+  /** AetherKV.Get: one key, NOT_FOUND when it is absent. */
+  #onGet(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
+    const { key, revision, serializable } = decodeRequest(GetRequest, bytes, start, end);
+    if (key === "") throw new AetherError("empty_key");
+    this.#whenReadable(call, serializable, () => {
+      const request = RangeRequest.create({ key, revision });
+      const { kvs, revision: current } = this.#group.machine.range(request);
+      const kv = kvs[0];
+      if (kv === undefined) throw new AetherError("not_found", "key not found");
+      // GetResponse is a PutResponse by shape: the header, and one key value as field 2.
+      encodePutResponse(this.#header.at(current, this.#group.term), kv, scratch);
+      replyScratch(call);
+    });
+  }
+
+  #onRangeStream(call: ServerCall): StreamHandler {
+    const sender = new RangeStreamSender(call, this.#turn, () =>
+      this.#header.at(sender.revision, this.#group.term),
+    );
+    return {
+      onMessage: (bytes, start, end) => {
+        const request = decodeRequest(RangeRequest, bytes, start, end);
+        checkRangeStream(request);
+        this.#whenReadable(call, request.serializable, () => {
+          sender.begin(this.#group.machine.openRange(request));
+        });
+      },
+      onHalfClose: () => {},
+      onCancel: () => sender.cancel(),
+      onDrain: () => sender.resume(),
+    };
+  }
+}
+
+const NOTHING: readonly Uint8Array[] = [];
+
+/** RangeResponse.kvs and count, as tags. */
+const KVS_TAG = 0x12;
+const COUNT_TAG = 0x20;
+
+/** One key, latest version, nothing asked that needs more than the stored bytes. */
+function isPoint(request: RangeRequest): boolean {
+  return (
+    request.rangeEnd === "" &&
+    request.revision <= 0 &&
+    !request.keysOnly &&
+    !request.countOnly &&
+    request.sortTarget === SortTarget.KEY &&
+    request.sortOrder === SortOrder.NONE &&
+    request.minModRevision === 0 &&
+    request.maxModRevision === 0 &&
+    request.minCreateRevision === 0 &&
+    request.maxCreateRevision === 0
+  );
+}
+
+function readPut(view: PutView, bytes: Uint8Array, start: number, end: number): PutView {
+  return decodeRequest(
+    { typeName: "etcdserverpb.PutRequest", decode: (b, s, e) => view.read(b, s, e) },
+    bytes,
+    start,
+    end,
+  );
+}
+
+/** Runs `work`; an expected failure ends the call, anything else is ours to crash on. */
+function guarded(call: ServerCall, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!(error instanceof AetherError)) throw error;
+    fail(call, error);
+  }
+}

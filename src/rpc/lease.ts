@@ -1,0 +1,209 @@
+/**
+ * Leases: etcd's Lease and our AetherLease. Granting and revoking go through the log; renewing is
+ * the leader's own act, done only after it has confirmed that it still leads, since a success that
+ * a deposed leader reports is a lie (etcd's #20615).
+ */
+
+import { ByteWriter } from "../base/bytes.ts";
+import { AetherError } from "../base/errors.ts";
+import type { Clock, Random } from "../base/ports.ts";
+import type { Group } from "../node/group.ts";
+import { AetherLease } from "../proto/gen/aether.v1.ts";
+import {
+  Lease,
+  LeaseGrantRequest,
+  LeaseGrantResponse,
+  LeaseKeepAliveRequest,
+  LeaseKeepAliveResponse,
+  LeaseLeasesResponse,
+  LeaseRevokeResponse,
+  LeaseTimeToLiveRequest,
+  LeaseTimeToLiveResponse,
+} from "../proto/gen/etcdserverpb.ts";
+import { CommandKind } from "../state/command.ts";
+import { LEASE_TTL_SECONDS_MAX } from "../state/machine.ts";
+import type { Method, ServerCall, StreamHandler, UnaryMethod } from "../wire/grpc/server-call.ts";
+import { decodeRequest, fail, reply, send } from "./answer.ts";
+import { headerAt, type Identity } from "./headers.ts";
+
+export interface LeaseBackend {
+  readonly group: Group;
+  readonly identity: Identity;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Shorter TTLs are raised to this: a lease must outlive an election. */
+  readonly ttlSecondsMin: number;
+  /** What native clients may ask for; etcd's face has only etcd's own bound. */
+  readonly native: LeaseLimits;
+}
+
+export interface LeaseLimits {
+  readonly leasesMax: number;
+  readonly ttlSecondsMax: number;
+}
+
+const NO_LIMITS: LeaseLimits = {
+  leasesMax: Number.POSITIVE_INFINITY,
+  ttlSecondsMax: Number.POSITIVE_INFINITY,
+};
+
+export class LeaseService {
+  readonly #backend: LeaseBackend;
+  readonly #group: Group;
+  readonly #body = new ByteWriter(64);
+
+  constructor(backend: LeaseBackend) {
+    this.#backend = backend;
+    this.#group = backend.group;
+  }
+
+  methods(): Method[] {
+    const grant = (limits: LeaseLimits): UnaryMethod["unary"] => {
+      return (call, bytes, start, end) =>
+        this.#grant(call, decodeRequest(LeaseGrantRequest, bytes, start, end), limits);
+    };
+    const revoke = this.#revoke.bind(this);
+    const keepAlive = (call: ServerCall): StreamHandler => this.#keepAlive(call);
+    const timeToLive = this.#timeToLive.bind(this);
+    const leases = (call: ServerCall): void => this.#leases(call);
+    return [
+      { path: Lease.LeaseGrant.path, unary: grant(NO_LIMITS) },
+      { path: Lease.LeaseRevoke.path, unary: revoke },
+      { path: Lease.LeaseKeepAlive.path, stream: keepAlive },
+      { path: Lease.LeaseTimeToLive.path, unary: timeToLive },
+      { path: Lease.LeaseLeases.path, unary: leases },
+      { path: AetherLease.LeaseGrant.path, unary: grant(this.#backend.native) },
+      { path: AetherLease.LeaseRevoke.path, unary: revoke },
+      { path: AetherLease.LeaseKeepAlive.path, stream: keepAlive },
+      { path: AetherLease.LeaseTimeToLive.path, unary: timeToLive },
+      { path: AetherLease.LeaseLeases.path, unary: leases },
+    ];
+  }
+
+  #header(): ReturnType<typeof headerAt> {
+    return headerAt(this.#backend.identity, this.#group.machine.revision, this.#group.term);
+  }
+
+  #grant(call: ServerCall, request: LeaseGrantRequest, limits: LeaseLimits): void {
+    const { machine } = this.#group;
+    const { TTL } = request;
+    if (TTL > LEASE_TTL_SECONDS_MAX) throw new AetherError("lease_ttl_too_large");
+    if (TTL > limits.ttlSecondsMax) {
+      const most = `lease.max_ttl is ${limits.ttlSecondsMax} seconds`;
+      throw new AetherError("lease_ttl_over_limit", `lease TTL ${TTL} is too long: ${most}`);
+    }
+    if (machine.leaseCount >= limits.leasesMax) {
+      const most = `lease.max_leases is ${limits.leasesMax}`;
+      throw new AetherError("too_many_leases", `too many leases: ${most}`);
+    }
+    let id = request.ID;
+    while (id === 0n || (request.ID === 0n && machine.hasLease(id))) {
+      id = this.#backend.random.id63();
+    }
+    const ttl = Math.max(TTL, this.#backend.ttlSecondsMin);
+    LeaseGrantRequest.encode({ ID: id, TTL: ttl }, this.#body);
+    const body = this.#body.view();
+    this.#group.propose(CommandKind.leaseGrant, body, 0, body.length, (outcome) => {
+      if (outcome instanceof AetherError) fail(call, outcome);
+      else {
+        const header = headerAt(this.#backend.identity, outcome.revision, this.#group.term);
+        reply(call, LeaseGrantResponse, { header, ID: id, TTL: ttl, error: "" });
+      }
+    });
+    this.#body.reset();
+  }
+
+  #revoke(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
+    this.#group.propose(CommandKind.leaseRevoke, bytes, start, end, (outcome) => {
+      if (outcome instanceof AetherError) fail(call, outcome);
+      else {
+        const header = headerAt(this.#backend.identity, outcome.revision, this.#group.term);
+        reply(call, LeaseRevokeResponse, { header });
+      }
+    });
+  }
+
+  /** Renews for as long as the client asks; an unknown lease is answered with TTL 0. */
+  #keepAlive(call: ServerCall): StreamHandler {
+    let open = 0;
+    let halfClosed = false;
+    const finished = (): void => {
+      open--;
+      if (halfClosed && open === 0) call.finish();
+    };
+    return {
+      onMessage: (bytes, start, end) => {
+        const { ID } = decodeRequest(LeaseKeepAliveRequest, bytes, start, end);
+        open++;
+        this.#renew(ID, (answer) => {
+          if (answer instanceof AetherError) fail(call, answer);
+          else send(call, LeaseKeepAliveResponse, answer);
+          finished();
+        });
+      },
+      onHalfClose: () => {
+        halfClosed = true;
+        if (open === 0) call.finish();
+      },
+      onCancel: () => {},
+      onDrain: () => {},
+    };
+  }
+
+  #renew(ID: bigint, done: (answer: LeaseKeepAliveResponse | AetherError) => void): void {
+    this.#group.read((error) => {
+      if (error !== undefined) {
+        done(error);
+        return;
+      }
+      const header = this.#header(); // from before the renewal, as etcd's
+      this.#group.expiry.renew(ID, this.#backend.clock.monotonicMs(), (ttl) => {
+        done(ttl instanceof AetherError ? ttl : { header, ID, TTL: ttl });
+      });
+    });
+  }
+
+  #timeToLive(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
+    const { ID, keys } = decodeRequest(LeaseTimeToLiveRequest, bytes, start, end);
+    this.#group.read((error) => {
+      if (error !== undefined) {
+        fail(call, error);
+        return;
+      }
+      const header = this.#header();
+      const lease = this.#group.machine.lease(ID);
+      const leftMs = this.#group.expiry.remainingMs(ID, this.#backend.clock.monotonicMs()) ?? 0;
+      if (lease === undefined || leftMs <= 0) {
+        const gone = { header, ID, TTL: -1, grantedTTL: 0, keys: [] };
+        reply(call, LeaseTimeToLiveResponse, gone);
+        return;
+      }
+      reply(call, LeaseTimeToLiveResponse, {
+        header,
+        ID,
+        TTL: Math.floor(leftMs / 1000),
+        grantedTTL: lease.ttlSeconds,
+        keys: keys ? [...lease.keys] : [],
+      });
+    });
+  }
+
+  /** All leases, those that end first first. */
+  #leases(call: ServerCall): void {
+    this.#group.read((error) => {
+      if (error !== undefined) {
+        fail(call, error);
+        return;
+      }
+      const nowMs = this.#backend.clock.monotonicMs();
+      const found: { ID: bigint; leftMs: number }[] = [];
+      this.#group.machine.forEachLease((ID, ttlSeconds) => {
+        const leftMs = this.#group.expiry.remainingMs(ID, nowMs) ?? ttlSeconds * 1000;
+        found.push({ ID, leftMs });
+      });
+      found.sort((a, b) => a.leftMs - b.leftMs);
+      const leases = found.map(({ ID }) => ({ ID }));
+      reply(call, LeaseLeasesResponse, { header: this.#header(), leases });
+    });
+  }
+}
