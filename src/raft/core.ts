@@ -56,6 +56,8 @@ export interface Core {
   pendingConfigIndex: number;
   /** As leader: who is to lead next, or NOBODY. */
   transferee: MemberId;
+  /** As leader: the entry that takes our vote away, once it is appended; 0: we stay. */
+  retireIndex: number;
   /** As leader: someone was told to campaign in this term, so a lease proves nothing more. */
   leaseGivenUp: boolean;
   /** As leader: bytes proposed and not yet handed out. */

@@ -96,6 +96,7 @@ function answer(
     to,
     term: core.term,
     index,
+    commit: core.log.committed,
     rejection,
   });
 }

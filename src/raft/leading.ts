@@ -6,6 +6,7 @@ import type { MessageOf } from "./message.ts";
 import type { Progress } from "./progress/progress.ts";
 import { confirmReads } from "./read-index.ts";
 import { maybeCommit, sendAppend } from "./replication.ts";
+import { maybeRetire } from "./retire.ts";
 import { tellToCampaign } from "./transfer.ts";
 
 export function stepAppendResponse(core: Core, message: MessageOf<"append-response">): void {
@@ -15,6 +16,7 @@ export function stepAppendResponse(core: Core, message: MessageOf<"append-respon
     return;
   }
   peer.recentActive = true;
+  if (message.commit > peer.knownCommit) peer.knownCommit = message.commit;
   if (message.rejection !== undefined) {
     stepRejection(core, peer, message);
     return;
@@ -24,11 +26,13 @@ export function stepAppendResponse(core: Core, message: MessageOf<"append-respon
     return;
   }
   const moved = peer.acknowledge(message.index);
-  if (!moved && !(peer.state === "probe" && message.index === peer.match)) return;
-  moveOn(core, peer);
-  maybeCommit(core);
-  core.dirty = true;
-  if (core.transferee === peer.id) tellToCampaign(core);
+  if (moved || (peer.state === "probe" && message.index === peer.match)) {
+    moveOn(core, peer);
+    maybeCommit(core);
+    core.dirty = true;
+    if (core.transferee === peer.id) tellToCampaign(core);
+  }
+  maybeRetire(core);
 }
 
 /** The peer lives; what we sent before may be lost, so remind it where its log should end. */
@@ -44,7 +48,8 @@ export function stepHeartbeatResponse(core: Core, message: MessageOf<"heartbeat-
   }
   peer.recentActive = true;
   peer.probeSent = false;
-  if (peer.match < core.log.lastIndex || peer.state === "probe") sendAppend(core, peer, "probe");
+  const behind = peer.match < core.log.lastIndex || peer.knownCommit < core.retireIndex;
+  if (behind || peer.state === "probe") sendAppend(core, peer, "probe");
   if (message.round <= peer.round) return;
   peer.round = message.round;
   confirmReads(core);

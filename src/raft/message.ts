@@ -27,6 +27,8 @@ export interface AppendMessage extends Envelope {
 export interface AppendResponseMessage extends Envelope {
   readonly type: "append-response";
   readonly index: number;
+  /** The sender's commit index; its hard state is durable when this leaves. */
+  readonly commit: number;
   /** Set when the append did not fit; then `index` repeats its prevIndex. */
   readonly rejection: AppendRejection | undefined;
 }

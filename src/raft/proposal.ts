@@ -4,6 +4,7 @@
  */
 import { AetherError } from "../base/errors.ts";
 import type { Core } from "./core.ts";
+import { isRetiring } from "./retire.ts";
 import { COUNTER_MAX, type Entry, type EntryKind, entryBytes, NOBODY } from "./types.ts";
 
 /**
@@ -29,6 +30,7 @@ export function assertLeads(core: Core): void {
   if (core.transferee !== NOBODY) {
     throw new AetherError("leader_changed", "leadership is being handed over");
   }
+  if (isRetiring(core)) throw new AetherError("leader_changed", "this leader is being removed");
   if (core.log.lastIndex + 1 >= COUNTER_MAX) throw new AetherError("no_space", "indexes ran out");
 }
 

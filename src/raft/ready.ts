@@ -38,8 +38,8 @@ export interface Persist {
    */
   readonly snapshot: SnapshotMeta | undefined;
   /**
-   * True: fsync, then written(ack). False: only the commit index moved (or nothing did); the
-   * driver may keep the hard state for the next write, no ack is due.
+   * True: fsync, then written(ack). False: only the commit index moved (or nothing did), past no
+   * change of the membership; the driver may keep the hard state for the next write, no ack is due.
    */
   readonly mustSync: boolean;
   /** To hand to written() once this write is durable. */

@@ -3,6 +3,7 @@
  * moment that member has applied it, never from when it was appended. At most one change is
  * between proposal and application.
  */
+import { assert } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
 import type { Core } from "./core.ts";
 import { hasCommittedInTerm } from "./core.ts";
@@ -11,6 +12,7 @@ import { decodeChange, encodeChange } from "./membership/codec.ts";
 import { isJoint, isVoter } from "./membership/configuration.ts";
 import { appendOwn, assertLeads } from "./proposal.ts";
 import { maybeCommit } from "./replication.ts";
+import { maybeRetire } from "./retire.ts";
 import { becomeFollower } from "./role.ts";
 import { abortTransfer } from "./transfer.ts";
 import { type Configuration, type Entry, NOBODY, type SnapshotMeta } from "./types.ts";
@@ -28,9 +30,7 @@ export function proposeChange(core: Core, change: ConfigurationChange): Entry {
   }
   const result = applyChange(core.tracker.configuration, change);
   if (!result.ok) throw new AetherError("invalid_argument", result.why);
-  const entry = appendOwn(core, "config", encodeChange(change));
-  core.pendingConfigIndex = entry.index;
-  return entry;
+  return appendChange(core, change, result.configuration);
 }
 
 /** The state machine has applied up to `index`: let the changes up to there count. */
@@ -74,19 +74,28 @@ function applyEntry(core: Core, entry: Entry): void {
   if (configuration === before) return;
   core.configurations.push({ index: entry.index, configuration });
   core.tracker.reconfigure(configuration, core.log.lastIndex + 1);
-  if (core.role === "leader") leadIn(core, configuration);
+  if (core.role === "leader") leadIn(core, configuration, entry.index);
+  else if (core.role !== "follower" && !isVoter(configuration, core.id)) {
+    becomeFollower(core, core.term, NOBODY); // nobody to stand for any more
+  }
+}
+
+/** Appends a change that leads to `after`; prepares the leader's own end if it is not in there. */
+function appendChange(core: Core, change: ConfigurationChange, after: Configuration): Entry {
+  const entry = appendOwn(core, "config", encodeChange(change));
+  core.pendingConfigIndex = entry.index;
+  if (!isVoter(after, core.id)) core.retireIndex = entry.index;
+  return entry;
 }
 
 /** The leader's duties when the configuration has changed under it. */
-function leadIn(core: Core, configuration: Configuration): void {
-  if (!isVoter(configuration, core.id)) {
-    // Removed or demoted (§4.2.2): the entry is committed, so someone else will lead.
-    becomeFollower(core, core.term, NOBODY);
-    return;
-  }
+function leadIn(core: Core, configuration: Configuration, index: number): void {
   core.dirty = true;
   maybeCommit(core);
   if (core.transferee !== NOBODY && !isVoter(configuration, core.transferee)) abortTransfer(core);
+  if (isVoter(configuration, core.id)) return;
+  core.retireIndex = index;
+  maybeRetire(core);
 }
 
 /** A joint configuration that leaves by itself does so when its entry is applied at the leader. */
@@ -94,6 +103,7 @@ function leaveIfDue(core: Core): void {
   const { configuration } = core.tracker;
   if (core.role !== "leader" || !isJoint(configuration) || !configuration.autoLeave) return;
   if (core.log.applied < core.pendingConfigIndex || !hasCommittedInTerm(core)) return;
-  const entry = appendOwn(core, "config", encodeChange(leaveChange()));
-  core.pendingConfigIndex = entry.index;
+  const result = applyChange(configuration, leaveChange());
+  assert(result.ok, "a joint configuration can always be left");
+  appendChange(core, leaveChange(), result.configuration);
 }

@@ -80,6 +80,7 @@ export function createCore(options: RaftOptions, restored: Restored, reader: Log
     termStart: 0,
     pendingConfigIndex: 0,
     transferee: NOBODY,
+    retireIndex: 0,
     leaseGivenUp: false,
     uncommittedBytes: 0,
     dirty: false,

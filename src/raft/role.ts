@@ -99,6 +99,7 @@ function reset(core: Core, term: number): void {
   core.termStart = 0;
   core.pendingConfigIndex = 0;
   core.transferee = NOBODY;
+  core.retireIndex = 0;
   core.leaseGivenUp = false;
   core.uncommittedBytes = 0;
   core.dirty = false;

@@ -68,12 +68,18 @@ function flush(core: Core): void {
 
 function takePersist(core: Core): Persist {
   const { log, toldHardState: told } = core;
-  const promised = core.term !== told.term || core.vote !== told.vote;
+  const promised =
+    core.term !== told.term || core.vote !== told.vote || tellsOfChange(core, told.commit);
   const hardState = takeHardState(core);
   const snapshot = log.submitSnapshot();
   const entries = log.submit();
   const mustSync = promised || snapshot !== undefined || entries.length > 0;
   return { hardState, entries, snapshot, mustSync, ack: log.beginWrite(mustSync) };
+}
+
+/** That a change of the membership is committed is something others rely on: see retire.ts. */
+function tellsOfChange(core: Core, toldCommit: number): boolean {
+  return core.log.committed > toldCommit && toldCommit < core.log.lastConfig;
 }
 
 function takeHardState(core: Core): HardState | undefined {

@@ -65,6 +65,7 @@ function answerOlder(core: Core, message: Message): void {
       to: from,
       term: core.term,
       index: 0,
+      commit: core.log.committed,
       rejection: undefined,
     });
   }

@@ -35,7 +35,8 @@ function hasSoundBody(message: Message): boolean {
     case "append":
       return isSoundAppend(message);
     case "append-response":
-      return isCounter(message.index) && isSoundRejection(message.rejection);
+      if (!isCounter(message.index) || !isCounter(message.commit)) return false;
+      return isSoundRejection(message.rejection);
     case "heartbeat":
       return isCounter(message.commit) && isCounter(message.round);
     case "heartbeat-response":

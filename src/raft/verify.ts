@@ -2,7 +2,7 @@
  * Every invariant of a member, at any cost: tests and the simulator call it after each step.
  *
  *   V1  the term is at least that of the last entry
- *   V2  a leader is its own leader, a voter of its configuration, and installs no snapshot
+ *   V2  a leader is its own leader, installs no snapshot, and has a vote unless it is retiring
  *   V3  a leader counts itself exactly as far as its own log is durable
  *   V4  only a leader has rounds of reads, a transferee, a pending change, bytes uncommitted
  *   V5  candidates have no leader; only a candidate waits for its own vote
@@ -33,9 +33,12 @@ function verifyLeader(core: Core): void {
   const { log, tracker } = core;
   assert(core.leader === core.id, "V2: a leader follows itself");
   assert(core.vote === core.id, "V2: a leader has voted for itself");
-  assert(isVoter(tracker.configuration, core.id), "V2: a leader is a voter");
+  const retired = core.retireIndex > 0 && log.applied >= core.retireIndex;
+  assert(isVoter(tracker.configuration, core.id) !== retired, "V2: a leader votes or retires");
   assert(log.installing === undefined, "V2: a leader installs no snapshot");
-  assert(tracker.self?.match === log.stable, "V3: a leader counts what is durable here");
+  if (tracker.self !== undefined) {
+    assert(tracker.self.match === log.stable, "V3: a leader counts what is durable here");
+  }
   for (const peer of tracker.peers) {
     assert(peer.match <= log.lastIndex, "V3: a peer holds no more than the leader");
     assert(peer.sentCommit <= Math.max(log.committed, peer.pendingSnapshot), "V3: told commit");
@@ -48,7 +51,7 @@ function verifyFollower(core: Core): void {
   assert(core.leader !== core.id, "V2: only a leader follows itself");
   assert(core.leaderReads.waiting === 0 && core.leaderReads.round === 0, "V4: rounds of reads");
   assert(core.transferee === NOBODY && core.pendingConfigIndex === 0, "V4: a leader's cares");
-  assert(core.uncommittedBytes === 0, "V4: bytes uncommitted");
+  assert(core.uncommittedBytes === 0 && core.retireIndex === 0, "V4: a leader's end");
   if (core.role !== "follower") assert(core.leader === NOBODY, "V5: candidates have no leader");
   if (core.role === "candidate")
     assert(core.vote === core.id, "V5: candidates vote for themselves");

@@ -38,6 +38,7 @@ export class RaftLog {
   #startIndex: number;
   #startTerm: number;
   #lastTerm: number;
+  #lastConfig: number;
   #committed: number;
   #handed: number;
   #applied: number;
@@ -69,6 +70,7 @@ export class RaftLog {
     this.#handed = this.#applied;
     this.#committed = Math.max(from.committed, this.#applied);
     if (this.#committed > this.#stable) corrupt("committed entries are missing at the end");
+    this.#lastConfig = this.#stable; // there may be one anywhere
     this.#lastTerm = this.term(this.#stable);
     if (this.#lastTerm === NO_TERM) corrupt("the last entry is missing");
   }
@@ -98,6 +100,10 @@ export class RaftLog {
   /** Entries up to here are durable in our own log. */
   get stable(): number {
     return this.#stable;
+  }
+  /** No change of the configuration lies after this index; there need not be one at it. */
+  get lastConfig(): number {
+    return this.#lastConfig;
   }
   /** The snapshot that is being installed, from its acceptance until its write is durable. */
   get installing(): SnapshotMeta | undefined {
@@ -138,6 +144,7 @@ export class RaftLog {
     assert(entry.term >= this.#lastTerm, "terms of the log never fall");
     this.#tail.append(entry);
     this.#lastTerm = entry.term;
+    if (entry.kind === "config") this.#lastConfig = entry.index;
   }
 
   /**

@@ -30,6 +30,7 @@ export class Progress {
   recentActive = false; // heard from since the last check of the quorum
   probeSent = false; // in state probe: waiting for an answer
   sentCommit = 0; // highest commit index told
+  knownCommit = 0; // highest commit index it has on disk
   round = 0; // newest read round it has answered
 
   constructor(id: MemberId, next: number, limits: { countMax: number; bytesMax: number }) {
@@ -45,6 +46,7 @@ export class Progress {
     this.next = next;
     this.recentActive = false;
     this.sentCommit = 0;
+    this.knownCommit = 0;
     this.round = 0;
   }
 

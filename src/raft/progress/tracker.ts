@@ -13,7 +13,7 @@ import type { Configuration, MemberId } from "../types.ts";
 import { Progress } from "./progress.ts";
 
 /** What a quorum is asked about: a number each voter has reached. */
-type Reached = "match" | "round";
+type Reached = "match" | "round" | "knownCommit";
 
 export class Tracker {
   readonly #self: MemberId;
@@ -100,6 +100,14 @@ export class Tracker {
     return jointValue(
       this.#reached(this.#incoming, "round"),
       this.#reached(this.#outgoing, "round"),
+    );
+  }
+
+  /** The highest commit index that a quorum has on disk. */
+  quorumKnownCommit(): number {
+    return jointValue(
+      this.#reached(this.#incoming, "knownCommit"),
+      this.#reached(this.#outgoing, "knownCommit"),
     );
   }
 
