@@ -33,7 +33,7 @@ export function foundCluster(founders: readonly Founder[], token: string): Found
     .sort((a, b) => (a.id < b.id ? -1 : 1));
   assert(new Set(members.map(({ id }) => id)).size === members.length, "founders are different");
   const bytes = Buffer.alloc(8 * members.length);
-  members.forEach(({ id }, position) => bytes.writeBigUInt64BE(id, 8 * position));
+  for (const [position, { id }] of members.entries()) bytes.writeBigUInt64BE(id, 8 * position);
   return { clusterId: firstEight(bytes), members };
 }
 
