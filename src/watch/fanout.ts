@@ -35,7 +35,8 @@ export const LIVE: FanoutMode = { header: 0, prevKvFrom: 0 };
 
 export class Fanout {
   readonly #index: WatchedRanges;
-  readonly #source: WatchSource;
+  /** Whose source is asked for predecessors. */
+  readonly #of: { readonly source: WatchSource };
   readonly #limits: FanoutLimits;
   readonly #mode: FanoutMode;
   readonly #park: (watcher: Watcher, missed: number) => void;
@@ -50,13 +51,13 @@ export class Fanout {
 
   constructor(
     index: WatchedRanges,
-    source: WatchSource,
+    of: { readonly source: WatchSource },
     limits: FanoutLimits,
     mode: FanoutMode,
     park: (watcher: Watcher, missed: number) => void,
   ) {
     this.#index = index;
-    this.#source = source;
+    this.#of = of;
     this.#limits = limits;
     this.#mode = mode;
     this.#park = park;
@@ -110,7 +111,7 @@ export class Fanout {
     }
     if (this.#withPrev === undefined) {
       const visible = row.prev !== 0 && row.revision - 1 >= this.#mode.prevKvFrom;
-      const prevKv = visible ? this.#source.prevKv(row) : undefined;
+      const prevKv = visible ? this.#of.source.prevKv(row) : undefined;
       if (prevKv === undefined) this.#plain ??= encodeEvent(row.tombstone, row.kv, undefined);
       this.#withPrev =
         prevKv === undefined ? this.#plain : encodeEvent(row.tombstone, row.kv, prevKv);

@@ -91,7 +91,7 @@ export class WatchHub {
       fragmentBytes: options.fragmentBytes ?? FRAGMENT_BYTES,
     };
     this.#park = (watcher, missed) => register.park(watcher, missed);
-    this.#live = new Fanout(register.synced, source, this.#limits, LIVE, this.#park);
+    this.#live = new Fanout(register.synced, register, this.#limits, LIVE, this.#park);
   }
 
   /** The revision up to which everything was published. */
@@ -186,9 +186,10 @@ export class WatchHub {
 
   /** Delivers history from `from` on; returns the last revision that was delivered whole. */
   #deliver(index: WatchedRanges, from: number, budget: StepBudget): number {
-    const { source, published } = this.#register;
+    const register = this.#register;
+    const { source, published } = register;
     const mode = { header: published, prevKvFrom: source.compactRevision };
-    const fanout = new Fanout(index, source, this.#limits, mode, this.#park);
+    const fanout = new Fanout(index, register, this.#limits, mode, this.#park);
     const to = Math.min(published, windowEnd(from));
     const reached = readSlice(source, from, to, budget, fanout);
     fanout.flush();
@@ -203,13 +204,14 @@ export class WatchHub {
   }
 
   /**
-   * The source was replaced by a snapshot: its revision may have jumped forward. Watchers go on
-   * from their own next revision, those of the future stay muted until their start.
+   * The history was replaced by a snapshot's, whose revision may lie ahead: `source` is it now.
+   * Watchers go on from their own next revision, those of the future stay muted until their start.
    */
-  restored(): void {
+  restored(source: WatchSource): void {
     const register = this.#register;
     register.assertQuiet();
-    const { revision } = register.source;
+    register.source = source;
+    const { revision } = source;
     const before = register.published;
     assert(revision >= before, "a snapshot never takes back what was published");
     register.published = revision;

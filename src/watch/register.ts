@@ -14,7 +14,8 @@ import { WatchedRanges } from "./watched-ranges.ts";
 import type { StreamRecord, Watcher, WatcherState } from "./watcher.ts";
 
 export class WatchRegister {
-  readonly source: WatchSource;
+  /** Replaced when a snapshot is installed. */
+  source: WatchSource;
   readonly synced = new WatchedRanges();
   readonly future = new FutureWatchers();
   readonly lagging = new LaggingWatchers();

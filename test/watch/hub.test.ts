@@ -4,6 +4,7 @@ import { STEP_BUDGET, WatchHub } from "../../src/watch/hub.ts";
 import type { WatchCreate, WatchResponse, WatchSink } from "../../src/watch/ports.ts";
 import type { WatchStream } from "../../src/watch/stream.ts";
 import { MemorySource } from "./memory-source.ts";
+import { decodeEvent } from "./messages.ts";
 
 const plain: WatchCreate = {
   key: "a",
@@ -220,4 +221,20 @@ test("counters count streams, watchers and sent events", () => {
     pendingRevisions: 0,
     eventsSent: 2,
   });
+});
+
+test("a snapshot brings another source: catch-up and predecessors come from it", () => {
+  const { hub, put } = start();
+  const { sink } = watch(hub, { prevKv: true });
+  put("a");
+  const other = new MemorySource();
+  for (let index = 0; index < 3; index++) other.apply([{ key: "a", value: `w${index}` }]);
+  hub.restored(other);
+  hub.verify();
+  while (hub.hasWork) hub.step();
+  const rows = other.apply([{ key: "a", value: "last" }]);
+  hub.publish(rows);
+  const events = sink.batches.flatMap((batch) => batch.events).map(decodeEvent);
+  expect(events.map(({ kv }) => kv.value)).toEqual(["v", "w1", "w2", "last"]);
+  expect(events.map(({ prevKv }) => prevKv?.value)).toEqual([undefined, "w0", "w1", "w2"]);
 });

@@ -92,7 +92,7 @@ class World {
         return true;
       case "restore":
         this.#takeHeld();
-        this.#hub.restored();
+        this.#hub.restored(this.#source);
         return true;
       case "compact":
         this.#source.compact(Number(words[0]), words[1] !== "later");
