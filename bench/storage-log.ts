@@ -61,7 +61,7 @@ function benchEngine(sync: boolean): void {
   const home = mkdtempSync(join(directory, "aether-bench-"));
   const seed = checksumSeed(GROUP);
   const path = join(home, "raft.db");
-  const db = new LogDatabase({ path, group: GROUP, sync: sync ? "full" : "off" });
+  const db = LogDatabase.open({ path, group: GROUP, sync: sync ? "full" : "off" });
   db.quiet(); // grows the WAL, as the first quiet moment does
   let last = 0;
   const run = (row: string, count: number, work: () => void): void => {
@@ -74,15 +74,19 @@ function benchEngine(sync: boolean): void {
     run(`append ${count}`, rounds, () => {
       const entries = payloads.map((entry, i) => ({ ...entry, index: last + 1 + i }));
       db.commit([encodeWrite(write(entries), seed)]);
+      db.work(false);
       last += count;
     });
   }
-  run("hard state", rounds, () => db.commit([encodeWrite(write([], last), seed)]));
+  run("hard state", rounds, () => {
+    db.commit([encodeWrite(write([], last), seed)]);
+    db.work(false);
+  });
   let compacted = 0;
   run("compact 100", Math.min(rounds, Math.floor(last / 100) - 1), () => {
     compacted += 100;
     db.commit([encodeCompact(snapshotAt(compacted))]);
-    while (db.step());
+    while (db.work(true));
   });
   db.close();
   rmSync(home, { recursive: true });
@@ -95,7 +99,8 @@ async function benchStore(sync: boolean): Promise<void> {
   };
   const path = join(home, "raft.db");
   const store = await openLogStore({ path, group: GROUP, sync, onFatal });
-  await durable(store, write([]));
+  for (let i = 0; i < 200; i++) await durable(store, write([], 0));
+  await Bun.sleep(50); // a quiet moment, in which the WAL is grown
   let last = 0;
   for (const count of [1, 10, 100]) {
     const micros: number[] = [];

@@ -118,13 +118,16 @@ export class LogDatabase {
   #grown = false;
 
   /** Throws AetherError "corrupt" or StorageError when the file must not be used. */
-  constructor(options: LogDatabaseOptions) {
-    const { path, group, sync } = options;
+  static open(options: LogDatabaseOptions): LogDatabase {
+    return openWriter(options.path, options.sync, (db) => new LogDatabase(db, options));
+  }
+
+  private constructor(db: Database, options: LogDatabaseOptions) {
+    const { path, group } = options;
     assert(Number.isInteger(group) && group >= 1 && group <= GROUP_ID_MAX, "a group id fits");
     this.#options = options;
     this.#seed = checksumSeed(group);
     this.#base = group * GROUP_ID_SPAN;
-    const db = openWriter(path, sync);
     this.#db = db;
     requireFormat(db, path, { program: "aether raft log", version: LOG_FORMAT, schema: SCHEMA });
     this.#wal = new Wal(db);
@@ -161,26 +164,28 @@ export class LogDatabase {
     // Leftover rows go along with commits, twice as fast as new ones come: no fsync of their own.
     if (this.#stale) this.#trim(Math.max(TRIM_SLICE / 4, 2 * segments));
     this.#commit.run();
-    if (this.#wal.pending() >= WAL_FRAMES_MAX) this.#wal.checkpoint();
   }
 
-  /** One slice of waiting work, for when no message waits; true if there is more. */
-  step(): boolean {
-    if (!this.#stale) return false;
-    this.#begin.run();
-    this.#trim(TRIM_SLICE);
-    this.#commit.run();
+  /** After a commit: the WAL's bound. When idle: leftover rows. True if more is left. */
+  work(idle: boolean): boolean {
+    if (idle && this.#stale) {
+      this.#begin.run();
+      this.#trim(TRIM_SLICE);
+      this.#commit.run();
+    }
+    if (this.#wal.pending() >= WAL_FRAMES_MAX) this.#wal.checkpoint();
     return this.#stale;
   }
 
-  /** No message for a while: do what would delay one. */
-  quiet(): void {
+  /** No message for a while: do what would delay one. False: nothing is left to do. */
+  quiet(): boolean {
     if (!this.#grown) {
       this.#grown = true;
       this.#wal.grow(WAL_BYTES);
     } else if (this.#wal.pending() >= QUIET_FRAMES_MIN) {
       this.#wal.checkpoint();
     }
+    return false;
   }
 
   /** Checkpoints and closes the file; the last connection removes the WAL. */
@@ -201,6 +206,7 @@ export class LogDatabase {
     const { first, last } = segment;
     assert(first > this.#snapshotIndex, "an entry under the snapshot is never replaced");
     assert(first <= this.#lastIndex + 1, "an entry follows the last one");
+    assert(last < GROUP_ID_SPAN, "an index fits beside its group in a row's id");
     if (first <= this.#lastIndex) this.#removeSuffix(first);
     this.#insert.run(this.#base + first, last, segment.crc, segment.entries);
     this.#lastIndex = last;

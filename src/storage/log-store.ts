@@ -17,6 +17,7 @@ import type { Entry, SnapshotMeta } from "../raft/types.ts";
 import type { FoundLog, LogDatabaseOptions } from "./log-database.ts";
 import { checksumSeed, decodeConfiguration, encodeCompact, encodeWrite } from "./log-format.ts";
 import { LogReader } from "./log-reader.ts";
+import { PendingQueue } from "./pending-queue.ts";
 import { RecentEntries } from "./recent-entries.ts";
 import { WorkerLink } from "./worker-link.ts";
 
@@ -34,9 +35,6 @@ export interface LogStoreOptions {
 
 /** Enough for a few thousand usual batches, so that only a lagging follower costs a disk read. */
 const RECENT_BYTES_MAX = 16 * MIB;
-
-/** Answered writes are cut off the list when they are this many, or all. */
-const ANSWERED_MAX = 1024;
 
 interface Pending {
   readonly onDurable: () => void;
@@ -80,8 +78,7 @@ class WorkerLogStore implements LogStore {
   readonly #reader: LogReader;
   readonly #recent: RecentEntries;
   #snapshot: SnapshotMeta | undefined;
-  #pending: Pending[] = [];
-  #answered = 0; // answers at the front of #pending that have been given
+  readonly #pending = new PendingQueue<Pending>();
   #lastIndex: number;
   #durableLast: number;
   #closed = false;
@@ -168,20 +165,10 @@ class WorkerLogStore implements LogStore {
 
   /** The Worker has committed `count` more writes: answer them, in order. */
   committed(count: number): void {
-    const end = this.#answered + count;
-    assert(end <= this.#pending.length, "no more writes are committed than were sent");
-    for (let i = this.#answered; i < end; i++) {
-      const { last, onDurable } = this.#pending[i] as Pending;
+    for (let i = 0; i < count; i++) {
+      const { last, onDurable } = this.#pending.take();
       this.#durableLast = last;
-      this.#answered = i + 1;
       onDurable();
-    }
-    if (this.#answered === this.#pending.length) {
-      this.#pending.length = 0;
-      this.#answered = 0;
-    } else if (this.#answered >= ANSWERED_MAX) {
-      this.#pending.splice(0, this.#answered);
-      this.#answered = 0;
     }
   }
 
@@ -207,10 +194,9 @@ class WorkerLogStore implements LogStore {
     const last = first - 1;
     this.#lastIndex = last;
     if (this.#durableLast > last) this.#durableLast = last;
-    for (let i = this.#answered; i < this.#pending.length; i++) {
-      const pending = this.#pending[i] as Pending;
+    this.#pending.forEach((pending) => {
       if (pending.last > last) pending.last = last;
-    }
+    });
   }
 
   /** An installed snapshot: the old log is gone, and the new one starts after it. */

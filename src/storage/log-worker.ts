@@ -6,4 +6,4 @@
 import { LogDatabase, type LogDatabaseOptions } from "./log-database.ts";
 import { runWriteLoop } from "./write-loop.ts";
 
-runWriteLoop((options: LogDatabaseOptions) => new LogDatabase(options));
+runWriteLoop((options: LogDatabaseOptions) => LogDatabase.open(options));

@@ -47,9 +47,22 @@ export function requireSqliteVersion(version: string): void {
   }
 }
 
-/** Opens (and creates) a file for its one writer. Throws what SQLite throws. */
-export function openWriter(path: string, sync: Sync): Database {
+/**
+ * Opens (and creates) a file for its one writer and makes what `use` makes of it. Throws what
+ * SQLite or `use` throws, with the file closed again.
+ */
+export function openWriter<T>(path: string, sync: Sync, use: (db: Database) => T): T {
   const db = new Database(path, { create: true, readwrite: true, strict: true });
+  try {
+    prepareWriter(db, sync);
+    return use(db);
+  } catch (error) {
+    db.close(true); // with its statements: a plain close() would leave the file open for them
+    throw error;
+  }
+}
+
+function prepareWriter(db: Database, sync: Sync): void {
   const version = db.query("SELECT sqlite_version() AS v").get() as { v: string };
   requireSqliteVersion(version.v);
   db.run(`PRAGMA busy_timeout = ${BUSY_MS_MAX}`);
@@ -61,7 +74,6 @@ export function openWriter(path: string, sync: Sync): Database {
   db.run("PRAGMA mmap_size = 0");
   db.run("PRAGMA secure_delete = OFF");
   db.run("PRAGMA cell_size_check = ON");
-  return db;
 }
 
 /** Opens a file that its writer has already made, read-only. Throws what SQLite throws. */

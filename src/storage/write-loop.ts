@@ -22,10 +22,13 @@ export interface WriteEngine {
   readonly found: unknown;
   /** All messages, in order, in one transaction. */
   commit(messages: readonly Uint8Array[]): void;
-  /** A bounded slice of waiting work; true if there is more. */
-  step(): boolean;
-  /** Nothing has come for QUIET_MS: time for work that would delay a message. */
-  quiet(): void;
+  /**
+   * A bounded slice of work of its own, after every commit has been answered (`idle` false) and
+   * when no message waits (`idle` true). True if more is left.
+   */
+  work(idle: boolean): boolean;
+  /** Nothing has come for QUIET_MS: time for what would delay a message. True: ask me again. */
+  quiet(): boolean;
   close(): void;
 }
 
@@ -103,13 +106,14 @@ class WriteLoop {
 
   #work(): void {
     const messages = this.#waiting;
+    const idle = messages.length === 0;
     this.#busySinceTimer = true;
-    if (messages.length > 0) {
+    if (!idle) {
       this.#waiting = [];
       this.#engine.commit(messages);
       this.#post(messages.length);
     }
-    if (this.#engine.step()) this.#schedule();
+    if (this.#engine.work(idle)) this.#schedule();
     else this.#armQuiet();
   }
 
@@ -121,8 +125,9 @@ class WriteLoop {
 
   readonly #onQuietTimer = (): void => {
     this.#quietTimer = undefined;
-    if (this.#busySinceTimer) this.#armQuiet();
-    else this.#guard(() => this.#engine.quiet());
+    this.#guard(() => {
+      if (this.#busySinceTimer || this.#engine.quiet()) this.#armQuiet();
+    });
   };
 
   #guard(work: () => void): void {

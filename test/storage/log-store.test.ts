@@ -1,6 +1,6 @@
 /** The Raft log on SQLite: the contract, and what only a file can do. */
 import { Database } from "bun:sqlite";
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -65,6 +65,8 @@ describe("raft.db", () => {
     await store?.close();
     store = undefined;
   });
+
+  afterAll(() => rmSync(home, { recursive: true }));
 
   const damages: [string, string, string][] = [
     [
@@ -139,14 +141,14 @@ describe("raft.db", () => {
     path = join(home, "stale.db");
     const seed = checksumSeed(1);
     const options = { path, group: 1, sync: "off" } as const;
-    let db = new LogDatabase(options);
+    let db = LogDatabase.open(options);
     for (let i = 1; i <= 500; i++) db.commit([encodeWrite(writing({ entries: [entry(i)] }), seed)]);
     db.commit([encodeCompact(snapshotAt(400))]); // removes one slice only
     db.close();
     expect(rowCount(path)).toBeGreaterThan(400);
-    db = new LogDatabase(options);
+    db = LogDatabase.open(options);
     expect(db.found.lastIndex).toBe(500);
-    while (db.step());
+    while (db.work(true));
     db.close();
     expect(rowCount(path)).toBe(100);
   });
@@ -154,11 +156,11 @@ describe("raft.db", () => {
   test("a snapshot far after the log leaves no row behind", () => {
     path = join(home, "far.db");
     const seed = checksumSeed(1);
-    const db = new LogDatabase({ path, group: 1, sync: "off" });
+    const db = LogDatabase.open({ path, group: 1, sync: "off" });
     db.commit([encodeWrite(writing({ entries: entries(1, 300) }), seed)]);
     const far = { snapshot: snapshotAt(1e9), entries: entries(1e9 + 1, 1e9 + 3) };
     db.commit([encodeWrite(writing(far), seed)]);
-    while (db.step());
+    while (db.work(true));
     db.close();
     expect(rowCount(path)).toBe(1);
   });
@@ -179,7 +181,7 @@ describe("raft.db", () => {
 function rowCount(path: string): number {
   const db = new Database(path, { readonly: true });
   const row = db.query("SELECT count(*) AS n FROM segment").get() as { n: number };
-  db.close();
+  db.close(true);
   return row.n;
 }
 
