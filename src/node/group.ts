@@ -21,7 +21,15 @@ import { type Turn, TurnPhase } from "../base/turn.ts";
 import type { Message } from "../raft/message.ts";
 import { Raft } from "../raft/raft.ts";
 import type { Ready } from "../raft/ready.ts";
-import type { Entry, Leadership, LogReader, MemberId } from "../raft/types.ts";
+import type { founding } from "../raft/restore.ts";
+import {
+  type Entry,
+  type Leadership,
+  type LogReader,
+  type MemberId,
+  NOBODY,
+  type SnapshotMeta,
+} from "../raft/types.ts";
 import { batchOrigin, batchSequence, type CommandKind } from "../state/command.ts";
 import { StateMachine } from "../state/machine.ts";
 import type { Outcome } from "../state/results.ts";
@@ -39,7 +47,12 @@ export interface GroupOptions {
   readonly electionTicks: number;
   /** Log entries after which the log is compacted. */
   readonly snapshotTriggerEntries: number;
+  /** What the log of a new member begins with; ignored when the log has begun. */
+  readonly founding: Founding;
 }
+
+/** The start that all founders of a group share (raft/restore.ts). */
+export type Founding = ReturnType<typeof founding>;
 
 export interface GroupPorts {
   readonly log: LogStore;
@@ -74,6 +87,9 @@ export class Group {
   #hubAwake = false;
   /** The batch whose entry is being applied, if its callers wait here. */
   #applying: SentBatch<Outcome> | undefined = undefined;
+  #leaderChanges = 0;
+  #knownLeader = NOBODY;
+  #whenReady: (() => void)[] = [];
 
   readonly #runPropose = (): void => this.#propose();
   readonly #runRead = (): void => this.#issueReads();
@@ -91,10 +107,16 @@ export class Group {
     this.machine = new StateMachine(store);
     this.machine.restore(store.stored);
     this.hub = new WatchHub(this.machine, { random });
+    const { hardState, snapshot } = begun(log, options.founding);
+    const appliedIndex = Math.max(this.machine.appliedIndex, snapshot.index);
+    if (appliedIndex > this.machine.appliedIndex) {
+      assert(this.machine.appliedIndex === 0, "the state is not behind the start of its log");
+      this.machine.advance(appliedIndex, snapshot.term);
+    }
     this.#raft = new Raft(
       { id: options.memberId, random, electionTicks: options.electionTicks },
-      { ...log.stored, appliedIndex: this.machine.appliedIndex },
-      readerOf(log),
+      { hardState, snapshot, appliedIndex },
+      readerOf(log, snapshot),
     );
     this.#proposals = new Proposals<Outcome>(options.memberId, random.below(2 ** 31) * 2 ** 16);
     this.#writer = new Writer({ log, send: ports.send }, (ack) => {
@@ -133,6 +155,17 @@ export class Group {
   /** Reads can be served linearizably: this member leads and has applied an entry of its term. */
   get isReady(): boolean {
     return this.#raft.readNow(this.#ports.clock.monotonicMs()) >= 0;
+  }
+
+  /** How often another leader was seen than before. */
+  get leaderChanges(): number {
+    return this.#leaderChanges;
+  }
+
+  /** Resolves when this member leads and has applied an entry of its term. */
+  whenReady(): Promise<void> {
+    if (this.isReady) return Promise.resolve();
+    return new Promise((resolve) => this.#whenReady.push(resolve));
   }
 
   /** Begins: the only voter stands for election at once, others wait for their leader. */
@@ -289,6 +322,9 @@ export class Group {
     if (this.hub.hasWork) this.wakeHub();
     this.#writer.store(this.#ports.store, this.machine);
     this.#reads.applied(appliedIndex);
+    if (this.#whenReady.length > 0 && this.isReady) {
+      for (const resolve of this.#whenReady.splice(0)) resolve();
+    }
   }
 
   #applyBatch(entry: Entry): void {
@@ -323,16 +359,31 @@ export class Group {
 
   #onLeadership({ role, term, leader }: Leadership): void {
     this.#ports.logger.info("leadership", { role, term, leader: leader.toString(16) });
+    if (leader !== NOBODY && leader !== this.#knownLeader) {
+      this.#knownLeader = leader;
+      this.#leaderChanges++;
+    }
     if (role === "leader") this.expiry.lead(this.#ports.clock.monotonicMs());
     else this.expiry.follow();
     assert(role !== "leader" || leader === this.#options.memberId, "a leader knows itself");
   }
 }
 
-function readerOf(log: LogStore): LogReader {
+/** What the log holds; a new log is given the founders' common start first. */
+function begun(log: LogStore, start: Founding): Founding {
+  const { hardState, snapshot } = log.stored;
+  if (hardState !== undefined && snapshot !== undefined) return { hardState, snapshot };
+  assert(log.stored.lastIndex === 0, "a log with entries has a start and a hard state");
+  log.write({ hardState: start.hardState, entries: [], snapshot: start.snapshot }, () => {});
+  return start;
+}
+
+/** `start` is where a log begins that was empty when it was opened. */
+function readerOf(log: LogStore, start: SnapshotMeta): LogReader {
+  const { firstIndex, lastIndex } = log.stored;
   return {
-    firstIndex: log.stored.firstIndex,
-    lastIndex: log.stored.lastIndex,
+    firstIndex: Math.max(firstIndex, start.index + 1),
+    lastIndex: Math.max(lastIndex, start.index),
     term: (index) => log.term(index),
     entries: (from, to, bytesMax) => log.read(from, to, bytesMax),
   };

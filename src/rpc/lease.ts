@@ -51,6 +51,7 @@ export class LeaseService {
   readonly #backend: LeaseBackend;
   readonly #group: Group;
   readonly #body = new ByteWriter(64);
+  readonly #streams = new Set<ServerCall>();
 
   constructor(backend: LeaseBackend) {
     this.#backend = backend;
@@ -78,6 +79,12 @@ export class LeaseService {
       { path: AetherLease.LeaseTimeToLive.path, unary: timeToLive },
       { path: AetherLease.LeaseLeases.path, unary: leases },
     ];
+  }
+
+  /** Ends every keep-alive stream: the server is going away. */
+  close(): void {
+    for (const call of this.#streams) fail(call, new AetherError("stopped"));
+    this.#streams.clear();
   }
 
   #header(): ReturnType<typeof headerAt> {
@@ -127,10 +134,12 @@ export class LeaseService {
   #keepAlive(call: ServerCall): StreamHandler {
     let open = 0;
     let halfClosed = false;
-    const finished = (): void => {
-      open--;
-      if (halfClosed && open === 0) call.finish();
+    const finishWhenDone = (): void => {
+      if (!halfClosed || open > 0) return;
+      this.#streams.delete(call);
+      call.finish();
     };
+    this.#streams.add(call);
     return {
       onMessage: (bytes, start, end) => {
         const { ID } = decodeRequest(LeaseKeepAliveRequest, bytes, start, end);
@@ -138,14 +147,15 @@ export class LeaseService {
         this.#renew(ID, (answer) => {
           if (answer instanceof AetherError) fail(call, answer);
           else send(call, LeaseKeepAliveResponse, answer);
-          finished();
+          open--;
+          finishWhenDone();
         });
       },
       onHalfClose: () => {
         halfClosed = true;
-        if (open === 0) call.finish();
+        finishWhenDone();
       },
-      onCancel: () => {},
+      onCancel: () => this.#streams.delete(call),
       onDrain: () => {},
     };
   }

@@ -1,0 +1,101 @@
+/** Every gRPC service of a node, made once over one backend. */
+import { AssertionError } from "../base/assert.ts";
+import type { Clock, Random } from "../base/ports.ts";
+import type { Turn } from "../base/turn.ts";
+import type { Group } from "../node/group.ts";
+import type { Member } from "../proto/gen/etcdserverpb.ts";
+import { SERVICES } from "../proto/gen/registry.ts";
+import { type ClusterBackend, clusterMethods } from "../rpc/cluster.ts";
+import { expectedFailure } from "../rpc/errors.ts";
+import type { Identity } from "../rpc/headers.ts";
+import { HealthService } from "../rpc/health.ts";
+import { KvService } from "../rpc/kv.ts";
+import { type LeaseLimits, LeaseService } from "../rpc/lease.ts";
+import { reflectionMethods } from "../rpc/reflection.ts";
+import { WatchService } from "../rpc/watch.ts";
+import type { Failure, Method } from "../wire/grpc/server-call.ts";
+import { CallMeter } from "./metrics.ts";
+
+export interface ServicesBackend extends ClusterBackend {
+  readonly group: Group;
+  readonly identity: Identity;
+  readonly turn: Turn;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly ttlSecondsMin: number;
+  readonly native: LeaseLimits;
+  readonly members: () => readonly Member[];
+}
+
+export class Services {
+  readonly backend: ServicesBackend;
+  readonly health: HealthService;
+  readonly meter: CallMeter;
+  readonly #watch: WatchService;
+  readonly #lease: LeaseService;
+  readonly #methods: readonly Method[];
+
+  constructor(backend: ServicesBackend) {
+    this.backend = backend;
+    const { group, identity } = backend;
+    this.#watch = new WatchService({
+      hub: group.hub,
+      identity,
+      get term() {
+        return group.term;
+      },
+      wakeHub: () => group.wakeHub(),
+    });
+    this.#lease = new LeaseService(backend);
+    const methods = [
+      ...new KvService(backend).methods(),
+      ...this.#watch.methods(),
+      ...this.#lease.methods(),
+      ...clusterMethods(backend),
+    ];
+    const names = servedNames(methods);
+    this.health = new HealthService(names);
+    methods.push(...this.health.methods());
+    const all = [...servedNames(methods), "grpc.reflection.v1.ServerReflection"];
+    methods.push(...reflectionMethods([...all, "grpc.reflection.v1alpha.ServerReflection"]));
+    this.#methods = methods;
+    this.meter = new CallMeter(typesOf(methods));
+  }
+
+  methods(): readonly Method[] {
+    return this.#methods;
+  }
+
+  /** How a call ends whose handler threw; what is no expected failure is thrown on. */
+  failureOf(error: unknown): Failure {
+    const failure = expectedFailure(error);
+    if (failure !== undefined) return failure;
+    throw error instanceof Error ? error : new AssertionError(String(error));
+  }
+
+  /** Ends the streams that have no end of their own. */
+  closeStreams(): void {
+    this.#watch.close();
+    this.#lease.close();
+    this.health.close();
+  }
+}
+
+/** The services that have at least one method here. */
+function servedNames(methods: readonly Method[]): string[] {
+  return [...new Set(methods.map(({ path }) => path.split("/")[1] as string))].sort();
+}
+
+/** How Prometheus labels the methods. */
+function typesOf(methods: readonly Method[]): Map<string, string> {
+  const types = new Map<string, string>();
+  const served = new Set(methods.map(({ path }) => path));
+  for (const { methods: all } of SERVICES) {
+    for (const { path, clientStream, serverStream } of Object.values(all)) {
+      if (!served.has(path)) continue;
+      if (clientStream) types.set(path, serverStream ? "bidi_stream" : "client_stream");
+      else types.set(path, serverStream ? "server_stream" : "unary");
+    }
+  }
+  return types;
+}
