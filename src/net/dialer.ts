@@ -20,7 +20,7 @@ export interface DialOptions {
   readonly tls?: ClientTls;
   readonly timeoutMs?: number;
   /** Makes the client's side of the protocol once the socket is up. */
-  readonly connect: () => ProtocolConnection;
+  readonly connect: (nowMs: number) => ProtocolConnection;
   /** Added up for metrics. */
   readonly traffic?: Traffic;
   /** The link is gone, for whatever reason; called once, and only if dial() resolved. */
@@ -119,7 +119,7 @@ class Dial {
   #adopt(link: Link): void {
     this.#state = "up";
     clearTimeout(this.#timer);
-    link.adopt(this.#options.connect());
+    link.adopt(this.#options.connect(this.#network.nowMs()));
     this.#resolve(link);
   }
 

@@ -157,6 +157,16 @@ export class Link {
     this.#follow(connection);
   }
 
+  /**
+   * Ends at once but politely: what is pending goes as far as the kernel takes it, then FIN. Calls
+   * that still run are cancelled.
+   */
+  end(): void {
+    if (this.#state === "opening") this.terminate();
+    if (this.#state === "open" && !this.#blocked) this.#write();
+    if (this.#state === "open") this.#linger();
+  }
+
   /** The peer sent FIN; the socket closes after this, so what is pending goes now or never. */
   peerEnded(): void {
     if (this.#state === "open" && !this.#blocked) this.#write();
@@ -225,11 +235,6 @@ export class Link {
     const connection = this.#connection;
     this.#connection = undefined;
     if (connection === undefined) return;
-    connection.onOutput = ignore;
     connection.closed(this.#host.nowMs());
   }
-}
-
-function ignore(): void {
-  // what a closed connection still says is heard by nobody
 }

@@ -36,8 +36,8 @@ export interface Peer {
   readonly certificate: PeerCertificate | undefined;
 }
 
-/** Makes the protocol's side of an accepted connection. */
-export type ConnectionFactory = (peer: Peer) => ProtocolConnection;
+/** Makes the protocol's side of an accepted connection; its deadlines count from `nowMs`. */
+export type ConnectionFactory = (peer: Peer, nowMs: number) => ProtocolConnection;
 
 export interface ListenOptions {
   readonly address: Address;
@@ -182,7 +182,9 @@ export class Listener {
   #adopt(socket: Socket<Slot>, link: Link, protocol: Protocol): void {
     const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
     const peer: Peer = { address: peerAddress(socket), certificate };
-    link.adopt(protocol === "http2" ? this.#options.http2(peer) : this.#options.http1(peer));
+    const { http1, http2 } = this.#options;
+    const make = protocol === "http2" ? http2 : http1;
+    link.adopt(make(peer, this.#network.nowMs()));
   }
 
   #close(socket: Socket<Slot>): void {

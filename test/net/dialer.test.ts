@@ -167,3 +167,16 @@ describe("TLS", () => {
     await expect(call(address, { tls: { ca: CA_CERT }, timeoutMs: 300 })).rejects.toThrow();
   });
 });
+
+test("a socket that opens after its dial was given up is closed", async () => {
+  const { listener } = await serve();
+  const late = call(listener.address, { timeoutMs: 1 }).then(
+    ({ link }) => link.terminate(),
+    () => undefined,
+  );
+  const busyUntilMs = performance.now() + 20;
+  while (performance.now() < busyUntilMs); // both the timer and the socket are ready after this
+  await late;
+  await until(() => listener.traffic.acceptedCount === 1, "it was accepted");
+  await until(() => network.linkCount === 0, "and closed");
+});

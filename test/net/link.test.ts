@@ -83,6 +83,8 @@ describe("link", () => {
     expect(host.dirty).toHaveLength(1);
     host.endTurn();
     expect(socket.log).toEqual(["write 10"]);
+    link.receive(bytes("quit")); // has output and wants to close: both ask for a flush
+    expect(host.dirty).toHaveLength(1);
   });
 
   test("flushes what the connection said before it was adopted", () => {
@@ -111,6 +113,40 @@ describe("link", () => {
     link.receive(bytes("i"));
     host.endTurn();
     expect(socket.written).toBe("abcdefghi");
+  });
+
+  test("a flush that was asked for before the kernel filled up writes nothing", () => {
+    const { host, socket, connection, link } = setup();
+    link.adopt(connection);
+    link.receive(bytes("abc"));
+    socket.room = 1;
+    link.peerEnded();
+    host.endTurn();
+    expect(socket.log).toEqual(["write 1"]);
+  });
+
+  test("a link that has nothing to say is never overdue", () => {
+    const { host, socket, connection, link } = setup();
+    link.adopt(connection);
+    socket.room = 1;
+    link.receive(bytes("abc"));
+    host.endTurn();
+    socket.room = 10;
+    link.drain();
+    link.tick(1e9);
+    expect(socket.gone).toBe(false);
+  });
+
+  test("end() says what it can, then FIN, and cancels what runs", () => {
+    const { socket, connection, link } = setup();
+    link.adopt(connection);
+    link.receive(bytes("abc"));
+    link.end();
+    expect(socket.log).toEqual(["write 3", "shutdown"]);
+    expect(connection.closedCount).toBe(1);
+    const opening = setup();
+    opening.link.end();
+    expect(opening.socket.gone).toBe(true);
   });
 
   test("calls onWritable after a flush that leaves less than the low mark", () => {

@@ -207,7 +207,9 @@ describe("listener", () => {
     const silent = await rawClient(listener.address);
     client.socket.write("GET");
     await until(() => client.received() === "GET", "an echo");
+    const started = performance.now();
     await listener.stop(3000);
+    expect(performance.now() - started).toBeLessThan(2000);
     expect(client.received()).toBe("GETbye");
     expect(http1[0]?.closedCount).toBe(1);
     await until(() => client.closed() && silent.closed(), "both are closed");
