@@ -3,8 +3,8 @@
  * is handed bytes and the time, and leaves bytes to be written in `output`. It holds no socket,
  * timer or clock, so a test or the simulator drives it exactly as a socket does.
  *
- *   socket bytes ── receive() ──▶ machine ──▶ output ── onOutput() ──▶ one write a turn ── advance()
- *                                   ▲ tick(), onWritable(), closed(), shutdown()
+ *   socket ── receive() ──▶ machine ──▶ output ── onOutput() ──▶ one write a turn ── advance()
+ *                              ▲ tick(), onWritable(), closed(), shutdown()
  *
  * What net owes a machine: after attaching it flushes `output` once (a client's preface is there
  * from the start); it stops reading while `paused`; after each flush which leaves `pending` below

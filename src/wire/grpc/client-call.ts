@@ -18,7 +18,7 @@ export interface ClientCall {
   readonly queuedBytes: number;
   /**
    * True after onEnd if the server certainly did not process the call (REFUSED_STREAM, above the
-   * last stream of a GOAWAY, or never sent): any call may then be tried again elsewhere.
+   * last stream of a GOAWAY, or never sent). Then even a write may be tried again elsewhere.
    */
   readonly unprocessed: boolean;
 }

@@ -142,7 +142,7 @@ export class ClientRole
     if (stream.ended) return;
     const first = (stream.state & StreamState.HEAD_SEEN) === 0;
     const informational = head.httpStatus >= 100 && head.httpStatus < 200;
-    // §8.1: any number of 1xx heads, one head, then trailers, which end the stream.
+    // §8.1: 1xx heads if the server likes, one head, then trailers, which end the stream.
     const legal = first
       ? head.httpStatus !== 0 && !(informational && ended)
       : head.httpStatus === 0;

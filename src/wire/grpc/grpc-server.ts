@@ -1,8 +1,9 @@
 /** What all connections of one gRPC server share: its methods, limits and hooks. Immutable. */
 import { KIB, MIB } from "../../base/units.ts";
+import type { HttpHandler } from "../http1/http.ts";
 import { type Http2Limits, SERVER_LIMITS } from "../http2/limits.ts";
 import { Router } from "./request-head.ts";
-import type { Failure, HttpHandler, Method } from "./server-call.ts";
+import type { Failure, Method } from "./server-call.ts";
 import type { GrpcCode } from "./status.ts";
 
 /** etcd: max-request-bytes 1.5 MiB and 512 KiB for what surrounds the request. */

@@ -67,33 +67,3 @@ export interface Failure {
   readonly message: string;
   readonly trailers?: readonly string[];
 }
-
-/** A request which is not gRPC (a browser, curl, the JSON gateway). */
-export interface HttpRequest {
-  readonly method: string;
-  /** As sent: path and query, begins with "/". */
-  readonly path: string;
-  readonly headers: Metadata;
-  readonly peer: string;
-  /** The whole body; the handler may keep it. At most the server's receive limit. */
-  readonly body: Uint8Array;
-}
-
-/** The answer to an HttpRequest: either respond, or begin, write as often as needed, end. */
-export interface HttpResponder {
-  /** `headers` is a flat field list with names in lower case; content-length is added. */
-  respond(status: number, headers: readonly string[], body: Uint8Array): void;
-  begin(status: number, headers: readonly string[]): void;
-  write(bytes: Uint8Array): void;
-  end(): void;
-  /** False: produce no more until onDrain. */
-  readonly writable: boolean;
-  /** The client has gone. */
-  readonly cancelled: boolean;
-  /** Set by the handler if it streams. */
-  onDrain: () => void;
-  /** Set by the handler if it wants to know that the client has gone. */
-  onCancel: () => void;
-}
-
-export type HttpHandler = (request: HttpRequest, responder: HttpResponder) => void;

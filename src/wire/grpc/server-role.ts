@@ -275,9 +275,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
       if (stream.exchange === undefined) this.#failBy(stream, error);
       else {
         this.#server.mapError(error); // it may want to stop the process
-        stream.exchange.onCancel();
-        stream.done = true;
-        this.#engine.reset(stream, Http2Code.INTERNAL_ERROR);
+        stream.exchange.onError();
       }
     }
   }

@@ -30,6 +30,8 @@ export interface CallOwner {
 export interface Exchange {
   onData(bytes: Buffer, start: number, end: number): void;
   onEnd(peer: string): void;
+  /** The handler threw. */
+  onError(): void;
   readonly onDrain: () => void;
   readonly onCancel: () => void;
 }

@@ -22,8 +22,8 @@ export interface Http2Limits {
 
 /**
  * The server's. A client must not make us hold much:
- * - 1000 streams: etcd's clients use one stream per watch client and one per pending request; h2load
- *   runs use 50. Counted until the handler has ended (rapid reset, CVE-2023-44487).
+ * - 1000 streams: etcd's clients use one stream per watch client and one per pending request;
+ *   load runs use 50. Counted until the handler has ended (rapid reset, CVE-2023-44487).
  * - Stream window 64 KiB, the default: a message held while incomplete costs at most this without a
  *   grant, so 1000 streams hold 64 MiB at worst. A put of 256 B to 60 KiB never waits for us.
  *   A larger message gets all it lacks in one grant, at the price of one round trip; grants

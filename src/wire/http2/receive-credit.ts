@@ -3,10 +3,10 @@
  * arrive, so that one slow message never stops the other streams. A stream's window covers what
  * its role still holds of an incomplete message: held + recvWindow <= streamWindowBytes + granted.
  *
- * A message larger than the window cannot complete within it, so it gets a grant: all that it lacks
- * in one WINDOW_UPDATE. Grants outstanding are bounded, and wait in the order of asking; each is for
- * a whole message, so the one who has it can always finish: no deadlock. What incomplete messages
- * can cost a connection is thus streams × streamWindowBytes + grantBytesMax.
+ * A message larger than the window cannot complete within it, so it gets a grant: all that it
+ * lacks in one WINDOW_UPDATE. Grants outstanding are bounded, and wait in the order of asking;
+ * each is for a whole message, so the one who has it can always finish: no deadlock. What
+ * incomplete messages cost a connection is at most streams × streamWindowBytes + grantBytesMax.
  */
 import { assert } from "../../base/assert.ts";
 import type { OutputBuffer } from "../connection.ts";

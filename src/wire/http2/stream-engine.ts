@@ -4,7 +4,7 @@
  * the role; the connection as a whole is for session.ts.
  *
  * Where the RFC asks for a stream error which an honest peer cannot cause, the connection ends
- * instead, as §5.4 allows: each reset that a peer can make us send is a lever (CVE-2025-8671).
+ * instead, as §5.4.1 allows: each reset that a peer can make us send is a lever (CVE-2025-8671).
  * Methods named on… throw ConnectionError; the others never fail.
  */
 import { assert } from "../../base/assert.ts";

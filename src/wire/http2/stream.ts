@@ -16,7 +16,7 @@ export interface Http2Stream {
   id: number;
   /** Bits of StreamState. */
   state: number;
-  /** DATA bytes that the peer lets us send; below 0 after it lowered its initial window (§6.9.2). */
+  /** DATA bytes that the peer lets us send; below 0 after it lowered its window (§6.9.2). */
   sendWindow: number;
   /** DATA bytes that the peer may still send. */
   recvWindow: number;
