@@ -87,6 +87,8 @@ export class Group {
   #hubAwake = false;
   /** The batch whose entry is being applied, if its callers wait here. */
   #applying: SentBatch<Outcome> | undefined = undefined;
+  /** A compaction is among the entries that are being applied. */
+  #compacted = false;
   #leaderChanges = 0;
   #knownLeader = NOBODY;
   #whenReady: (() => void)[] = [];
@@ -107,7 +109,7 @@ export class Group {
     this.machine = new StateMachine(store);
     this.machine.restore(store.stored);
     this.hub = new WatchHub(this.machine, { random });
-    const { hardState, snapshot } = begun(log, options.founding);
+    const { hardState, snapshot } = begun(log, options.founding, this.machine.appliedIndex);
     const appliedIndex = Math.max(this.machine.appliedIndex, snapshot.index);
     if (appliedIndex > this.machine.appliedIndex) {
       assert(this.machine.appliedIndex === 0, "the state is not behind the start of its log");
@@ -321,6 +323,10 @@ export class Group {
     this.hub.publish(this.machine.takeRows());
     if (this.hub.hasWork) this.wakeHub();
     this.#writer.store(this.#ports.store, this.machine);
+    if (this.#compacted) {
+      this.#compacted = false;
+      this.#compactor.requested(); // not before the hub has seen what this superseded (G2)
+    }
     this.#reads.applied(appliedIndex);
     if (this.#whenReady.length > 0 && this.isReady) {
       for (const resolve of this.#whenReady.splice(0)) resolve();
@@ -351,7 +357,7 @@ export class Group {
         for (const id of outcome.ids) this.expiry.ended(id);
         break;
       case "compact":
-        this.#compactor.requested();
+        this.#compacted = true;
         break;
       default: // nothing but keys changed
     }
@@ -370,9 +376,12 @@ export class Group {
 }
 
 /** What the log holds; a new log is given the founders' common start first. */
-function begun(log: LogStore, start: Founding): Founding {
+function begun(log: LogStore, start: Founding, appliedIndex: number): Founding {
   const { hardState, snapshot } = log.stored;
   if (hardState !== undefined && snapshot !== undefined) return { hardState, snapshot };
+  if (appliedIndex > 0) {
+    throw new AetherError("corrupt", "the Raft log is gone and the state is not; restore both");
+  }
   assert(log.stored.lastIndex === 0, "a log with entries has a start and a hard state");
   log.write({ hardState: start.hardState, entries: [], snapshot: start.snapshot }, () => {});
   return start;

@@ -5,6 +5,7 @@
  * encoded once, by whoever needed them first; here they are only copied behind a header.
  */
 import { AetherError } from "../base/errors.ts";
+import { MIB } from "../base/units.ts";
 import { AetherWatch } from "../proto/gen/aether.v1.ts";
 import {
   FilterType,
@@ -13,14 +14,15 @@ import {
   WatchRequest,
   WatchResponse as WatchResponseType,
 } from "../proto/gen/etcdserverpb.ts";
-import type { EventBatch } from "../watch/event-batch.ts";
+import { HeaderEncoder } from "../proto/hot/header.ts";
+import { encodeEventFields, encodeWatchResponse } from "../proto/hot/watch.ts";
 import type { WatchHub } from "../watch/hub.ts";
 import type { WatchCreate, WatchResponse, WatchSink } from "../watch/ports.ts";
 import type { WatchStream } from "../watch/stream.ts";
 import type { Method, ServerCall, StreamHandler } from "../wire/grpc/server-call.ts";
 import { GrpcCode } from "../wire/grpc/status.ts";
 import { decodeRequest, scratch, send, sendScratch } from "./answer.ts";
-import { textOf } from "./errors.ts";
+import { failureOf, textOf } from "./errors.ts";
 import { headerAt, type Identity } from "./headers.ts";
 
 /** What the watch service needs of the node. */
@@ -35,15 +37,19 @@ export interface WatchBackend {
 /** All open sessions, so that a stopping server can end them. */
 export class WatchService {
   readonly #backend: WatchBackend;
+  readonly #header: HeaderEncoder;
   readonly #sessions = new Set<WatchSession>();
 
   constructor(backend: WatchBackend) {
     this.#backend = backend;
+    const { clusterId, memberId } = backend.identity;
+    this.#header = new HeaderEncoder(clusterId, memberId);
   }
 
   methods(): Method[] {
     const stream = (call: ServerCall): StreamHandler => {
-      const session = new WatchSession(this.#backend, call, () => this.#sessions.delete(session));
+      const onEnd = (): boolean => this.#sessions.delete(session);
+      const session = new WatchSession(this.#backend, this.#header, call, onEnd);
       this.#sessions.add(session);
       return session;
     };
@@ -61,14 +67,19 @@ export class WatchService {
   }
 }
 
+/** Answers that may wait for a client, beside the largest response: far beyond an honest one. */
+const ANSWERS_BYTES_MAX = 16 * MIB;
+
 class WatchSession implements StreamHandler, WatchSink {
   readonly #backend: WatchBackend;
+  readonly #header: HeaderEncoder;
   readonly #call: ServerCall;
   readonly #onEnd: () => void;
   readonly #stream: WatchStream;
 
-  constructor(backend: WatchBackend, call: ServerCall, onEnd: () => void) {
+  constructor(backend: WatchBackend, header: HeaderEncoder, call: ServerCall, onEnd: () => void) {
     this.#backend = backend;
+    this.#header = header;
     this.#call = call;
     this.#onEnd = onEnd;
     this.#stream = backend.hub.openStream(this);
@@ -78,8 +89,17 @@ class WatchSession implements StreamHandler, WatchSink {
     return this.#call.writable;
   }
 
+  /**
+   * A client that sends requests without reading the answers would grow our queue without bound,
+   * since an answer to a request is always sent: such a stream is ended.
+   */
   onMessage(bytes: Uint8Array, start: number, end: number): void {
-    const request = decodeRequest(WatchRequest, bytes, start, end);
+    if (this.#call.queuedBytes > ANSWERS_BYTES_MAX) {
+      this.end(GrpcCode.RESOURCE_EXHAUSTED, "watch requests are sent faster than answers are read");
+      return;
+    }
+    const request = this.#decode(bytes, start, end);
+    if (request === undefined) return;
     if (request.createRequest !== undefined) {
       this.#stream.create(createOf(request.createRequest));
     } else if (request.cancelRequest !== undefined) {
@@ -88,6 +108,17 @@ class WatchSession implements StreamHandler, WatchSink {
       this.#stream.requestProgress();
     }
     if (this.#backend.hub.hasWork) this.#backend.wakeHub();
+  }
+
+  #decode(bytes: Uint8Array, start: number, end: number): WatchRequest | undefined {
+    try {
+      return decodeRequest(WatchRequest, bytes, start, end);
+    } catch (error) {
+      if (!(error instanceof AetherError)) throw error;
+      const { code, message } = failureOf(error);
+      this.end(code, message);
+      return undefined;
+    }
   }
 
   /** A client that sends no more requests still wants its events (etcd's JSON gateway does so). */
@@ -105,6 +136,7 @@ class WatchSession implements StreamHandler, WatchSink {
 
   end(code: GrpcCode, message: string): void {
     this.#stream.close();
+    this.#onEnd();
     this.#call.fail(code, message);
   }
 
@@ -133,30 +165,11 @@ class WatchSession implements StreamHandler, WatchSink {
 
   #sendEvents(response: Extract<WatchResponse, { kind: "events" }>): void {
     const { batch, revision, watchId, fragment } = response;
-    const header = headerAt(this.#backend.identity, revision, this.#backend.term);
-    WatchResponseType.encode(WatchResponseType.create({ header, watchId, fragment }), scratch);
-    batch.encoded ??= encodeEvents(batch);
-    scratch.append(batch.encoded);
+    const header = this.#header.at(revision, this.#backend.term);
+    batch.encoded ??= encodeEventFields(batch.events);
+    encodeWatchResponse(header, watchId, fragment, batch.encoded, scratch);
     sendScratch(this.#call);
   }
-}
-
-/** WatchResponse.events, field 11, wire type 2. */
-const EVENTS_TAG = 0x5a;
-
-/** The events as they stand at the end of a response: the field with the highest number. */
-function encodeEvents(batch: EventBatch): Uint8Array {
-  const out = Buffer.allocUnsafeSlow(batch.eventBytes);
-  let at = 0;
-  for (const event of batch.events) {
-    out[at++] = EVENTS_TAG;
-    let rest = event.length;
-    for (; rest >= 128; rest = Math.floor(rest / 128)) out[at++] = (rest % 128) + 128;
-    out[at++] = rest;
-    out.set(event, at);
-    at += event.length;
-  }
-  return out;
 }
 
 function createOf(request: WatchCreateRequest): WatchCreate {

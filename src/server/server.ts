@@ -7,7 +7,6 @@
  * A write of the log or the state that fails ends the process at once (fsyncgate: nothing may be
  * acknowledged after it, and trying again is not safe).
  */
-import { join } from "node:path";
 import { AetherError } from "../base/errors.ts";
 import type { Clock, Log, Random } from "../base/ports.ts";
 import { Turn } from "../base/turn.ts";
@@ -93,8 +92,8 @@ async function openStores(config: Config): Promise<Stores> {
   try {
     const options = { group: FIRST_GROUP, onFatal: dieOfStorage };
     const [log, state] = await Promise.all([
-      openLogStore({ ...options, path: join(config.dataDir, "raft.db") }),
-      openStateStore({ ...options, path: join(config.dataDir, "state.db") }),
+      openLogStore({ ...options, path: dataDir.logPath }),
+      openStateStore({ ...options, path: dataDir.statePath(FIRST_GROUP) }),
     ]);
     const identity = readIdentity(config.dataDir) ?? foundAlone(config);
     return { dataDir, log, state, identity };
@@ -182,6 +181,9 @@ class Server implements RunningServer {
     const { heartbeatIntervalMs } = this.#config;
     this.#ticker = setInterval(() => this.#group.tick(), heartbeatIntervalMs);
     this.#group.start();
+    if (this.#stores.dataDir.openToOthers) {
+      this.#log.warn("others may read the data directory", { path: this.#stores.dataDir.path });
+    }
     await this.#group.whenReady();
     await this.#listen();
     this.#services.health.setServing(true);
