@@ -18,12 +18,7 @@ export function stepAppend(core: Core, message: MessageOf<"append">): void {
     answer(core, message.from, log.committed, undefined);
     return;
   }
-  const outcome = log.tryAppend(prevIndex, prevTerm, entries);
-  if (outcome === "conflicts-committed") {
-    drop(core, "conflicts-committed");
-    return;
-  }
-  if (outcome === "mismatch") {
+  if (!log.tryAppend(prevIndex, prevTerm, entries)) {
     const hint = log.lastIndexWithin(prevIndex, prevTerm);
     const rejection = { hintIndex: hint.index, hintTerm: hint.term };
     answer(core, message.from, prevIndex, rejection);

@@ -148,7 +148,6 @@ export type DropReason =
   | "sticky-leader" // a vote asked while we hear a leader (thesis §4.2.3)
   | "unexpected" // no handler for this type in this role
   | "second-leader" // two leaders of one term: one of them lies
-  | "conflicts-committed" // would overwrite what is committed
   | "past-log" // acknowledges or commits entries that do not exist
   | "not-the-leader" // only the leader of our term may say this
   | "stale" // answers a question that is no longer open

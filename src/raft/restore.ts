@@ -30,6 +30,9 @@ export interface Restored {
   readonly appliedIndex?: number | undefined;
 }
 
+/** The term of the founding: nobody led it, so nobody can have promised anything in it. */
+const FOUNDING_TERM = 1;
+
 /**
  * What each founder of a group writes before its first start, the same at every one of them. The
  * state machine at that index is empty. It is a snapshot at index 1 and not nothing at index 0, so
@@ -41,8 +44,8 @@ export function founding(configuration: Configuration): {
   readonly snapshot: SnapshotMeta;
 } {
   return {
-    hardState: { term: 1, vote: NOBODY, commit: 1 },
-    snapshot: { index: 1, term: 1, configuration },
+    hardState: { term: FOUNDING_TERM, vote: NOBODY, commit: 1 },
+    snapshot: { index: 1, term: FOUNDING_TERM, configuration },
   };
 }
 
@@ -74,7 +77,7 @@ export function createCore(options: RaftOptions, restored: Restored, reader: Log
     electionElapsed: 0,
     heartbeatElapsed: 0,
     electionTimeout: 0,
-    voteEmbargoTicks: config.lease !== undefined && term > 0 ? config.electionTicks : 0,
+    voteEmbargoTicks: config.lease !== undefined && term > FOUNDING_TERM ? config.electionTicks : 0,
     nowMs: 0,
     selfVoteWrite: 0,
     termStart: 0,
@@ -152,7 +155,6 @@ function noDrops(): Record<DropReason, number> {
     "sticky-leader": 0,
     unexpected: 0,
     "second-leader": 0,
-    "conflicts-committed": 0,
     "past-log": 0,
     "not-the-leader": 0,
     stale: 0,

@@ -52,7 +52,7 @@ class RandomRun {
   }
 
   step(): void {
-    this.#nowMs += this.random.below(3);
+    if (this.random.chance(25)) this.#nowMs++;
     let pick = this.random.below(this.#weight);
     for (const [weight, act] of this.#actions) {
       pick -= weight;
@@ -114,7 +114,7 @@ class RandomRun {
     return [
       [400, () => this.#deliver(false)],
       [250, () => this.#withNode((node) => this.cluster.turn(node))],
-      [100, () => this.#withNode((node) => this.#tick(node))],
+      [150, () => this.#withNode((node) => this.#tick(node))],
       [80, () => this.#withNode((node) => node.finishWrite() && this.cluster.checker.check(node))],
       [80, () => this.#withNode((node) => node.applyOne() && this.cluster.checker.check(node))],
       [60, () => this.#propose()],

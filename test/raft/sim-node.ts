@@ -84,6 +84,8 @@ export class SimNode {
     }
     this.writes.length = 0;
     this.toApply.length = 0;
+    this.holdsWrites = false;
+    this.holdsApply = false;
     this.staged.clear();
     this.#raft = undefined;
   }

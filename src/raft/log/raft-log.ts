@@ -25,9 +25,6 @@ import { Writes } from "./writes.ts";
 /** term() of an index that is not in the log. */
 export const NO_TERM = -1;
 
-/** What an append did. */
-export type AppendOutcome = "appended" | "mismatch" | "conflicts-committed";
-
 const NO_ENTRIES: readonly Entry[] = [];
 
 export class RaftLog {
@@ -149,11 +146,13 @@ export class RaftLog {
 
   /**
    * Takes a leader's entries after (prevIndex, prevTerm), cutting our log only where it really
-   * differs: a late, shorter append must not undo a later one (paper §5.3). Changes nothing
-   * unless it returns "appended".
+   * differs: a late, shorter append must not undo a later one (paper §5.3). False, and nothing
+   * changed, if our log does not have that entry. Needs committed ≤ prevIndex, so that nothing
+   * committed can be cut off.
    */
-  tryAppend(prevIndex: number, prevTerm: number, entries: readonly Entry[]): AppendOutcome {
-    if (this.term(prevIndex) !== prevTerm) return "mismatch";
+  tryAppend(prevIndex: number, prevTerm: number, entries: readonly Entry[]): boolean {
+    assert(prevIndex >= this.#committed, "an append before the commit index");
+    if (this.term(prevIndex) !== prevTerm) return false;
     let i = 0;
     while (i < entries.length) {
       const entry = entries[i] as Entry;
@@ -161,11 +160,10 @@ export class RaftLog {
       i++;
     }
     const conflict = prevIndex + 1 + i;
-    if (i === entries.length) return "appended";
-    if (conflict <= this.#committed) return "conflicts-committed";
+    if (i === entries.length) return true;
     if (conflict <= this.lastIndex) this.#truncate(conflict);
     for (; i < entries.length; i++) this.append(entries[i] as Entry);
-    return "appended";
+    return true;
   }
 
   /**
