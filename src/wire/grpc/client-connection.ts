@@ -139,7 +139,7 @@ export class GrpcClientConnection implements ProtocolConnection {
 
   /** Asserts every invariant of the connection, at any cost. */
   verify(): void {
-    this.#session.verify();
+    this.#session.verify(this.#role.waiting);
   }
 }
 

@@ -55,6 +55,11 @@ export class ClientRole
     this.#session = session;
   }
 
+  /** Calls without a stream yet. */
+  get waiting(): readonly ClientStream[] {
+    return this.#waiting;
+  }
+
   /** Calls that have not ended. */
   get openCalls(): number {
     return this.#session.engine.count + this.#waiting.length;

@@ -81,7 +81,7 @@ export class GrpcServerConnection implements ProtocolConnection {
 
   /** Asserts every invariant of the connection, at any cost. */
   verify(): void {
-    this.#session.verify();
+    this.#session.verify([]);
   }
 }
 

@@ -183,8 +183,9 @@ export class Http2Session<S extends Http2Stream, H extends Http2Head> {
     this.#draining = "final";
   }
 
-  verify(): void {
-    this.engine.verify();
+  /** Asserts every invariant, at any cost; `waiting` as for the engine. */
+  verify(waiting: readonly S[]): void {
+    this.engine.verify(waiting);
     const { start, end, bytes } = this.output;
     assert(0 <= start && start <= end && end <= bytes.length, "output offsets out of order");
     assert(start < end || end === 0, "an empty output is not at its start");

@@ -307,11 +307,12 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
     this.#role.onReset(stream, code);
   }
 
-  verify(): void {
+  /** `waiting`: the streams of a client that have no id yet. */
+  verify(waiting: readonly S[]): void {
     this.#table.verify();
     const streams = this.#table.list();
     for (const stream of streams) verifyStream(stream);
-    this.sender.verify(streams);
+    this.sender.verify([...streams, ...waiting]);
     this.#credit.verify(streams);
     const { concurrentStreamsMax } = this.#limits;
     assert(!this.#server || streams.length <= concurrentStreamsMax, "too many open streams");

@@ -227,7 +227,7 @@ export class RawClient {
 }
 
 /** The value of a field in a flat list. */
-export function valueOf(fields: readonly string[] | undefined, name: string): string | undefined {
+export function fieldOf(fields: readonly string[] | undefined, name: string): string | undefined {
   const at = fields?.indexOf(name) ?? -1;
   return at < 0 ? undefined : fields?.[at + 1];
 }

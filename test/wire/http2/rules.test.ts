@@ -10,6 +10,7 @@ import {
   DATA,
   END_HEADERS,
   END_STREAM,
+  fieldOf,
   frame,
   GOAWAY,
   HEADERS,
@@ -26,7 +27,6 @@ import {
   STREAM_PATH,
   settings,
   u32,
-  valueOf,
   WINDOW_UPDATE,
 } from "./kit.ts";
 
@@ -350,6 +350,6 @@ describe("what is answered", () => {
     client.frames = [];
     client.send(client.request(3));
     const { fields } = client.answer(3);
-    expect(valueOf(fields[1], "grpc-status")).toBe("0");
+    expect(fieldOf(fields[1], "grpc-status")).toBe("0");
   });
 });
