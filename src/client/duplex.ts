@@ -25,6 +25,9 @@ export const UNREAD_BYTES_MAX = 64 * MIB;
 /** Messages sent before there is a connection, after which `writable` is false. */
 const UNSENT_BYTES_MAX = 256 * KIB;
 
+/** Read messages are dropped from the front of the queue this many at a time. */
+const COMPACT_COUNT = 1024;
+
 interface Reader<Response> {
   resolve(result: IteratorResult<Response, undefined>): void;
   reject(error: GrpcError): void;
@@ -50,6 +53,7 @@ export class Duplex<Request, Response>
   #unsentBytes = 0;
   #halfClosed = false;
   #unread: Unread<Response>[] = [];
+  #unreadHead = 0; // the first that was not read: shifting a long array is slow
   #unreadBytes = 0;
   #reader: Reader<Response> | undefined;
   #end: End | undefined;
@@ -119,10 +123,8 @@ export class Duplex<Request, Response>
   /** The next message; done after the last one of a call that ended with OK. */
   next(): Promise<IteratorResult<Response, undefined>> {
     assert(this.#reader === undefined, "a stream has one reader");
-    const unread = this.#unread.shift();
-    if (unread !== undefined) {
-      this.#unreadBytes -= unread.bytes;
-      return Promise.resolve({ done: false, value: unread.message });
+    if (this.#unreadHead < this.#unread.length) {
+      return Promise.resolve({ done: false, value: this.#takeUnread() });
     }
     if (this.#end === undefined) {
       return new Promise((resolve, reject) => {
@@ -138,6 +140,7 @@ export class Duplex<Request, Response>
   return(): Promise<IteratorResult<Response, undefined>> {
     this.cancel();
     this.#unread = [];
+    this.#unreadHead = 0;
     return Promise.resolve({ done: true, value: undefined });
   }
 
@@ -199,6 +202,16 @@ export class Duplex<Request, Response>
   onDrain(): void {
     this.#drained?.resolve();
     this.#drained = undefined;
+  }
+
+  #takeUnread(): Response {
+    const unread = this.#unread[this.#unreadHead++] as Unread<Response>;
+    this.#unreadBytes -= unread.bytes;
+    if (this.#unreadHead === this.#unread.length || this.#unreadHead === COMPACT_COUNT) {
+      this.#unread.splice(0, this.#unreadHead);
+      this.#unreadHead = 0;
+    }
+    return unread.message;
   }
 
   /** Ends with `error` and tells the server that nobody listens. */

@@ -109,7 +109,8 @@ export class Watcher implements AsyncIterable<WatchBatch> {
       for (let failures = 0; !this.#ended(); ) {
         try {
           for await (const response of this.#open()) {
-            failures = 0;
+            // A server that creates watches only to drop them is asked less and less often.
+            if (!response.created) failures = 0;
             const batch = this.#take(response);
             if (batch !== undefined) yield batch;
           }

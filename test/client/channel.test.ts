@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { Prng } from "../../src/base/prng.ts";
 import { type CallOptions, Channel, type ChannelOptions } from "../../src/client/channel.ts";
+import { UNREAD_BYTES_MAX } from "../../src/client/duplex.ts";
 import { GrpcError } from "../../src/client/grpc-error.ts";
 import { parseAddress } from "../../src/net/address.ts";
 import { KV, PutRequest, PutResponse, RangeRequest } from "../../src/proto/gen/etcdserverpb.ts";
@@ -341,6 +342,22 @@ describe("streams", () => {
     stream.send(message("last"));
     stream.halfClose();
     expect(textOf((await stream.next()).value as PutRequest)).toBe("last");
+  });
+
+  test("answers that nobody reads are bounded; what came before the end is still read", async () => {
+    const server = await start();
+    const stream = channelTo([server]).open(Echo.Flood);
+    stream.send(message("go"));
+    await stream.closed;
+    let count = 0;
+    const error = await failure(
+      (async () => {
+        for await (const _ of stream) count++;
+      })(),
+    );
+    expect(error.code).toBe(GrpcCode.RESOURCE_EXHAUSTED);
+    expect(count).toBe(Math.floor(UNREAD_BYTES_MAX / (16 * 1024 + 4)) + 1);
+    await until(() => server.seen.cancels === 1, "the server hears of it");
   });
 
   test("leaving the loop cancels the call at the server", async () => {
