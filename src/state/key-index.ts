@@ -51,6 +51,7 @@ export class KeyIndex {
    * entry is in no cache and has no lease, so nothing else points to it.
    */
   sweep(revision: number, budget: number): boolean {
+    if (this.#dead.size === 0) return false;
     let left = budget;
     for (const entry of this.#dead) {
       if (entry.modRevision >= revision) return false;

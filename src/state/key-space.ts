@@ -183,6 +183,7 @@ export class KeySpace {
   /** The revision up to which superseded rows may be removed: no running read needs them. */
   physicalTarget(): number {
     let target = this.compactRevision;
+    if (this.#pins.size === 0) return target;
     for (const revision of this.#pins.keys()) if (revision < target) target = revision;
     return target;
   }

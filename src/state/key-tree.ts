@@ -63,6 +63,7 @@ export class KeyTree {
     }
     const entries = node.entries;
     const end = lowerBound(entries, key);
+    if (node.live === entries.length) return count + end;
     for (let i = 0; i < end; i++) if (!(entries[i] as KeyEntry).tombstone) count++;
     return count;
   }

@@ -30,7 +30,7 @@ import { KeySpace } from "./key-space.ts";
 import { leaseGone, leaseRecord, sortedEntries } from "./leases.ts";
 import { deleteRange, put } from "./operations.ts";
 import type { History, Row, StateBatch, StateRecord, StoredState } from "./ports.ts";
-import { RangeCursor } from "./range.ts";
+import { RangeCursor, readRange } from "./range.ts";
 import { compactRecord, restoreSpace } from "./restore.ts";
 import type {
   CommandResult,
@@ -40,7 +40,7 @@ import type {
   TxnResult,
 } from "./results.ts";
 import type { KeyRow } from "./row.ts";
-import { readRange, runTxn } from "./txn.ts";
+import { runTxn } from "./txn.ts";
 
 /** Latest values kept in memory; what is not here costs a read of the store (2 µs or so). */
 export const CACHE_BYTES_MAX = 64 * MIB;

@@ -72,20 +72,24 @@ const NONE: readonly Uint8Array[] = [];
 /** Deletes the live keys of a range in order of key. */
 export function deleteRange(space: KeySpace, request: DeleteRangeRequest): DeleteRangeResult {
   if (request.key === "") throw new AetherError("empty_key");
+  if (request.rangeEnd === "") return deleteOne(space, request);
   const previous: Uint8Array[] = [];
   let deleted = 0;
-  const deleteOne = (entry: KeyEntry): void => {
+  new KeyBounds(request.key, request.rangeEnd).forEachLive(space.index.tree, (entry) => {
     if (request.prevKv) previous.push(space.peekBytes(entry));
     space.delete(entry);
     deleted++;
-  };
-  if (request.rangeEnd === "") {
-    const entry = space.live(request.key);
-    if (entry !== undefined) deleteOne(entry);
-  } else {
-    const bounds = new KeyBounds(request.key, request.rangeEnd);
-    bounds.forEachLive(space.index.tree, deleteOne);
+  });
+  return { kind: "deleteRange", revision: space.visibleRevision, deleted, previous };
+}
+
+function deleteOne(space: KeySpace, request: DeleteRangeRequest): DeleteRangeResult {
+  const entry = space.live(request.key);
+  let previous = NONE;
+  if (entry !== undefined) {
+    if (request.prevKv) previous = [space.bytesOf(entry)];
+    space.delete(entry);
   }
-  const revision = space.visibleRevision;
-  return { kind: "deleteRange", revision, deleted, previous: deleted === 0 ? NONE : previous };
+  const deleted = entry === undefined ? 0 : 1;
+  return { kind: "deleteRange", revision: space.visibleRevision, deleted, previous };
 }

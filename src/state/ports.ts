@@ -2,6 +2,11 @@
  * What the replicated machine needs of a store, and what it hands to it. The machine itself is
  * pure: it keeps the key index and the unflushed tail in memory, reads older revisions through
  * History (synchronously), and leaves what changed in a StateBatch that the driver passes on.
+ *
+ * Physical compaction up to revision R (the machine's physicalTarget()) may remove, of each key,
+ * all rows with revision ≤ R but the newest, and that one too if it is a tombstone with revision
+ * < R. It must remove rows in order of seq: were a tombstone gone before the versions it ended, a
+ * restart in between would bring the key back to life.
  */
 import type { Key } from "../base/bytes.ts";
 

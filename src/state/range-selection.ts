@@ -48,11 +48,7 @@ export class RangeSelection {
     const { limit, sortOrder, sortTarget } = request;
     const byKey = sortTarget === SortTarget.KEY;
     this.#sorted = !byKey || sortOrder === SortOrder.DESCEND;
-    this.#filtered =
-      request.minModRevision !== 0 ||
-      request.maxModRevision !== 0 ||
-      request.minCreateRevision !== 0 ||
-      request.maxCreateRevision !== 0;
+    this.#filtered = isFiltered(request);
     const natural = sortOrder === SortOrder.NONE || (byKey && sortOrder === SortOrder.ASCEND);
     this.#sliced = limit > 0 && natural && !this.#filtered;
     this.#takeMax = byKey ? limit : limit + 1;
@@ -156,6 +152,16 @@ export class RangeSelection {
     assert(row !== undefined, "a version that a running read met stays readable");
     return this.#showRow(row);
   }
+}
+
+/** Whether the request bounds the revisions it wants to see. */
+export function isFiltered(request: RangeRequest): boolean {
+  return (
+    request.minModRevision !== 0 ||
+    request.maxModRevision !== 0 ||
+    request.minCreateRevision !== 0 ||
+    request.maxCreateRevision !== 0
+  );
 }
 
 function compareItems(a: Item, b: Item): number {

@@ -4,7 +4,7 @@
  * entry's payload, a lease whose field was encoded when it was granted. One allocation, one copy
  * of the value.
  */
-import { EMPTY_BYTES, type Key } from "../base/bytes.ts";
+import { asBuffer, EMPTY_BYTES, type Key } from "../base/bytes.ts";
 import {
   putBigint,
   putNumber,
@@ -80,7 +80,9 @@ export function encodeKeyValue(
   if (valueBytes > 0) {
     out[at++] = TAG_VALUE;
     at = putUint32(out, at, valueBytes);
-    out.set(valueBytes === source.length ? source : source.subarray(start, end), at);
+    // copy() takes a range without a view being made for it, a third of the cost of small values.
+    if (valueBytes === source.length) out.set(source, at);
+    else asBuffer(source).copy(out, at, start, end);
     at += valueBytes;
   }
   if (leaseField.length > 0) out.set(leaseField, at);

@@ -12,8 +12,8 @@ import type { PutRequest, RangeRequest, RequestOp, TxnRequest } from "../proto/g
 import { holdAll } from "./compare.ts";
 import type { KeySpace } from "./key-space.ts";
 import { deleteRange, put } from "./operations.ts";
-import { RangeCursor } from "./range.ts";
-import type { OperationResult, RangeResult, TxnResult } from "./results.ts";
+import { readRange } from "./range.ts";
+import type { OperationResult, TxnResult } from "./results.ts";
 
 /**
  * Runs a transaction; the caller commits. Fails, with nothing changed, with what its operations
@@ -25,13 +25,6 @@ export function runTxn(space: KeySpace, request: TxnRequest): TxnResult {
   decide(space, request, branches);
   new Pass(branches).check(space, request);
   return new Pass(branches).run(space, request, true);
-}
-
-/** A range read in one step; the key space must not change meanwhile, and does not. */
-export function readRange(space: KeySpace, request: RangeRequest): RangeResult {
-  const cursor = new RangeCursor(space, request);
-  while (!cursor.step(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY));
-  return cursor.result();
 }
 
 /** Appends the branch of this transaction, then those of nested ones in it, in order. */

@@ -48,8 +48,9 @@ export class MemoryHistory implements History {
     this.#appliedTerm = batch.appliedTerm;
   }
 
-  /** Removes what no read at ≥ `revision` sees; only rows that `chosen` allows (interruption). */
-  compact(revision: number, chosen: (row: Row) => boolean = () => true): void {
+  /** Removes what no read at ≥ `revision` sees, oldest first; interrupted after `rowsMax`. */
+  compact(revision: number, rowsMax = Number.POSITIVE_INFINITY): void {
+    let left = rowsMax;
     const newest = new Map<Key, number>();
     for (const row of this.#rows) {
       if (row !== undefined && row.revision <= revision) newest.set(keyOf(row.kv), row.seq);
@@ -58,7 +59,9 @@ export class MemoryHistory implements History {
       if (row === undefined || row.revision > revision) continue;
       const isNewest = newest.get(keyOf(row.kv)) === row.seq;
       const isOldTombstone = row.tombstone && row.revision < revision;
-      if ((!isNewest || isOldTombstone) && chosen(row)) this.#rows[row.seq - 1] = undefined;
+      if (isNewest && !isOldTombstone) continue;
+      if (left-- <= 0) return;
+      this.#rows[row.seq - 1] = undefined;
     }
   }
 
