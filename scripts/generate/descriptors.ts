@@ -14,17 +14,17 @@ import type {
 } from "./schema.ts";
 
 /** FieldDescriptorProto.Type by name. */
-const TYPE_NUMBERS: Readonly<Record<FieldType, number>> = {
-  int64: 3,
-  uint64: 4,
-  int32: 5,
-  bool: 8,
-  string: 9,
-  message: 11,
-  bytes: 12,
-  uint32: 13,
-  enum: 14,
-};
+const TYPE_NUMBERS: ReadonlyMap<FieldType, number> = new Map([
+  ["int64", 3],
+  ["uint64", 4],
+  ["int32", 5],
+  ["bool", 8],
+  ["string", 9],
+  ["message", 11],
+  ["bytes", 12],
+  ["uint32", 13],
+  ["enum", 14],
+]);
 
 const LABEL_OPTIONAL = 1;
 const LABEL_REPEATED = 3;
@@ -75,7 +75,7 @@ function fieldOf(message: SchemaMessage, field: SchemaField): object {
     name: field.name,
     number: field.number,
     label: field.repeated ? LABEL_REPEATED : LABEL_OPTIONAL,
-    type: TYPE_NUMBERS[field.type],
+    type: TYPE_NUMBERS.get(field.type),
     ...(field.of === undefined ? {} : { typeName: `.${field.of.typeName}` }),
     ...(field.oneof === undefined ? {} : { oneofIndex: message.oneofs.indexOf(field.oneof) }),
     jsonName: field.jsonName,

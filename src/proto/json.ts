@@ -45,7 +45,7 @@ function valueToJson(field: Field, value: unknown): JsonValue {
     case "message":
       return toJson(messageOf(field), value);
     case "enum":
-      return enumName(field.enum as EnumType, value as number) ?? (value as number);
+      return enumName(field.enumType as EnumType, value as number) ?? (value as number);
     case "bytes":
       return bytesToBase64(value as Key | Uint8Array);
     case "int64":
@@ -150,7 +150,7 @@ function valueFromJson(field: Field, json: unknown, depth: number): unknown {
 
 function enumFromJson(field: Field, json: unknown): number {
   if (typeof json !== "string") return integerFromJson(field, json) as number;
-  const { values } = field.enum as EnumType;
+  const { values } = field.enumType as EnumType;
   if (!Object.hasOwn(values, json)) throw wrong(field, "a name of its enum");
   return values[json] as number;
 }

@@ -39,7 +39,8 @@ export interface Field {
   readonly oneof: string | undefined;
   /** The type of a nested message; a function, since types refer to each other in circles. */
   readonly message: (() => MessageType<unknown>) | undefined;
-  readonly enum: EnumType | undefined;
+  /** The type of an enum. */
+  readonly enumType: EnumType | undefined;
 }
 
 export interface EnumType {
@@ -141,7 +142,7 @@ export function scalar(
     repeated,
     oneof,
     message: undefined,
-    enum: undefined,
+    enumType: undefined,
   };
 }
 
@@ -154,7 +155,7 @@ export function enumeration(
   repeated = false,
   oneof?: string,
 ): Field {
-  const shape = { name, jsonName, number, repeated, oneof, message: undefined, enum: of };
+  const shape = { name, jsonName, number, repeated, oneof, message: undefined, enumType: of };
   return { ...shape, type: "enum", form: "number" };
 }
 
@@ -167,6 +168,6 @@ export function nested(
   repeated = false,
   oneof?: string,
 ): Field {
-  const shape = { name, jsonName, number, repeated, oneof, message, enum: undefined };
+  const shape = { name, jsonName, number, repeated, oneof, message, enumType: undefined };
   return { ...shape, type: "message", form: "message" };
 }

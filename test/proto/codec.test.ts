@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { DecodeError } from "../../src/proto/decode-error.ts";
+import { PutRequest, RequestOp, TxnRequest } from "../../src/proto/gen/etcdserverpb.ts";
 import { MESSAGES } from "../../src/proto/gen/registry.ts";
 import type { MessageType } from "../../src/proto/message.ts";
 import { encodeOurs, encodeTheirs, messagesOf, normalizeTheirs, PROPERTY } from "./oracle.ts";
@@ -31,6 +32,19 @@ test("every message has the bytes of protobufjs and comes back as it was", () =>
       expect(decode(type, bytes)).toEqual(message);
     });
     fc.assert(property, SOME);
+  }
+});
+
+test("nested messages have the right length at every size of it", () => {
+  for (const size of [100, 127, 128, 129, 16383, 16384, 20_000, 2_097_152, 3_000_000]) {
+    const requestPut = PutRequest.create({ value: new Uint8Array(size).fill(size) });
+    const txn = TxnRequest.create({ success: [RequestOp.create({ requestPut })] });
+    const bytes = encodeOurs(TxnRequest, txn);
+    const expected = encodeTheirs(TxnRequest as MessageType<unknown>, txn);
+    expect(Buffer.compare(bytes, expected)).toBe(0);
+    const [op] = TxnRequest.decode(bytes, 0, bytes.length).success;
+    const value = op?.requestPut?.value ?? new Uint8Array(0);
+    expect(Buffer.compare(value, requestPut.value)).toBe(0);
   }
 });
 

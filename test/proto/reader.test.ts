@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { DecodeError } from "../../src/proto/decode-error.ts";
 import { LeaseExpire } from "../../src/proto/gen/aether.v1.ts";
 import {
+  Compare,
   DeleteRangeRequest,
   PutRequest,
   RangeRequest,
@@ -98,6 +99,7 @@ describe("fields", () => {
   test("with number 0, wire types 6 and 7, or lone group ends are refused", () => {
     for (const tag of ["00", "02", "05", "8000", "0e", "0f", "0c"]) refuses(PutRequest, `${tag}00`);
     refuses(PutRequest, "8080808010 00"); // 2^32
+    refuses(PutRequest, "8a80808010 0161"); // 2^32 above the tag of the key
   });
 
   test("that are longer than their message are refused", () => {
@@ -141,6 +143,12 @@ describe("depth", () => {
     expect(() => TxnRequest.decode(deepest, 0, deepest.length)).not.toThrow();
     const deeper = txnOfDepth(DEPTH_MAX / 2 + 1);
     expect(() => TxnRequest.decode(deeper, 0, deeper.length)).toThrow(DecodeError);
+  });
+
+  test("counts messages inside each other, not those side by side", () => {
+    const compare = Array.from({ length: 3 * DEPTH_MAX }, () => Compare.create());
+    const wide = encodeOurs(TxnRequest, TxnRequest.create({ compare }));
+    expect(TxnRequest.decode(wide, 0, wide.length).compare.length).toBe(3 * DEPTH_MAX);
   });
 
   test("starts anew with each message, also after a refusal", () => {

@@ -23,7 +23,7 @@ import { reflected } from "./oracle.ts";
 const ROOT = join(import.meta.dir, "..", "..");
 
 function label(field: Field): string {
-  const type = field.message?.().typeName ?? field.enum?.typeName ?? field.type;
+  const type = field.message?.().typeName ?? field.enumType?.typeName ?? field.type;
   const oneof = field.oneof === undefined ? "" : ` (${field.oneof})`;
   return `${field.number} ${field.name} ${field.repeated ? "repeated " : ""}${type}${oneof}`;
 }
@@ -67,7 +67,7 @@ describe("etcd's own proto files, as a public client ships them", () => {
           `${field.id} ${field.repeated} ${theirType}`,
         );
         if (field.resolvedType instanceof protobuf.Enum) {
-          expect(plainNames(ours?.enum?.values ?? {})).toMatchObject(
+          expect(plainNames(ours?.enumType?.values ?? {})).toMatchObject(
             plainNames(field.resolvedType.values),
           );
         }
@@ -106,7 +106,7 @@ function plainNames(values: Readonly<Record<string, number>>): Record<string, nu
 }
 
 function typeOf(field: Field): string {
-  return field.message?.().typeName ?? field.enum?.typeName ?? field.type;
+  return field.message?.().typeName ?? field.enumType?.typeName ?? field.type;
 }
 
 test("the native messages that etcd has too have its numbers", () => {
