@@ -54,9 +54,9 @@ function isSame<T>(
   return true;
 }
 
-/** Any spread will do: a wrong guess costs one decode. Every third byte keeps it short. */
+/** Every byte counts: two methods of a service may differ in a letter. */
 function slotOf(bytes: Uint8Array, start: number, end: number): number {
   let hash = end - start;
-  for (let at = start; at < end; at += 3) hash = (Math.imul(hash, 31) + (bytes[at] as number)) | 0;
+  for (let at = start; at < end; at++) hash = (Math.imul(hash, 31) + (bytes[at] as number)) | 0;
   return (hash ^ (hash >>> 15)) & (SLOT_COUNT - 1);
 }
