@@ -5,6 +5,7 @@ import * as protojson from "protobufjs/ext/protojson.js";
 import { DecodeError } from "../../src/proto/decode-error.ts";
 import {
   AlarmResponse,
+  AuthenticateRequest,
   Compare,
   LeaseGrantRequest,
   PutRequest,
@@ -121,6 +122,8 @@ describe("in", () => {
       [TxnRequest, { compare: {} }],
       [TxnRequest, { compare: [null] }],
       [Compare, { version: 1, lease: 2 }],
+      [AuthenticateRequest, { name: "\ud800" }],
+      [AuthenticateRequest, { name: 1 }],
     ];
     for (const [type, json] of bad) {
       expect(() => fromJson(type, json)).toThrow(DecodeError);
