@@ -1,0 +1,318 @@
+/**
+ * One node against etcd: the rows of the design notes' first table that concern one node.
+ *
+ *   bun bench/one-node.ts            full: five rounds
+ *   bun bench/one-node.ts --short    a smoke test: one short round, figures without weight
+ *
+ * Both servers run all the time, with fsync, on directories of the same disk; they are asked in
+ * turn. Values are 256 bytes; the key that is read has one revision. Prints a table and one JSON
+ * line; exits with 1 if a full run misses a "must".
+ */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { keyFromText } from "../src/base/bytes.ts";
+import { EtcdClient } from "../src/client/etcd-client.ts";
+import { GrpcError } from "../src/client/grpc-error.ts";
+import { KV, Watch, WatchCreateRequest, WatchRequest } from "../src/proto/gen/etcdserverpb.ts";
+import {
+  AETHER,
+  ETCD,
+  freePort,
+  type Launcher,
+  type ServerProcess,
+  startAether,
+  startEtcd,
+} from "../test/support/processes.ts";
+import { machine, type Row, ratioOf, table, verdictOf } from "./compare.ts";
+import { grpcBody, h2load, type Load, type Measured } from "./h2load.ts";
+
+const SHORT = process.argv.includes("--short");
+const ROUNDS = SHORT ? 1 : 5;
+const WIDE: Load = { requests: SHORT ? 20_000 : 200_000, connections: 20, streams: 50 };
+const NARROW: Load = { requests: SHORT ? 300 : 3000, connections: 1, streams: 1 };
+const WATCHERS = SHORT ? 1000 : 10_000;
+const WATCHES_PER_STREAM = 100;
+
+const value = new Uint8Array(256).fill(0x76);
+const written = { key: keyFromText("bench/written"), value };
+const read = { key: keyFromText("bench/read") };
+
+interface Workload {
+  readonly work: string;
+  readonly path: string;
+  readonly body: Uint8Array;
+  readonly load: Load;
+  /** The figures it gives: what to take, in which unit, and what is asked of the ratio. */
+  readonly figures: readonly Figure[];
+}
+
+interface Figure {
+  readonly suffix: string;
+  readonly unit: string;
+  readonly better: Row["better"];
+  readonly must: number;
+  readonly aim: number;
+  readonly of: (measured: Measured) => number;
+}
+
+const rate = (must: number, aim: number): Figure => {
+  return { suffix: "", unit: "requests/s", better: "more", must, aim, of: (m) => m.rate };
+};
+const tail: Figure = {
+  suffix: ": p99.9",
+  unit: "µs",
+  better: "less",
+  must: 1,
+  aim: 0.5,
+  of: (m) => m.p999,
+};
+const latency: Figure = { ...tail, suffix: "", must: 0.85, aim: 0.7, of: (m) => m.p50 };
+
+const WORKLOADS: readonly Workload[] = [
+  {
+    work: "put, 20 connections × 50 streams",
+    path: KV.Put.path,
+    body: grpcBody(KV.Put, written),
+    load: WIDE,
+    figures: [rate(2, 3.5), tail],
+  },
+  {
+    work: "linearizable get, 20 × 50",
+    path: KV.Range.path,
+    body: grpcBody(KV.Range, read),
+    load: WIDE,
+    figures: [rate(5, 10), tail],
+  },
+  {
+    work: "serializable get, 20 × 50",
+    path: KV.Range.path,
+    body: grpcBody(KV.Range, { ...read, serializable: true }),
+    load: WIDE,
+    figures: [rate(4, 8), tail],
+  },
+  {
+    work: "put, one at a time: median",
+    path: KV.Put.path,
+    body: grpcBody(KV.Put, written),
+    load: NARROW,
+    figures: [latency],
+  },
+];
+
+async function loadRows(aether: ServerProcess, etcd: ServerProcess): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const { work, path, body, load, figures } of WORKLOADS) {
+    const added = figures.map((figure) => row(work + figure.suffix, figure));
+    for (const server of [aether, etcd]) await h2load(server.endpoint, path, body, warmUp(load));
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const server of [aether, etcd]) {
+        const measured = await h2load(server.endpoint, path, body, load);
+        added.forEach((each, i) => {
+          sideOf(each, server).push((figures[i] as Figure).of(measured));
+        });
+      }
+    }
+    rows.push(...added);
+    progress(`${work}: ${added.map((each) => `${ratioOf(each).toFixed(2)}x`).join(", ")}`);
+  }
+  return rows;
+}
+
+function warmUp(load: Load): Load {
+  return { ...load, requests: Math.ceil(load.requests / 4) };
+}
+
+type Wanted = Pick<Figure, "unit" | "better" | "must" | "aim">;
+
+function row(work: string, { unit, better, must, aim }: Wanted): Row {
+  const aether = { name: "aether", figures: [] };
+  const etcd = { name: "etcd", figures: [] };
+  return { work, unit, better, must, aim, aether, etcd };
+}
+
+function sideOf(each: Row, server: ServerProcess): number[] {
+  return server.name === "aether" ? each.aether.figures : each.etcd.figures;
+}
+
+/** Milliseconds from starting the process on an empty directory to the first answered request. */
+async function startRow(): Promise<Row> {
+  const added = row("start to first answered request, empty", {
+    unit: "ms",
+    better: "less",
+    must: 0.3,
+    aim: 0.1,
+  });
+  for (let round = 0; round < ROUNDS; round++) {
+    added.aether.figures.push(await startMs(aetherCommand));
+    added.etcd.figures.push(await startMs(etcdCommand));
+  }
+  return added;
+}
+
+type CommandOf = (address: string, directory: string, peer: string) => string[];
+
+const aetherCommand: CommandOf = (address, directory) => [
+  ...[AETHER, "--addr", address, "--data-dir", join(directory, "data")],
+  ...["--metrics-listen-addr", "127.0.0.1:0"],
+];
+
+const etcdCommand: CommandOf = (address, directory, peer) => [
+  ...[ETCD, "--data-dir", join(directory, "data"), "--listen-client-urls", `http://${address}`],
+  ...["--advertise-client-urls", `http://${address}`, "--listen-peer-urls", `http://${peer}`],
+  ...[
+    "--initial-advertise-peer-urls",
+    `http://${peer}`,
+    "--initial-cluster",
+    `default=http://${peer}`,
+  ],
+];
+
+async function startMs(commandOf: CommandOf): Promise<number> {
+  const directory = mkdtempSync(join(tmpdir(), "aether-bench-"));
+  const address = `127.0.0.1:${await freePort()}`;
+  const command = commandOf(address, directory, `127.0.0.1:${await freePort()}`);
+  const beganMs = performance.now();
+  const server = Bun.spawn(command, { cwd: directory, stdio: ["ignore", "ignore", "ignore"] });
+  try {
+    await firstAnswer(address);
+    return performance.now() - beganMs;
+  } finally {
+    server.kill("SIGKILL");
+    await server.exited;
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Asks for /health (a linearizable read at both) until it is answered. */
+async function firstAnswer(address: string): Promise<void> {
+  for (;;) {
+    try {
+      const answer = await fetch(`http://${address}/health`);
+      if (answer.status === 200) return;
+    } catch (error) {
+      if (!(error instanceof Error)) throw error; // refused: not listening yet
+    }
+    await Bun.sleep(1);
+  }
+}
+
+function residentMb(server: ServerProcess): number {
+  const status = readFileSync(`/proc/${server.pid}/status`, "latin1");
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
+}
+
+async function memoryRow(): Promise<Row> {
+  const added = row("resident memory, idle", { unit: "MB", better: "less", must: 3, aim: 1.5 });
+  for (const start of [startAether, startEtcd] satisfies Launcher[]) {
+    await using server = await start();
+    await Bun.sleep(1000); // both settle after their start
+    sideOf(added, server).push(residentMb(server));
+  }
+  return added;
+}
+
+/** One put seen by many watchers: the time until the last of them has the event. */
+async function watchRow(aether: ServerProcess, etcd: ServerProcess): Promise<Row> {
+  const added = row(`one put seen by ${WATCHERS} watchers: time to the last`, {
+    unit: "ms",
+    better: "less",
+    must: 0.5,
+    aim: 0.2,
+  });
+  for (const server of [aether, etcd]) {
+    const watched = await WatchedKey.open(server.endpoint);
+    try {
+      await watched.put(); // warm
+      for (let round = 0; round < ROUNDS; round++) {
+        sideOf(added, server).push(await watched.put());
+      }
+    } finally {
+      watched.close();
+    }
+  }
+  return added;
+}
+
+/** Many watchers of one key over several connections, a hundred on each stream. */
+class WatchedKey {
+  readonly #clients: EtcdClient[] = [];
+  readonly #key = keyFromText("bench/watched");
+  #missing = 0;
+  #onLast: () => void = () => {};
+
+  static async open(endpoint: string): Promise<WatchedKey> {
+    const watched = new WatchedKey();
+    const all = watched.#whenSeen(WATCHERS);
+    for (let i = 0; i < WATCHERS / WATCHES_PER_STREAM; i++) {
+      const client = new EtcdClient({ endpoints: [endpoint] });
+      watched.#clients.push(client);
+      void watched.#watch(client);
+    }
+    await all; // as many "created" answers as watchers
+    return watched;
+  }
+
+  /** Writes the key; resolves with the milliseconds until every watcher has seen it. */
+  async put(): Promise<number> {
+    const all = this.#whenSeen(WATCHERS);
+    const beganMs = performance.now();
+    await (this.#clients[0] as EtcdClient).put(this.#key, value);
+    await all;
+    return performance.now() - beganMs;
+  }
+
+  close(): void {
+    for (const client of this.#clients) client.close();
+  }
+
+  /** Resolves after so many responses of any kind. */
+  #whenSeen(count: number): Promise<void> {
+    this.#missing = count;
+    return new Promise((resolve) => {
+      this.#onLast = resolve;
+    });
+  }
+
+  async #watch(client: EtcdClient): Promise<void> {
+    const stream = client.channel.open(Watch.Watch);
+    const createRequest = WatchCreateRequest.create({ key: this.#key });
+    for (let i = 0; i < WATCHES_PER_STREAM; i++)
+      stream.send(WatchRequest.create({ createRequest }));
+    try {
+      for await (const _response of stream) {
+        this.#missing--;
+        if (this.#missing === 0) this.#onLast();
+      }
+    } catch (error) {
+      if (!(error instanceof GrpcError)) throw error; // close() ends the streams
+    }
+  }
+}
+
+function progress(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+async function measure(): Promise<Row[]> {
+  const rows = [await startRow(), await memoryRow()];
+  await using aether = await startAether();
+  await using etcd = await startEtcd();
+  for (const server of [aether, etcd]) {
+    const client = new EtcdClient({ endpoints: [server.endpoint] });
+    await client.put(read.key, value);
+    client.close();
+  }
+  rows.unshift(...(await loadRows(aether, etcd)));
+  rows.push(await watchRow(aether, etcd));
+  return rows;
+}
+
+const rows = await measure();
+console.log(`one node, ${ROUNDS} rounds, ${machine()}\n\n${table(rows)}\n`);
+console.log(JSON.stringify({ bench: "one-node", short: SHORT, machine: machine(), rows }));
+const missed = rows.filter((each) => verdictOf(each) === "missed");
+if (!SHORT && missed.length > 0) {
+  console.log(`missed: ${missed.map(({ work }) => work).join("; ")}`);
+  process.exit(1);
+}
