@@ -16,12 +16,13 @@ import type { Address } from "./address.ts";
 import { addressText, hostPort } from "./address.ts";
 import { Link, type Traffic } from "./link.ts";
 import type { Network } from "./network.ts";
+import { connectionsWithin } from "./open-files.ts";
 import { type Protocol, sniff } from "./sniff.ts";
 import { linkHandlers, type Slot } from "./socket-handlers.ts";
 import { type ServerTls, serverTlsOptions } from "./tls.ts";
 
-/** Connections of one listener. At 3 KB of idle socket each, 20,000 are 60 MB and leave room for
- * their protocol state; also below the usual hard limit of open files, 65,536 or more. */
+/** Connections of one listener. An idle HTTP/2 one costs 12 KB (measured), so 20,000 are 240 MB,
+ * as much as one may spend on clients that do nothing. Fewer where files are scarce. */
 export const CONNECTIONS_MAX = 20_000;
 /** From accept to the end of the TLS handshake. */
 export const HANDSHAKE_MS_MAX = 10_000;
@@ -45,6 +46,7 @@ export interface ListenOptions {
   readonly tls?: ServerTls;
   readonly http1: ConnectionFactory;
   readonly http2: ConnectionFactory;
+  /** By default CONNECTIONS_MAX, or three quarters of the files that the process may open. */
   readonly connectionsMax?: number;
 }
 
@@ -83,7 +85,7 @@ export class Listener {
   constructor(network: Network, options: ListenOptions) {
     this.#network = network;
     this.#options = options;
-    this.#connectionsMax = options.connectionsMax ?? CONNECTIONS_MAX;
+    this.#connectionsMax = options.connectionsMax ?? connectionsWithin(CONNECTIONS_MAX);
     this.#server = bind(options, this.#handlers());
   }
 
