@@ -2,7 +2,7 @@
  * What the header block of a request means to a server: which method, with which bounds, or why
  * not (gRPC over HTTP/2, "Requests"). Computed once per distinct block and shared by its requests.
  */
-import { readContentLength, readRequestLine } from "../http2/field-rules.ts";
+import { type RequestLine, readContentLength, readRequestLine } from "../http2/field-rules.ts";
 import type { Http2Head } from "../http2/role.ts";
 import { FieldList, type Metadata } from "./metadata.ts";
 import type { Failure, Method, StreamMethod, UnaryMethod } from "./server-call.ts";
@@ -28,6 +28,28 @@ export interface RequestHead extends Http2Head {
   readonly http: boolean;
 }
 
+/** A head while it is being understood; nobody writes it afterwards. */
+class Head implements RequestHead {
+  readonly method: string;
+  readonly path: string;
+  readonly metadata: Metadata;
+  readonly contentLength: number;
+  timeoutMs = Number.POSITIVE_INFINITY;
+  gzip = false;
+  unary: UnaryMethod["unary"] | undefined = undefined;
+  stream: StreamMethod["stream"] | undefined = undefined;
+  failure: Failure | undefined = undefined;
+  httpStatus = 0;
+  http = false;
+
+  constructor(line: RequestLine, metadata: Metadata, contentLength: number) {
+    this.method = line.method;
+    this.path = line.path;
+    this.metadata = metadata;
+    this.contentLength = contentLength;
+  }
+}
+
 /** The methods of a server by path. The path is compared once, exactly, as it came. */
 export class Router {
   readonly #methods = new Map<string, Method>();
@@ -48,38 +70,33 @@ export class Router {
     const line = readRequestLine(fields);
     const contentLength = readContentLength(fields);
     if (line === undefined || contentLength === -2) return undefined;
-    const metadata = new FieldList(fields);
-    const { method, path } = line;
-    const plain = {
-      ...{ method, path, metadata, contentLength, timeoutMs: Number.POSITIVE_INFINITY },
-      ...{ gzip: false, unary: undefined, stream: undefined, failure: undefined },
-      ...{ httpStatus: 0, http: false },
-    };
-    if (!isGrpc(metadata.get("content-type"))) {
-      if (this.#hasHttp && !this.#methods.has(path)) return { ...plain, http: true };
-      return { ...plain, httpStatus: 415 };
-    }
-    if (method !== "POST") return { ...plain, httpStatus: 405 };
-    return { ...plain, ...this.#route(path, metadata) };
+    const head = new Head(line, new FieldList(fields), contentLength);
+    if (!isGrpc(head.metadata.get("content-type"))) {
+      if (this.#hasHttp && !this.#methods.has(head.path)) head.http = true;
+      else head.httpStatus = 415;
+    } else if (head.method !== "POST") head.httpStatus = 405;
+    else this.#route(head);
+    return head;
   }
 
-  #route(path: string, metadata: Metadata): Partial<RequestHead> {
-    const encoding = metadata.get("grpc-encoding") ?? "identity";
-    if (encoding !== "identity" && encoding !== "gzip") {
+  #route(head: Head): void {
+    const encoding = head.metadata.get("grpc-encoding");
+    const timeout = head.metadata.get("grpc-timeout");
+    const timeoutMs = timeout === undefined ? head.timeoutMs : parseGrpcTimeout(timeout);
+    const method = this.#methods.get(head.path);
+    if (encoding !== undefined && encoding !== "identity" && encoding !== "gzip") {
       const message = `grpc: Decompressor is not installed for grpc-encoding "${encoding}"`;
-      return { failure: { code: GrpcCode.UNIMPLEMENTED, message } };
-    }
-    const timeout = metadata.get("grpc-timeout");
-    const timeoutMs = timeout === undefined ? Number.POSITIVE_INFINITY : parseGrpcTimeout(timeout);
-    if (timeoutMs === undefined) {
+      head.failure = { code: GrpcCode.UNIMPLEMENTED, message };
+    } else if (timeoutMs === undefined) {
       const message = `malformed grpc-timeout: "${timeout}"`;
-      return { failure: { code: GrpcCode.INTERNAL, message } };
+      head.failure = { code: GrpcCode.INTERNAL, message };
+    } else if (method === undefined) head.failure = this.#unknown(head.path);
+    else {
+      head.timeoutMs = timeoutMs;
+      head.gzip = encoding === "gzip";
+      if ("unary" in method) head.unary = method.unary;
+      else head.stream = method.stream;
     }
-    const found = this.#methods.get(path);
-    if (found === undefined) return { failure: this.#unknown(path) };
-    const gzip = encoding === "gzip";
-    if ("unary" in found) return { timeoutMs, gzip, unary: found.unary };
-    return { timeoutMs, gzip, stream: found.stream };
   }
 
   /** grpc-go's texts: clients use them to tell an older server. */
@@ -104,5 +121,6 @@ function serviceOf(path: string): string {
 /** application/grpc with the default codec; other codecs and grpc-web are not spoken. */
 function isGrpc(contentType: string | undefined): boolean {
   if (contentType === undefined || !contentType.startsWith("application/grpc")) return false;
+  if (contentType.length === "application/grpc".length) return true;
   return /^(\+proto)?\s*(;.*)?$/.test(contentType.slice("application/grpc".length));
 }

@@ -3,15 +3,6 @@
  * have been judged by the HPACK decoder; here is what the fields may be together.
  */
 
-/** Fields that speak of the connection; HTTP/2 has no place for them (§8.2.2). */
-const CONNECTION_FIELDS = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "transfer-encoding",
-  "upgrade",
-]);
-
 const COLON = 0x3a;
 const SLASH = 0x2f;
 
@@ -32,23 +23,25 @@ function pseudoCount(fields: readonly string[]): number {
 /** The request line, or undefined if the list is malformed. CONNECT is: nothing here serves it. */
 export function readRequestLine(fields: readonly string[]): RequestLine | undefined {
   const regular = pseudoCount(fields);
-  const pseudo = new Map<string, string>();
+  let method: string | undefined;
+  let path: string | undefined;
+  let scheme: string | undefined;
+  let authority: string | undefined;
   for (let at = 0; at < regular; at += 2) {
-    const name = fields[at] as string;
-    if (pseudo.has(name) || !REQUEST_PSEUDO.has(name)) return undefined;
-    pseudo.set(name, fields[at + 1] as string);
+    const value = fields[at + 1];
+    const name = fields[at];
+    if (name === ":method" && method === undefined) method = value;
+    else if (name === ":path" && path === undefined) path = value;
+    else if (name === ":scheme" && scheme === undefined) scheme = value;
+    else if (name === ":authority" && authority === undefined) authority = value;
+    else return undefined; // unknown, or twice
   }
-  const method = pseudo.get(":method");
-  const path = pseudo.get(":path");
-  if (!method || !path || !pseudo.get(":scheme") || method === "CONNECT") return undefined;
+  if (!method || !path || !scheme || method === "CONNECT") return undefined;
   if (path.charCodeAt(0) !== SLASH && !(path === "*" && method === "OPTIONS")) return undefined;
   if (!regularFieldsAreValid(fields, regular)) return undefined;
-  const authority = pseudo.get(":authority");
   if (!hostAgrees(fields, regular, authority)) return undefined;
   return { method, path, authority };
 }
-
-const REQUEST_PSEUDO = new Set([":method", ":scheme", ":authority", ":path"]);
 
 /** The status of a response, 0 for a list without pseudo fields (trailers), -1 if malformed. */
 export function readStatus(fields: readonly string[]): number {
@@ -79,11 +72,23 @@ export function readContentLength(fields: readonly string[]): number {
   return length;
 }
 
+/** No pseudo fields among them, and none that speaks of the connection (§8.2.2). */
 function regularFieldsAreValid(fields: readonly string[], from: number): boolean {
   for (let at = from; at < fields.length; at += 2) {
     const name = fields[at] as string;
-    if (name.charCodeAt(0) === COLON || CONNECTION_FIELDS.has(name)) return false;
-    if (name === "te" && fields[at + 1] !== "trailers") return false;
+    switch (name) {
+      case "connection":
+      case "keep-alive":
+      case "proxy-connection":
+      case "transfer-encoding":
+      case "upgrade":
+        return false;
+      case "te":
+        if (fields[at + 1] !== "trailers") return false;
+        break;
+      default:
+        if (name.charCodeAt(0) === COLON) return false;
+    }
   }
   return true;
 }

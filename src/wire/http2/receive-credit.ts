@@ -62,7 +62,7 @@ export class ReceiveCredit<S extends Http2Stream> {
 
   /** The stream receives no more: its grant goes to those who wait. */
   release(stream: S): void {
-    this.#shrinkGrant(stream, 0);
+    if (stream.granted > 0) this.#shrinkGrant(stream, 0);
   }
 
   verify(streams: readonly S[]): void {
