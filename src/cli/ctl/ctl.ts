@@ -1,0 +1,89 @@
+/**
+ * The client: `aether ctl …`, or the executable called as `aetherctl`. Commands, flags, outputs
+ * and exit statuses are etcdctl's, so that fingers and scripts need learn nothing.
+ */
+import { GrpcError } from "../../client/grpc-error.ts";
+import { type Arguments, parseArguments } from "../arguments.ts";
+import { EXIT, ExitError } from "../exit.ts";
+import { type Io, processIo } from "../io.ts";
+import { renderHelp } from "../usage.ts";
+import { COMMANDS } from "./command-table.ts";
+import { type Found, findCommand } from "./find-command.ts";
+import { environmentFlags, GLOBAL_ARGS, resolveGlobals } from "./globals.ts";
+import { commandHelp, groupHelp } from "./help.ts";
+import { Invocation } from "./invocation.ts";
+
+/** Runs the client as this process and ends it. */
+export async function ctl(words: readonly string[]): Promise<never> {
+  process.exit(await runCtl(words, processIo()));
+}
+
+/** Runs one command; the exit status. Rejects only for a mistake of ours. */
+export async function runCtl(words: readonly string[], io: Io): Promise<number> {
+  try {
+    const found = findCommand(words, COMMANDS, GLOBAL_ARGS);
+    await run(found, io);
+    return EXIT.OK;
+  } catch (error) {
+    return report(error, io);
+  }
+}
+
+async function run(found: Found, io: Io): Promise<void> {
+  if (found.kind === "group") {
+    parseArguments(found.rest, GLOBAL_ARGS);
+    io.out(Buffer.from(await renderHelp(groupHelp(COMMANDS, found.name), io.stdoutTerminal)));
+    return;
+  }
+  const { command, rest } = found;
+  const environment = environmentFlags(io.environment);
+  const definitions = { ...command.args, ...GLOBAL_ARGS };
+  const args = parseArguments(rest, definitions, environment.values);
+  if (args.on("help")) {
+    io.out(Buffer.from(await renderHelp(commandHelp(command), io.stdoutTerminal)));
+    return;
+  }
+  for (const name of environment.unknown) {
+    io.err(`aether ctl: unrecognized environment variable ${name}\n`);
+  }
+  if (args.on("debug")) showSettings(args, io);
+  const call = new Invocation({
+    command,
+    commands: COMMANDS,
+    args,
+    globals: resolveGlobals(args),
+    io,
+  });
+  try {
+    await command.run(call);
+  } finally {
+    call.close();
+  }
+}
+
+/** Tells what went wrong and says with what status to end. */
+function report(error: unknown, io: Io): number {
+  if (!(error instanceof ExitError || error instanceof GrpcError)) throw error;
+  if (error.message !== "") io.err(`Error: ${error.message}\n`);
+  const why = reasonOf(error);
+  if (why !== undefined) io.err(`aether ctl: ${why}\n`);
+  return error instanceof ExitError ? error.status : EXIT.FAILED;
+}
+
+/** What is behind a deadline that passed: the last failure to reach a server. */
+function reasonOf(error: Error): string | undefined {
+  let deepest: Error = error;
+  while (deepest.cause instanceof Error) deepest = deepest.cause;
+  return error.message.includes(deepest.message) ? undefined : deepest.message;
+}
+
+const SECRET = new Set(["password", "auth-jwt-token", "user"]);
+
+function showSettings(args: Arguments, io: Io): void {
+  for (const flag of Object.keys(GLOBAL_ARGS)) {
+    if (flag === "help") continue;
+    const variable = `ETCDCTL_${flag.toUpperCase().replaceAll("-", "_")}`;
+    const value = SECRET.has(flag) && args.text(flag) !== "" ? "…" : args.text(flag);
+    io.err(`${variable}=${value}\n`);
+  }
+}

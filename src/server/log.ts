@@ -1,0 +1,8 @@
+/** The log of a node as its configuration wants it; for whoever starts the server. */
+import type { Log } from "../base/ports.ts";
+import { createLog } from "../observe/log.ts";
+import type { Config } from "./config/config.ts";
+
+export function nodeLog(config: Config): Log {
+  return createLog({ level: config.logLevel, json: config.logJson });
+}
