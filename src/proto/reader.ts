@@ -116,16 +116,16 @@ export class Reader {
     return this.#low >>> 0;
   }
 
-  /** An int64 that must be a safe integer. */
+  /** An int64 that counts something; see clamped(). */
   int64Number(): number {
     this.#varint();
-    return safe(this.#high * TWO_32 + (this.#low >>> 0));
+    return clamped(this.#high * TWO_32 + (this.#low >>> 0));
   }
 
-  /** A uint64 that must be a safe integer. */
+  /** A uint64 that counts something; see clamped(). */
   uint64Number(): number {
     this.#varint();
-    return safe((this.#high >>> 0) * TWO_32 + (this.#low >>> 0));
+    return clamped((this.#high >>> 0) * TWO_32 + (this.#low >>> 0));
   }
 
   int64(): bigint {
@@ -275,9 +275,13 @@ function isShortAscii(bytes: Buffer, start: number, end: number): boolean {
   return true;
 }
 
-function safe(value: number): number {
-  if (!Number.isSafeInteger(value)) throw new DecodeError("a counter is beyond 2^53 - 1");
-  return value;
+/**
+ * A counter beyond ±(2^53 - 1) reads as that bound: as a limit, a TTL or a revision it means the
+ * same, since no store comes near it, and no answer ever holds one. Identities are never read so.
+ */
+function clamped(value: number): number {
+  if (value > Number.MAX_SAFE_INTEGER) return Number.MAX_SAFE_INTEGER;
+  return value < -Number.MAX_SAFE_INTEGER ? -Number.MAX_SAFE_INTEGER : value;
 }
 
 function truncated(): DecodeError {

@@ -43,12 +43,14 @@ describe("varints", () => {
     refuses(RangeRequest, "18");
   });
 
-  test("hold counters up to 2^53 - 1 and refuse what a number would lose", () => {
-    expect(decode(RangeRequest, "20 ffffffffffffff0f").revision).toBe(2 ** 53 - 1);
-    refuses(RangeRequest, "20 8080808080808010"); // 2^53
-    expect(decode(RangeRequest, "20 81808080808080f0ff01").revision).toBe(1 - 2 ** 53);
-    refuses(RangeRequest, "20 80808080808080f0ff01"); // -(2^53)
-    refuses(StatusResponse, "28 ffffffffffffffffff01"); // unsigned: 2^64 - 1
+  test("hold counters up to 2^53 - 1 and read what is beyond as that", () => {
+    const most = 2 ** 53 - 1;
+    expect(decode(RangeRequest, "20 ffffffffffffff0f").revision).toBe(most);
+    expect(decode(RangeRequest, "20 8080808080808010").revision).toBe(most); // 2^53
+    expect(decode(RangeRequest, "18 ffffffffffffffff7f").limit).toBe(most); // 2^63 - 1
+    expect(decode(RangeRequest, "20 81808080808080f0ff01").revision).toBe(-most);
+    expect(decode(RangeRequest, "20 80808080808080f0ff01").revision).toBe(-most); // -(2^53)
+    expect(decode(StatusResponse, "28 ffffffffffffffffff01").raftIndex).toBe(most); // 2^64 - 1
   });
 
   test("hold identities of all 64 bits", () => {
