@@ -1,9 +1,168 @@
-/** Opens the data directory; placeholder of the engineer who composes the server. */
-import { mkdirSync } from "node:fs";
+/**
+ * The data directory of one member.
+ *
+ *   format            "aether 1": what wrote it; a newer number is refused
+ *   lock.db           held by the process that uses the directory
+ *   lock.pid          who that is, for the message of whoever comes second
+ *   raft.db           the Raft log of all groups
+ *   group-1/state.db  the state of a group
+ *
+ * The lock is SQLite's own: an exclusive transaction on a file of its own, open for the life of
+ * the process. It is a lock of the kernel (fcntl), so it goes with its holder however that dies,
+ * and SQLite keeps two users in one process apart as well. Bun has no flock; a file with a pid and
+ * a test for life was rejected, because pids are reused and two can come at once.
+ */
+import { Database } from "bun:sqlite";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { causeText, StorageError } from "./storage-error.ts";
+
+/** Grows when an older program could not use what a newer one left. */
+export const DIRECTORY_FORMAT = 1;
+
+const PROGRAM = "aether";
+const FORMAT_FILE = "format";
+const LOCK_FILE = "lock.db";
+const PID_FILE = "lock.pid";
+const PART_FILE = "new.part";
+
+/** What a fresh directory may hold: an empty volume's own, and ours if we died while making it. */
+const FRESH = new Set(["lost+found", LOCK_FILE, `${LOCK_FILE}-journal`, PID_FILE, PART_FILE]);
+
+/** Only the member's own user may read what clients keep here. */
+const DIRECTORY_MODE = 0o700;
+
+/** A directory that is ours until release() or the end of the process. */
 export interface DataDir {
+  /** Absolute. */
+  readonly path: string;
+  readonly logPath: string;
+  /** Others than the owner may read it; worth a warning. */
+  readonly openToOthers: boolean;
+  /** The state file of a group; makes the folder it lies in. */
+  statePath(group: number): string;
+  /** Gives the directory up; every store in it must be closed. */
   release(): void;
 }
-export function openDataDir(path: string): DataDir {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  return { release() {} };
+
+/**
+ * Opens or creates a data directory and locks it. Throws StorageError: "locked" (with the pid that
+ * holds it), "format" (newer, or not ours), "unusable" (cannot be made, read or written).
+ */
+export function openDataDir(given: string): DataDir {
+  const path = resolve(given);
+  try {
+    makeDirectory(path);
+    const fresh = requireFresh(path);
+    const lock = takeLock(path);
+    try {
+      if (fresh) writeDurably(path, FORMAT_FILE, `${PROGRAM} ${DIRECTORY_FORMAT}\n`);
+      requireFormat(path);
+      writeDurably(path, PID_FILE, `${process.pid}\n`);
+    } catch (error) {
+      lock.close(true);
+      throw error;
+    }
+    return lockedDirectory(path, lock);
+  } catch (error) {
+    if (error instanceof StorageError) throw error;
+    throw new StorageError("unusable", `${path}: cannot be used: ${causeText(error)}`);
+  }
+}
+
+function lockedDirectory(path: string, lock: Database): DataDir {
+  return {
+    path,
+    logPath: join(path, "raft.db"),
+    openToOthers: (statSync(path).mode & 0o077) !== 0,
+    statePath(group) {
+      const folder = join(path, `group-${group}`);
+      makeDirectory(folder);
+      return join(folder, "state.db");
+    },
+    release() {
+      lock.close(true);
+    },
+  };
+}
+
+/** Makes the directory where it is missing, and its name durable. */
+function makeDirectory(path: string): void {
+  const made = mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE });
+  if (made !== undefined) syncDirectory(dirname(path));
+}
+
+/** True if nobody has used the directory yet; refuses one that belongs to something else. */
+function requireFresh(path: string): boolean {
+  const names = readdirSync(path);
+  if (names.includes(FORMAT_FILE)) return false;
+  const foreign = names.find((name) => !FRESH.has(name));
+  if (foreign === undefined) return true;
+  const text = `${path}: not a data directory of ${PROGRAM}: it holds ${foreign}`;
+  throw new StorageError("format", `${text} and no file named ${FORMAT_FILE}`);
+}
+
+function requireFormat(path: string): void {
+  const text = readFileSync(join(path, FORMAT_FILE), "utf8").trim();
+  const version = new RegExp(`^${PROGRAM} (\\d+)$`).exec(text)?.[1];
+  if (version === undefined) {
+    throw new StorageError("format", `${path}: not a data directory of ${PROGRAM}`);
+  }
+  if (Number(version) > DIRECTORY_FORMAT) {
+    const newer = `${path}: format ${version} is newer than this program's ${DIRECTORY_FORMAT}`;
+    throw new StorageError("format", `${newer}: start the newer program`);
+  }
+}
+
+function takeLock(path: string): Database {
+  const lock = new Database(join(path, LOCK_FILE), { create: true, readwrite: true });
+  try {
+    lock.run("BEGIN EXCLUSIVE");
+    return lock;
+  } catch (error) {
+    lock.close(true);
+    if ((error as { code?: unknown }).code !== "SQLITE_BUSY") throw error;
+    throw new StorageError("locked", `${path}: in use by ${holder(path)}`);
+  }
+}
+
+function holder(path: string): string {
+  try {
+    return `process ${readFileSync(join(path, PID_FILE), "utf8").trim()}`;
+  } catch {
+    return "another process"; // it has the lock and not written its pid yet
+  }
+}
+
+/** A small file that is there whole or not at all, whatever happens. */
+function writeDurably(path: string, name: string, text: string): void {
+  const part = join(path, PART_FILE);
+  const file = openSync(part, "w", 0o600);
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(part, join(path, name));
+  syncDirectory(path);
+}
+
+function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
 }

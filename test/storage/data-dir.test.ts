@@ -1,0 +1,88 @@
+/** The data directory: made, locked against a second process, refused when it is not ours. */
+import { afterAll, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openDataDir } from "../../src/storage/data-dir.ts";
+import { StorageError } from "../../src/storage/storage-error.ts";
+
+const home = mkdtempSync(join(tmpdir(), "aether-data-"));
+afterAll(() => rmSync(home, { recursive: true }));
+
+function refusal(path: string): StorageError {
+  try {
+    openDataDir(path).release();
+  } catch (error) {
+    if (error instanceof StorageError) return error;
+    throw error;
+  }
+  throw new Error("it was not refused");
+}
+
+test("it is made for its owner alone, with a place for each group", () => {
+  const path = join(home, "deep", "new");
+  const directory = openDataDir(path);
+  expect(directory.path).toBe(path);
+  expect(statSync(path).mode & 0o777).toBe(0o700);
+  expect(directory.openToOthers).toBe(false);
+  expect(directory.logPath).toBe(join(path, "raft.db"));
+  expect(directory.statePath(1)).toBe(join(path, "group-1", "state.db"));
+  expect(statSync(join(path, "group-1")).isDirectory()).toBe(true);
+  directory.release();
+  openDataDir(path).release();
+});
+
+test("a second user is refused, by name; a released directory is free", () => {
+  const path = join(home, "twice");
+  const first = openDataDir(path);
+  const error = refusal(path);
+  expect(error.kind).toBe("locked");
+  expect(error.message).toBe(`${path}: in use by process ${process.pid}`);
+  first.release();
+  openDataDir(path).release();
+});
+
+test("another process is refused while we hold it, and we take over when it is killed", async () => {
+  const path = join(home, "killed");
+  const script = `
+    import { openDataDir } from ${JSON.stringify(join(import.meta.dir, "../../src/storage/data-dir.ts"))};
+    try { openDataDir(${JSON.stringify(path)}); console.log("open"); setInterval(() => {}, 1000); }
+    catch (error) { console.log(error.message); }`;
+  const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "inherit" });
+  const line = await child.stdout.getReader().read();
+  expect(Buffer.from(line.value ?? []).toString()).toBe("open\n");
+  expect(refusal(path).message).toBe(`${path}: in use by process ${child.pid}`);
+  child.kill("SIGKILL");
+  await child.exited;
+  const ours = openDataDir(path);
+  const late = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "inherit" });
+  expect(await new Response(late.stdout).text()).toBe(
+    `${path}: in use by process ${process.pid}\n`,
+  );
+  ours.release();
+});
+
+test("a newer format, a foreign directory and a file are refused", () => {
+  const newer = join(home, "newer");
+  openDataDir(newer).release();
+  writeFileSync(join(newer, "format"), "aether 2\n");
+  expect(refusal(newer).message).toContain("format 2 is newer than this program's 1");
+  writeFileSync(join(newer, "format"), "garbage");
+  expect(refusal(newer).kind).toBe("format");
+
+  const foreign = join(home, "foreign");
+  mkdirSync(join(foreign, "member"), { recursive: true });
+  expect(refusal(foreign).message).toContain("it holds member and no file named format");
+
+  const file = join(home, "file");
+  writeFileSync(file, "");
+  expect(refusal(file).kind).toBe("unusable");
+});
+
+test("an empty volume is taken, and a directory open to others is told", () => {
+  const path = join(home, "volume");
+  mkdirSync(join(path, "lost+found"), { recursive: true, mode: 0o755 });
+  const directory = openDataDir(path);
+  expect(directory.openToOthers).toBe(true);
+  directory.release();
+});
