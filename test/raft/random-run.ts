@@ -13,7 +13,7 @@ import type { ChangeStep, Transition } from "../../src/raft/membership/change.ts
 import { isJoint, membersOf } from "../../src/raft/membership/configuration.ts";
 import type { MemberId } from "../../src/raft/types.ts";
 import { Cluster, type ClusterOptions } from "./cluster.ts";
-import type { SimNode } from "./sim-node.ts";
+import type { Packet, SimNode } from "./sim-node.ts";
 
 const TICK_MS = 10;
 /** Members that may exist at all. */
@@ -37,6 +37,7 @@ class RandomRun {
   readonly #nextTickMs = new Map<MemberId, number>();
   readonly #actions: readonly Action[];
   readonly #weight: number;
+  readonly #late: Packet[] = [];
   #nowMs = 0;
   #reads = 0;
   #payloads = 0;
@@ -52,7 +53,7 @@ class RandomRun {
   }
 
   step(): void {
-    if (this.random.chance(25)) this.#nowMs++;
+    this.#nowMs += this.random.below(3);
     let pick = this.random.below(this.#weight);
     for (const [weight, act] of this.#actions) {
       pick -= weight;
@@ -61,6 +62,7 @@ class RandomRun {
         break;
       }
     }
+    for (let i = this.random.below(4); i >= 0; i--) this.#flow();
     while (this.cluster.network.length > NETWORK_MAX) this.cluster.lose(0);
   }
 
@@ -112,23 +114,24 @@ class RandomRun {
   #drawActions(): readonly Action[] {
     const often = (weight: number): number => this.random.below(weight + 1);
     return [
-      [400, () => this.#deliver(false)],
-      [250, () => this.#withNode((node) => this.cluster.turn(node))],
-      [150, () => this.#withNode((node) => this.#tick(node))],
-      [80, () => this.#withNode((node) => node.finishWrite() && this.cluster.checker.check(node))],
-      [80, () => this.#withNode((node) => node.applyOne() && this.cluster.checker.check(node))],
-      [60, () => this.#propose()],
-      [30, () => this.#read()],
+      [100, () => this.#withNode((node) => this.cluster.turn(node))],
+      [400, () => this.#withNode((node) => this.#tick(node))],
+      [80, () => this.#withNode((node) => node.finishWrite())],
+      [80, () => this.#withNode((node) => node.applyOne())],
+      [80, () => this.#propose()],
+      [60, () => this.#read()],
       [20, () => this.#withNode((node) => node.saveState())],
-      [often(60), () => this.#lose()],
-      [often(40), () => this.#deliver(true)],
-      [often(6), () => this.#crash()],
-      [8, () => this.#restart()],
-      [often(8), () => this.#cut()],
-      [8, () => this.cluster.heal()],
-      [often(10), () => this.#change()],
+      [often(30), () => this.#lose()],
+      [often(20), () => this.#deliver(true)],
+      [often(30), () => this.#delay()],
+      [10, () => this.#arriveLate()],
+      [often(10), () => this.#crash()],
+      [10, () => this.#restart()],
+      [2 + often(20), () => this.#cut()],
+      [2 + often(8), () => this.cluster.heal()],
+      [often(8), () => this.#change()],
       [often(5), () => this.#transfer()],
-      [often(3), () => this.#withNode((node) => node.raft.campaign())],
+      [often(5), () => this.#withNode((node) => node.raft.campaign())],
       [often(20), () => this.#withNode((node) => this.#compact(node))],
       [often(10), () => this.#withNode((node) => this.#hold(node))],
     ];
@@ -148,6 +151,31 @@ class RandomRun {
     const at = this.random.chance(70) ? 0 : this.random.below(network.length);
     this.#note(network[at]?.message.term ?? 0);
     this.cluster.deliver(at, keep);
+  }
+
+  /** The ordinary course: the oldest packet arrives, and who gets it mostly acts at once. */
+  #flow(): void {
+    const packet = this.cluster.network[0];
+    if (packet === undefined) return;
+    this.#deliver(false);
+    const node = this.cluster.node(packet.message.to);
+    if (node.up && this.random.chance(80)) this.cluster.turn(node);
+  }
+
+  /** Takes a packet out of the course of things, to arrive much later. */
+  #delay(): void {
+    const { network } = this.cluster;
+    if (network.length === 0) return;
+    const [packet] = network.splice(this.random.below(network.length), 1);
+    if (packet !== undefined) this.#late.push(packet);
+  }
+
+  #arriveLate(): void {
+    if (this.#late.length === 0) return;
+    const [packet] = this.#late.splice(this.random.below(this.#late.length), 1);
+    if (packet === undefined) return;
+    this.cluster.network.unshift(packet);
+    this.cluster.deliver(0);
   }
 
   #lose(): void {
@@ -178,7 +206,8 @@ class RandomRun {
   }
 
   #crash(): void {
-    this.#withNode((node) => this.cluster.crash(node, this.random.below(3)));
+    const node = (this.random.chance(40) ? this.#leader() : undefined) ?? this.#someNode();
+    if (node !== undefined) this.cluster.crash(node, this.random.below(3));
   }
 
   #restart(): void {
@@ -191,8 +220,18 @@ class RandomRun {
     const a = this.#someNode();
     const b = this.#someNode();
     if (a === undefined || b === undefined) return;
-    if (this.random.chance(40)) this.cluster.isolate(a.id);
-    else this.cluster.cut(a.id, b.id);
+    if (this.random.chance(30)) this.cluster.cut(a.id, b.id);
+    else if (this.random.chance(50)) this.cluster.isolate((this.#leader() ?? a).id);
+    else this.#split();
+  }
+
+  /** Two sides that do not hear each other. */
+  #split(): void {
+    const ids = [...this.cluster.nodes.keys()];
+    const side = new Set(ids.filter(() => this.random.chance(50)));
+    for (const a of ids) {
+      for (const b of ids) if (side.has(a) !== side.has(b)) this.cluster.cut(a, b);
+    }
   }
 
   #change(): void {
@@ -235,11 +274,12 @@ class RandomRun {
     node.holdsApply = this.random.chance(30);
   }
 
+  /** One of those who take themselves for the leader. */
   #leader(): SimNode | undefined {
-    for (const node of this.cluster.nodes.values()) {
-      if (node.up && node.raft.role === "leader" && this.random.chance(80)) return node;
-    }
-    return undefined;
+    const leaders = [...this.cluster.nodes.values()].filter(
+      (node) => node.up && node.raft.role === "leader",
+    );
+    return leaders.length === 0 ? undefined : this.random.pick(leaders);
   }
 
   #someNode(): SimNode | undefined {
