@@ -19,15 +19,18 @@
  */
 import type { Key } from "../base/bytes.ts";
 
-/** The latest version of one key. `tombstone` until the first put, and again after a delete. */
+/**
+ * The latest version of one key. Twelve fields and no more: JavaScriptCore gives an object with
+ * twelve 112 bytes, one with thirteen 160, and there is one for each key.
+ */
 export class KeyEntry {
   readonly key: Key;
   /** Row of the latest version; 0 before the first one. */
   seq = 0;
   createRevision = 0;
   modRevision = 0;
+  /** 0 while the key is dead: before its first put, and after a delete. */
   version = 0;
-  tombstone = true;
   lease: Lease | null = null;
   /** Depth of the latest row in the chain, and the ancestors on its jump path, oldest first. */
   depth = 0;
@@ -42,6 +45,11 @@ export class KeyEntry {
 
   constructor(key: Key) {
     this.key = key;
+  }
+
+  /** Whether the key is dead. */
+  get tombstone(): boolean {
+    return this.version === 0;
   }
 }
 

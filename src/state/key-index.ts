@@ -32,16 +32,14 @@ export class KeyIndex {
     return entry;
   }
 
-  /** The entry got a first version, or one after a tombstone. */
+  /** The entry, dead so far, gets a version. */
   revive(entry: KeyEntry): void {
-    entry.tombstone = false;
     if (entry.seq !== 0) this.#dead.delete(entry);
     this.tree.adjustLive(entry, 1);
   }
 
   /** The entry got a tombstone; tombstones come in order of revision. */
   bury(entry: KeyEntry): void {
-    entry.tombstone = true;
     this.#dead.add(entry);
     this.tree.adjustLive(entry, -1);
   }
@@ -73,11 +71,10 @@ export class KeyIndex {
     return entry;
   }
 
-  /** Notes whether the restored entry's latest version so far is a tombstone. */
+  /** The entry's next row is being restored: is that a tombstone? */
   restoreLife(entry: KeyEntry, tombstone: boolean): void {
     if (entry.tombstone && entry.seq !== 0) this.#dead.delete(entry);
     if (tombstone) this.#dead.add(entry);
-    entry.tombstone = tombstone;
   }
 
   /** Ends a restore: puts all entries into the tree. */

@@ -99,7 +99,7 @@ export class KeyTree {
     if (leaf.entries.length < NODE_MIN) this.#thin(leaf);
   }
 
-  /** Counts an entry in (+1) or out (-1) after its `tombstone` changed. */
+  /** Counts an entry in (+1) or out (-1) when it comes to life or dies. */
   adjustLive(entry: KeyEntry, delta: 1 | -1): void {
     let node: Node | null = entry.leaf;
     while (node !== null) {

@@ -15,14 +15,14 @@ class Pair {
   put(key: string): void {
     const entry = this.index.get(key) ?? this.index.add(key);
     if (entry.tombstone) this.index.revive(entry);
-    this.#write(entry);
+    this.#write(entry, 1);
     this.naive.set(key, true);
   }
 
   delete(key: string): void {
     const entry = this.index.get(key);
     if (entry === undefined || entry.tombstone) return;
-    this.#write(entry);
+    this.#write(entry, 0);
     this.index.bury(entry);
     this.naive.set(key, false);
   }
@@ -45,7 +45,8 @@ class Pair {
     expect(bounds.countLive(this.index.tree)).toBe(found.length);
   }
 
-  #write(entry: KeyEntry): void {
+  #write(entry: KeyEntry, version: number): void {
+    entry.version = version;
     entry.modRevision = ++this.revision;
     entry.seq = this.revision;
     if (entry.leaf !== null) entry.leaf.changed = this.revision;
@@ -77,6 +78,26 @@ describe("the index against a sorted array", () => {
   test("few keys", () => randomRun(1, 50, 3000));
   test("a tree of three levels", () => randomRun(2, 8000, 24_000));
 
+  test("a tree of three levels shrinks to nothing, and grows again", () => {
+    const pair = new Pair();
+    const rng = new Prng(3);
+    const keys = Array.from({ length: 20_000 }, (_, i) => keyFor(i));
+    for (let i = keys.length - 1; i > 0; i--) {
+      const j = rng.below(i + 1);
+      [keys[i], keys[j]] = [keys[j] as string, keys[i] as string];
+    }
+    for (const key of keys) pair.put(key);
+    for (let i = 0; i < keys.length; i++) {
+      pair.delete(keys[i] as string);
+      if (i % 1000 !== 999) continue;
+      pair.sweep(2000);
+      pair.compare(new KeyBounds(keyFor(rng.below(20_000)), "\0"));
+      expect(pair.index.verify()).toHaveLength(keys.length - 1 - i);
+    }
+    for (const key of keys.slice(0, 500)) pair.put(key);
+    pair.compare(new KeyBounds("\0", "\0"));
+  });
+
   test("ascending and descending keys", () => {
     for (const step of [1, -1]) {
       const pair = new Pair();
@@ -107,7 +128,7 @@ describe("bulk loading", () => {
       const tree = new KeyTree();
       const entries = Array.from({ length: count }, (_, i) => {
         const entry = new KeyEntry(String(100_000 + i));
-        entry.tombstone = i % 3 === 0;
+        entry.version = i % 3;
         entry.modRevision = i;
         return entry;
       });
