@@ -49,9 +49,9 @@ export class Compactor {
     this.#removeRows();
   }
 
-  /** Calls `done` once rows superseded at `revision` are gone. */
+  /** Calls `done` once rows superseded at `revision` are gone; at 0 and below there are none. */
   whenRemoved(revision: number, done: () => void): void {
-    if (revision <= this.#removedRevision) done();
+    if (revision <= Math.max(this.#removedRevision, 0)) done();
     else this.#waiting.push({ revision, done });
   }
 

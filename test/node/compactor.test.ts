@@ -1,0 +1,41 @@
+import { describe, expect, test } from "bun:test";
+import { Compactor, type CompactorParts } from "../../src/node/compactor.ts";
+
+/** A compactor whose store ends a removal when told to. */
+function compactorAt(target: number): { compactor: Compactor; endRemoval: () => void } {
+  let end: () => void = () => {};
+  const parts = {
+    machine: { physicalTarget: () => target },
+    store: {
+      compact: (_revision: number, onDone: () => void) => {
+        end = onDone;
+      },
+    },
+    log: { sizeBytes: () => 0 },
+  } as unknown as CompactorParts;
+  return { compactor: new Compactor(parts, 10), endRemoval: () => end() };
+}
+
+describe("waiting for a physical compaction", () => {
+  test("ends when the store has removed the rows", () => {
+    const { compactor, endRemoval } = compactorAt(7);
+    compactor.requested();
+    let done = false;
+    compactor.whenRemoved(7, () => {
+      done = true;
+    });
+    expect(done).toBe(false);
+    endRemoval();
+    expect(done).toBe(true);
+  });
+
+  test("at revision 0, where no row can be, ends at once", () => {
+    const { compactor } = compactorAt(0);
+    compactor.requested();
+    let done = false;
+    compactor.whenRemoved(0, () => {
+      done = true;
+    });
+    expect(done).toBe(true);
+  });
+});
