@@ -77,7 +77,7 @@ export class ClientRole
       return stream;
     }
     if (deadlineMs < this.#earliestMs) this.#earliestMs = deadlineMs;
-    if (this.#waiting.length === 0 && this.#mayOpen()) this.#open(stream);
+    if (this.#mayOpen()) this.#open(stream);
     else this.#waiting.push(stream);
     return stream;
   }

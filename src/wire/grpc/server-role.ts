@@ -74,7 +74,6 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
       stream.reader === undefined &&
       length >= 0 &&
       length <= this.#server.receiveBytesMax &&
-      !stream.dispatched &&
       bytes[start] === 0 &&
       bytes.readUInt32BE(start + 1) === length
     ) {
@@ -243,7 +242,6 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
     const failure = reader.take(bytes, start, end, this);
     this.#current = undefined;
     if (failure !== undefined) this.fail(stream, failure.code, failure.message, undefined);
-    if (stream.done) reader.clear();
     stream.held = reader.held;
     stream.needed = reader.needed;
     if (stream.done) return;

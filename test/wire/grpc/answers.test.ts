@@ -231,6 +231,18 @@ describe("answers", () => {
     expect(server.frames.filter((f) => f.type === RST_STREAM)).toEqual([]);
   });
 
+  test("calls that wait go when the server takes more streams", () => {
+    const server = new RawServer();
+    server.send(settings([3, 1]));
+    server.call();
+    server.call();
+    expect(server.frames.filter((f) => f.type === HEADERS).map((f) => f.id)).toEqual([1]);
+    server.send(settings([3, 2]));
+    expect(server.frames.filter((f) => f.type === HEADERS).map((f) => f.id)).toEqual([1, 3]);
+    server.send(settings([3, 0]));
+    expect(server.client.openCalls).toBe(2);
+  });
+
   test("handlers may start and cancel calls from within their events", () => {
     const server = new RawServer();
     const second = new Recorder();

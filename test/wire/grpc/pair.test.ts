@@ -59,6 +59,18 @@ describe("unary calls", () => {
     expect(got.trailers?.binary("x-info-bin")).toEqual(new Uint8Array([0, 1, 2]));
   });
 
+  test("succeed between failures whose trailers fill the compression table", () => {
+    const pair = Pair.open();
+    for (let round = 0; round < 100; round++) {
+      expect(pair.unary(PATH, "x").end).toBe("OK");
+      const failed = pair.unary(LATE, "x");
+      pair.seen.calls.pop()?.fail(GrpcCode.ABORTED, "", [`x-${round}`, "y".repeat(round)]);
+      pair.settle();
+      expect(failed.end).toBe("ABORTED");
+      expect(failed.trailers?.get(`x-${round}`)).toBe("y".repeat(round));
+    }
+  });
+
   test("carry metadata", () => {
     const pair = Pair.open();
     pair.unary(LATE, "x", ["token", "secret", "k-bin", "_w"]);

@@ -121,6 +121,12 @@ describe("header blocks", () => {
     expect(client.end).toBe(CALM);
   });
 
+  test("nor in one frame, where larger frames are allowed", () => {
+    const client = RawClient.open({ limits: { ...SERVER_LIMITS, frameBytesMax: 100_000 } });
+    client.send(frame(HEADERS, END_HEADERS, 1, Buffer.alloc(16_385, 0xff)));
+    expect(client.end).toBe(CALM);
+  });
+
   test("a bomb of indexed fields stays within the list's bound", () => {
     const client = RawClient.open();
     client.send(client.headers(1, requestFields(PATH, ["x-large", "a".repeat(1900)])));
@@ -153,6 +159,11 @@ describe("control frames", () => {
       (c) => c.send(c.headers(1, requestFields(STREAM_PATH))),
     ],
     ["RST_STREAM of closed streams", frame(RST_STREAM, 0, 1, u32(8)), (c) => c.send(c.request(1))],
+    [
+      "DATA for a stream that we reset",
+      frame(DATA, 0, 1, Buffer.alloc(3)),
+      (c) => c.send(c.headers(1, requestFields("/no.Such/Method"))),
+    ],
   ];
   for (const [name, flood, prepare] of floods) {
     test(`${name}: ten thousand at once, then one a millisecond`, () => {
@@ -178,6 +189,17 @@ describe("control frames", () => {
       client.server.receive(client.request(id), 0);
       const size = message("hello").length;
       client.server.receive(frame(WINDOW_UPDATE, 0, 0, u32(size)), 0);
+      takeOutput(client.server);
+    }
+    expect(client.end).toBe("open");
+  });
+
+  test("so do RST_STREAMs for requests that failed at once", () => {
+    const client = RawClient.open();
+    const fields = requestFields("/no.Such/Method");
+    for (let id = 1; id < 40_000; id += 2) {
+      client.server.receive(client.headers(id, fields), 0);
+      client.server.receive(frame(RST_STREAM, 0, id, u32(8)), 0);
       takeOutput(client.server);
     }
     expect(client.end).toBe("open");
@@ -238,6 +260,12 @@ describe("slow peers", () => {
     client.send(client.headers(1).subarray(0, 12)).tick(5000);
     expect(client.server.reason).toBe("frame not complete in time");
   });
+  test("time counts from the frame's first byte", () => {
+    const client = RawClient.open().tick(100_000);
+    client.send(client.headers(1).subarray(0, 12)).tick(104_999);
+    expect(client.server.closing).toBe(false);
+    expect(client.tick(105_000).server.closing).toBe(true);
+  });
   test("a DATA frame that dribbles", () => {
     const client = RawClient.open();
     client.send(client.headers(1, requestFields(STREAM_PATH)));
@@ -268,6 +296,17 @@ describe("slow peers", () => {
     client.server.tick(100);
     client.server.tick(60_100);
     expect(client.server.reason).toBe("peer does not read");
+  });
+  test("a stream to a peer that does not read stops at the output's bound", () => {
+    const client = RawClient.open({}, [4, 0x7fffffff]);
+    const update = frame(WINDOW_UPDATE, 0, 0, u32(0x7fff0000 - 65_535));
+    client.send(update, client.headers(1, requestFields(STREAM_PATH)));
+    const call = client.seen.calls[0];
+    const chunk = Buffer.alloc(10_000);
+    for (let count = 0; count < 1200; count++) call?.send(chunk, 0, chunk.length);
+    expect(client.server.output.pending).toBeLessThan(8 * MIB + 20_000);
+    expect(call?.queuedBytes).toBeGreaterThan(3 * MIB);
+    expect(call?.writable).toBe(false);
   });
   test("window 0: answers wait within bounds, then new calls are refused", () => {
     const client = RawClient.open({ receiveBytesMax: 4 * MIB }, [4, 0]);
@@ -323,6 +362,17 @@ describe("memory", () => {
     const updates = client.frames.filter((f) => f.type === WINDOW_UPDATE);
     expect(updates.map((f) => f.id)).toEqual([17]);
     expect(updates[0]?.payload.readUInt32BE(0)).toBe(2 * MIB - 65_535 + 5);
+  });
+  test("a stream that waits for a grant and is reset is passed over", () => {
+    const client = RawClient.open();
+    const announce = Buffer.concat([Buffer.from([0]), u32(2 * MIB)]);
+    for (let id = 1; id < 40; id += 2) {
+      client.send(client.headers(id, requestFields(STREAM_PATH)), frame(DATA, 0, id, announce));
+    }
+    client.frames = [];
+    client.send(frame(RST_STREAM, 0, 17, u32(8)), frame(RST_STREAM, 0, 1, u32(8)));
+    const updates = client.frames.filter((f) => f.type === WINDOW_UPDATE);
+    expect(updates.map((f) => f.id)).toEqual([19]);
   });
   test("the output gives memory back", () => {
     const client = RawClient.open({}, [4, 0x7fffffff]);

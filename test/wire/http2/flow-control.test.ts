@@ -1,6 +1,7 @@
 /** Flow control both ways (RFC 9113 §5.2, §6.9): nothing is sent without window, nothing is lost. */
 import { describe, expect, test } from "bun:test";
 import { MIB } from "../../../src/base/units.ts";
+import { SERVER_LIMITS } from "../../../src/wire/http2/limits.ts";
 import {
   DATA,
   END_STREAM,
@@ -98,8 +99,9 @@ describe("what we send", () => {
     expect(sent).toBe(27); // 256 KiB and one over
     expect(call.queuedBytes).toBe(27 * 10_005 - 1000);
     client.read().send(frame(WINDOW_UPDATE, 0, 0, u32(MIB)), frame(WINDOW_UPDATE, 0, 1, u32(100)));
+    client.send(frame(WINDOW_UPDATE, 0, 1, u32(50_000))); // under the bound, not under half
     expect(client.seen.events).toEqual([]);
-    client.send(frame(WINDOW_UPDATE, 0, 1, u32(150_000)));
+    client.send(frame(WINDOW_UPDATE, 0, 1, u32(100_000)));
     expect(client.seen.events).toEqual(["drain"]);
     expect(call.writable).toBe(true);
     client.send(frame(WINDOW_UPDATE, 0, 1, u32(MIB)));
@@ -125,6 +127,20 @@ describe("what we send", () => {
   });
 });
 
+test("a small message does not overtake a large one of its stream", () => {
+  const client = RawClient.open({}, [4, 0x7fffffff]);
+  client.send(frame(WINDOW_UPDATE, 0, 0, u32(0x7fff0000 - 65_535)), client.headers(1, stream));
+  const call = client.seen.calls[0];
+  call?.send(Buffer.alloc(2 * MIB, 1), 0, 2 * MIB);
+  call?.send(Buffer.alloc(3, 2), 0, 3);
+  call?.finish();
+  while (client.server.openCalls > 0 && client.server.output.pending > 0) {
+    client.read().server.onWritable(0);
+  }
+  const { data } = client.read().answer(1);
+  expect(data.subarray(2 * MIB + 5)).toEqual(message(Buffer.alloc(3, 2)));
+});
+
 describe("what we receive", () => {
   test("§6.9 the connection's window is returned in few frames", () => {
     const client = RawClient.open();
@@ -141,6 +157,8 @@ describe("what we receive", () => {
     expect(updates).toHaveLength(3); // 32 MB through a window of 16 MiB, at each half
     const returned = sum(updates.map((f) => f.payload.readUInt32BE(0)));
     expect(sent - returned).toBeLessThan(8 * MIB);
+    const own = client.frames.filter((f) => f.type === WINDOW_UPDATE && f.id === 1);
+    expect(own.length).toBeLessThan(700); // at each half of 64 KiB, not at each of 2000 frames
   });
 
   test("§6.9.1 padding and data for closed streams use the connection's window too", () => {
@@ -167,6 +185,15 @@ describe("what we receive", () => {
     }
     client.send(frame(WINDOW_UPDATE, 0, 0, u32(2 * MIB)), frame(WINDOW_UPDATE, 0, 1, u32(2 * MIB)));
     expect(client.answer(1).data).toEqual(bytes);
+  });
+
+  test("one message may be larger than all grants together", () => {
+    const client = RawClient.open({ limits: { ...SERVER_LIMITS, grantBytesMax: 1000 } });
+    const announce = Buffer.concat([Buffer.from([0]), u32(MIB)]);
+    client.send(client.headers(1, stream), frame(DATA, 0, 1, announce));
+    client.send(client.headers(3, stream), frame(DATA, 0, 3, announce));
+    const updates = client.frames.filter((f) => f.type === WINDOW_UPDATE);
+    expect(updates.map((f) => [f.id, f.payload.readUInt32BE(0)])).toEqual([[1, MIB + 5 - 65_535]]);
   });
 
   test("many streams with large messages at once all finish, with bounded grants", () => {

@@ -342,6 +342,33 @@ describe("what is answered", () => {
     client.send(client.request(3));
     expect(client.answer(3).ended).toBe(true);
   });
+  test("§6.8 requests above the last stream of our GOAWAY are not served", () => {
+    const client = RawClient.open();
+    client.send(client.headers(1, requestFields(STREAM_PATH)));
+    client.server.shutdown(0);
+    const ping = client.read().frames.find((f) => f.type === PING);
+    client.send(frame(PING, ACK, 0, ping?.payload ?? NONE)); // the second GOAWAY follows
+    client.send(client.headers(3, requestFields(STREAM_PATH)), frame(DATA, 0, 3, message("x")));
+    expect(client.seen.calls).toHaveLength(1);
+    expect(client.server.closing).toBe(false);
+    const goaways = client.frames.filter((f) => f.type === GOAWAY);
+    expect(goaways.map((f) => f.payload.readUInt32BE(0))).toEqual([0x7fffffff, 1]);
+    client.send(client.headers(1, ["end", "1"], END_HEADERS | END_STREAM)); // decodes in step
+    expect(client.answer(1).ended).toBe(true);
+    expect(client.server.closing).toBe(true);
+  });
+  test("RFC 7541 §4.2 the peer's table size is obeyed between answers", () => {
+    const client = RawClient.open();
+    client.send(client.request(1), client.request(3), settings([1, 0]), client.request(5));
+    client.send(settings([1, 100]), client.request(7), settings([1, 4096]), client.request(9));
+    for (const id of [1, 3, 5, 7, 9]) client.send(client.request(id + 20));
+    const lists = client.frames.filter((f) => f.type === HEADERS).map((f) => client.fieldsOf(f));
+    expect(lists).toHaveLength(20);
+    lists.forEach((list, index) => {
+      const name = index % 2 === 0 ? ":status" : "grpc-status";
+      expect(fieldOf(list, name)).toBe(index % 2 === 0 ? "200" : "0");
+    });
+  });
   test("§4.3 a list over our limit is refused, and the connection goes on", () => {
     const client = RawClient.open();
     const extra = Array.from({ length: 60 }, (_, index) => [`x-${index}`, "a".repeat(300)]).flat();
