@@ -98,7 +98,12 @@ export class HttpExchange implements HttpResponse, Exchange {
     if (this.cancelled) return;
     const bytes = typeof body === "string" ? Buffer.from(body, "utf8") : body;
     const bare = status === 204 || status === 304;
-    this.#sendHead(status, bare ? fields : [...fields, "content-length", String(bytes.length)]);
+    const head = bare ? fields : [...fields, "content-length", String(bytes.length)];
+    if (bytes.length === 0) {
+      this.#answered(status, head);
+      return;
+    }
+    this.#sendHead(status, head);
     this.write(bytes);
     this.finish();
   }
@@ -118,9 +123,20 @@ export class HttpExchange implements HttpResponse, Exchange {
   finish(): void {
     if (this.cancelled) return;
     assert(this.#stream.answering && !this.#stream.done, "finished outside of an answer");
+    this.#end(undefined);
+  }
+
+  /** The whole answer in one HEADERS frame. */
+  #answered(status: number, fields: readonly string[]): void {
+    assert(!this.#stream.answering, "a request was answered twice");
+    this.#stream.answering = true;
+    this.#end([":status", String(status), ...fields]);
+  }
+
+  #end(fields: readonly string[] | undefined): void {
     this.#stream.done = true;
     this.#stream.state |= StreamState.CLOSE_AFTER;
-    this.#engine.finish(this.#stream, undefined);
+    this.#engine.finish(this.#stream, fields);
   }
 
   #refuse(status: number): void {

@@ -23,6 +23,9 @@ import { type Http2Stream, StreamState } from "./stream.ts";
 /** A gRPC message's compressed flag and length, which the sender can put before the bytes. */
 export const MESSAGE_PREFIX_BYTES = 5;
 
+/** Above the number of streams that can be open, so that a sweep nearly always finds something. */
+const READY_SWEEP_MIN = 2048;
+
 export interface SenderOwner<S> {
   /** The queue is empty and END_STREAM is due: write the trailers or the empty last frame. */
   endLocal(stream: S): void;
@@ -39,8 +42,9 @@ export class Sender<S extends Http2Stream> {
   window = WINDOW_BYTES_DEFAULT;
   /** Bytes in all streams' queues. */
   queuedBytes = 0;
-  readonly #ready: S[] = [];
+  #ready: S[] = [];
   #readyHead = 0;
+  #sweepAt = READY_SWEEP_MIN;
   readonly #drained: S[] = [];
   #lastFrameAt = -1; // of the last DATA frame written by send, counted from the first byte ever
   #lastFrameEnd = -1;
@@ -115,6 +119,7 @@ export class Sender<S extends Http2Stream> {
     if (stream.queue === undefined || stream.sendWindow <= 0 || stream.id === 0) return;
     if ((stream.state & StreamState.READY) !== 0) return;
     stream.state |= StreamState.READY;
+    if (this.#ready.length >= this.#sweepAt) this.#sweepReady();
     this.#ready.push(stream);
   }
 
@@ -151,6 +156,7 @@ export class Sender<S extends Http2Stream> {
       const waits = pending === 0 || stream.sendWindow <= 0 || stream.id === 0;
       assert(ready || waits, "a stream with something to send is forgotten");
     }
+    assert(this.#ready.length <= this.#sweepAt, "the list of ready streams is over its bound");
     assert(queued === this.queuedBytes, "queued bytes do not add up");
   }
 
@@ -178,6 +184,14 @@ export class Sender<S extends Http2Stream> {
     if ((stream.state & StreamState.DRAIN_OWED) === 0 || pending > STREAM_QUEUE_BYTES / 2) return;
     stream.state &= ~StreamState.DRAIN_OWED;
     this.#drained.push(stream);
+  }
+
+  /** Lets go of streams that were reset while the connection's window was closed. */
+  #sweepReady(): void {
+    const waits = (stream: S): boolean => (stream.state & StreamState.CLOSED) === 0;
+    this.#ready = this.#ready.slice(this.#readyHead).filter(waits);
+    this.#readyHead = 0;
+    this.#sweepAt = Math.max(READY_SWEEP_MIN, this.#ready.length * 2);
   }
 
   #compactReady(): void {

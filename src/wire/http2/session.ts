@@ -151,10 +151,8 @@ export class Http2Session<S extends Http2Stream, H extends Http2Head> {
   /** The socket is gone. */
   closed(nowMs: number): void {
     this.engine.nowMs = nowMs;
-    if (!this.#closing) {
-      this.#closing = true;
-      this.#reason = "connection closed";
-    }
+    this.#closing = true;
+    if (this.#reason === "") this.#reason = "connection closed";
     this.engine.closeAll(Http2Code.CANCEL);
   }
 

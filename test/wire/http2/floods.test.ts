@@ -297,6 +297,17 @@ describe("slow peers", () => {
     client.server.tick(60_100);
     expect(client.server.reason).toBe("peer does not read");
   });
+  test("window 0: streams that are reset leave nothing behind", () => {
+    const client = RawClient.open({}, [4, 0x7fffffff]);
+    client.send(client.request(1, Buffer.alloc(16_000)), client.request(3, Buffer.alloc(16_000)));
+    for (const id of [5, 7, 9]) client.send(client.request(id, Buffer.alloc(16_000)));
+    for (let id = 11; id < 20_000; id += 2) {
+      client.nowMs += 10;
+      client.send(client.request(id), frame(RST_STREAM, 0, id, u32(8)));
+    }
+    expect(client.end).toBe("open");
+    expect(client.server.openCalls).toBe(1); // verify() has looked at the sender's list
+  });
   test("a stream to a peer that does not read stops at the output's bound", () => {
     const client = RawClient.open({}, [4, 0x7fffffff]);
     const update = frame(WINDOW_UPDATE, 0, 0, u32(0x7fff0000 - 65_535));
