@@ -7,6 +7,7 @@ import { type Arguments, parseArguments } from "../arguments.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { type Io, processIo } from "../io.ts";
 import { renderHelp } from "../usage.ts";
+import type { Command } from "./command.ts";
 import { COMMANDS } from "./command-table.ts";
 import { type Found, findCommand } from "./find-command.ts";
 import { environmentFlags, GLOBAL_ARGS, resolveGlobals } from "./globals.ts";
@@ -29,7 +30,7 @@ export async function runCtl(words: readonly string[], io: Io): Promise<number> 
   }
 }
 
-async function run(found: Found, io: Io): Promise<void> {
+async function run(found: Found<Command>, io: Io): Promise<void> {
   if (found.kind === "group") {
     parseArguments(found.rest, GLOBAL_ARGS);
     io.out(Buffer.from(await renderHelp(groupHelp(COMMANDS, found.name), io.stdoutTerminal)));

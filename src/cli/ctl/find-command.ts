@@ -6,12 +6,12 @@ import type { ArgsDef } from "citty";
 import { nearest } from "../../base/nearest.ts";
 import { takesNext } from "../arguments.ts";
 import { UsageError } from "../exit.ts";
-import type { Command } from "./command.ts";
+import type { CommandInfo } from "./command-info.ts";
 
-export type Found =
+export type Found<C> =
   | {
       readonly kind: "command";
-      readonly command: Command;
+      readonly command: C;
       /** The command line without the command's own words. */
       readonly rest: readonly string[];
     }
@@ -19,11 +19,11 @@ export type Found =
   | { readonly kind: "group"; readonly name: string; readonly rest: readonly string[] };
 
 /** Throws UsageError when the words name no command, or several. */
-export function findCommand(
+export function findCommand<C extends CommandInfo>(
   words: readonly string[],
-  commands: readonly Command[],
+  commands: readonly C[],
   globals: ArgsDef,
-): Found {
+): Found<C> {
   const rest: string[] = [];
   let path = "";
   for (let at = 0; at < words.length; at++) {
@@ -48,7 +48,7 @@ export function findCommand(
 }
 
 /** The path one word further. */
-function step(path: string, word: string, commands: readonly Command[]): string {
+function step(path: string, word: string, commands: readonly CommandInfo[]): string {
   const prefix = path === "" ? "" : `${path} `;
   const next = new Set<string>();
   for (const { name } of commands) {

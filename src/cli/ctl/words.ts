@@ -17,6 +17,18 @@ export function numberArgument<T>(what: string, after: string, read: () => T): T
   }
 }
 
+/** White space in a byte string: ASCII's only, since \xa0 is a part of letters in UTF-8. */
+const SPACE = /[\t\n\v\f\r ]/;
+
+/** A line of a byte string without white space at its ends. */
+export function trimmed(line: Key): Key {
+  let start = 0;
+  let end = line.length;
+  while (start < end && SPACE.test(line[start] as string)) start++;
+  while (end > start && SPACE.test(line[end - 1] as string)) end--;
+  return line.slice(start, end);
+}
+
 /**
  * The words of a line: bare, 'single quoted' (as it is) or "double quoted" (Go's escapes). A quote
  * inside a bare word is part of it; one that is never closed is an error.
@@ -24,7 +36,7 @@ export function numberArgument<T>(what: string, after: string, read: () => T): T
 export function splitWords(line: Key): Key[] {
   const words: Key[] = [];
   for (let at = 0; ; ) {
-    while (/\s/.test(line[at] ?? "")) at++;
+    while (SPACE.test(line[at] ?? "")) at++;
     const first = line[at];
     if (first === undefined) return words;
     if (first === '"') {
@@ -39,7 +51,7 @@ export function splitWords(line: Key): Key[] {
       at = close + 1;
     } else {
       const start = at;
-      while (at < line.length && !/\s/.test(line[at] as string)) at++;
+      while (at < line.length && !SPACE.test(line[at] as string)) at++;
       words.push(line.slice(start, at));
     }
   }

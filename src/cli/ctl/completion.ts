@@ -1,0 +1,146 @@
+/**
+ * Completion scripts for shells, made from the command table: each knows the words that may follow
+ * and the flags of each command, and offers files for nothing else. They serve `aetherctl` and
+ * `aether ctl` alike.
+ */
+import type { ArgsDef } from "citty";
+import type { CommandInfo } from "./command-info.ts";
+
+export type Shell = "bash" | "zsh" | "fish";
+
+/** What may come after some words of a command. */
+interface Position {
+  /** "" or "lease" or "lease grant". */
+  readonly path: string;
+  readonly words: readonly string[];
+  readonly flags: readonly string[];
+}
+
+/** The script that a shell reads. */
+export function completionScript(
+  shell: Shell,
+  commands: readonly CommandInfo[],
+  globals: ArgsDef,
+): string {
+  const positions = positionsOf(commands, globals);
+  if (shell === "fish") return fishScript(commands, globals);
+  const bash = bashScript(positions);
+  // zsh runs bash's functions once it is told to emulate bash's complete.
+  return shell === "bash" ? bash : `autoload -U +X bashcompinit && bashcompinit\n${bash}`;
+}
+
+function flagsOf(args: ArgsDef): string[] {
+  return Object.entries(args)
+    .filter(([, definition]) => definition.type !== "positional")
+    .map(([name]) => `--${name}`);
+}
+
+function positionsOf(commands: readonly CommandInfo[], globals: ArgsDef): Position[] {
+  const shared = flagsOf(globals);
+  const words = new Map<string, Set<string>>([["", new Set()]]);
+  for (const { name } of commands) {
+    const [first = "", second] = name.split(" ");
+    words.get("")?.add(first);
+    if (second === undefined) continue;
+    if (!words.has(first)) words.set(first, new Set());
+    words.get(first)?.add(second);
+  }
+  const groups = [...words].map(([path, next]) => ({ path, words: [...next], flags: shared }));
+  const leaves = commands.map(({ name, args }) => {
+    return { path: name, words: [], flags: [...flagsOf(args), ...shared] };
+  });
+  return [...groups, ...leaves];
+}
+
+function bashScript(positions: readonly Position[]): string {
+  const cases = positions.map(({ path, words, flags }) => {
+    return `    "${path}") words="${words.join(" ")}"; flags="${flags.join(" ")}" ;;`;
+  });
+  const known = positions.map(({ path }) => `"${path}"`).join("|");
+  return `# Completion for aetherctl and aether ctl. Load it with: source <(aether ctl completion bash)
+_aetherctl() {
+  local current="\${COMP_WORDS[COMP_CWORD]}" path="" try="" words="" flags="" i
+  local first=1
+  if [[ "\${COMP_WORDS[1]}" == ctl ]]; then first=2; fi
+  for ((i = first; i < COMP_CWORD; i++)); do
+    [[ "\${COMP_WORDS[i]}" == -* ]] && continue
+    try="\${path:+$path }\${COMP_WORDS[i]}"
+    case "$try" in
+    ${known}) path="$try" ;;
+    esac
+  done
+  case "$path" in
+${cases.join("\n")}
+  esac
+  if [[ "$current" == -* ]]; then words="$flags"; fi
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+}
+_aether() {
+  if [[ COMP_CWORD -eq 1 ]]; then
+    COMPREPLY=($(compgen -W "ctl --help --version --config --addr --data-dir" -- "\${COMP_WORDS[1]}"))
+  elif [[ "\${COMP_WORDS[1]}" == ctl ]]; then
+    _aetherctl
+  fi
+}
+complete -o default -F _aetherctl aetherctl
+complete -o default -F _aether aether
+`;
+}
+
+function fishScript(commands: readonly CommandInfo[], globals: ArgsDef): string {
+  const lines = [
+    "# Completion for aetherctl and aether ctl. Load it with: aether ctl completion fish | source",
+    "function __aetherctl_at --description 'the words typed so far are these'",
+    "  set -l typed (commandline -opc)[2..-1]",
+    '  test "$typed[1]" = ctl; and set -e typed[1]',
+    "  set -l words (string match -v -- '-*' $typed)",
+    '  test "$words" = "$argv"',
+    "end",
+    "function __aetherctl_in --description 'the words typed so far begin with these'",
+    "  set -l typed (commandline -opc)[2..-1]",
+    '  test "$typed[1]" = ctl; and set -e typed[1]',
+    "  set -l words (string match -v -- '-*' $typed)",
+    '  test "$words[1..'.concat('(count $argv)]" = "$argv"'),
+    "end",
+    "complete -c aether -n 'test (count (commandline -opc)) -eq 1' -a ctl -d Client",
+  ];
+  const groups = new Set<string>();
+  for (const { name, summary, args } of commands) {
+    const [first = "", second] = name.split(" ");
+    if (second === undefined) lines.push(...fishWord("", first, summary));
+    else {
+      if (!groups.has(first)) lines.push(...fishWord("", first, `Commands about ${first}`));
+      groups.add(first);
+      lines.push(...fishWord(first, second, summary));
+    }
+    lines.push(...fishFlags(`__aetherctl_in ${name}`, args));
+  }
+  lines.push(...fishFlags("true", globals));
+  return `${lines.join("\n")}\n`;
+}
+
+const FISH_PROGRAMS = ["aetherctl", "aether"] as const;
+
+function fishWord(path: string, word: string, summary: string): string[] {
+  return FISH_PROGRAMS.map((program) => {
+    const condition = program === "aether" ? "contains ctl (commandline -opc); and " : "";
+    return `complete -c ${program} -f -n '${condition}__aetherctl_at ${path}' -a ${word} -d ${quoted(summary)}`;
+  });
+}
+
+function fishFlags(condition: string, args: ArgsDef): string[] {
+  const lines: string[] = [];
+  for (const [name, definition] of Object.entries(args)) {
+    if (definition.type === "positional") continue;
+    const value = definition.type === "boolean" ? "" : " -r";
+    const text = quoted(definition.description ?? "");
+    lines.push(`complete -c aetherctl -n '${condition}' -l ${name}${value} -d ${text}`);
+    const client = `contains ctl (commandline -opc); and ${condition}`;
+    lines.push(`complete -c aether -n '${client}' -l ${name}${value} -d ${text}`);
+  }
+  return lines;
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+}
