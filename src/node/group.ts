@@ -36,10 +36,11 @@ import type { Outcome } from "../state/results.ts";
 import { WatchHub } from "../watch/hub.ts";
 import { Compactor } from "./compactor.ts";
 import { Expiry } from "./expiry.ts";
+import { LogWriter } from "./log-writer.ts";
 import type { LogStore, StateStore } from "./ports.ts";
 import { answer, type Done, Proposals, type SentBatch } from "./proposals.ts";
 import { type ReadDone, Reads } from "./reads.ts";
-import { Writer } from "./writer.ts";
+import { StateWriter } from "./state-writer.ts";
 
 export interface GroupOptions {
   readonly memberId: MemberId;
@@ -80,7 +81,8 @@ export class Group {
   readonly #raft: Raft;
   readonly #proposals: Proposals<Outcome>;
   readonly #reads = new Reads();
-  readonly #writer: Writer;
+  readonly #logWriter: LogWriter;
+  readonly #stateWriter: StateWriter;
   readonly #compactor: Compactor;
   #driving = false;
   #stopped = false;
@@ -121,7 +123,7 @@ export class Group {
       readerOf(log, snapshot),
     );
     this.#proposals = new Proposals<Outcome>(options.memberId, random.below(2 ** 31) * 2 ** 16);
-    this.#writer = new Writer({ log, send: ports.send }, (ack) => {
+    this.#logWriter = new LogWriter({ log, send: ports.send }, (ack) => {
       this.#raft.written(ack);
       this.#drive();
     });
@@ -129,6 +131,7 @@ export class Group {
       graceMs: options.electionTicks * options.tickMs,
       propose: (kind, bytes, done) => this.propose(kind, bytes, 0, bytes.length, done),
     });
+    this.#stateWriter = new StateWriter(store, this.machine);
     this.#compactor = new Compactor(
       { raft: this.#raft, machine: this.machine, log, store, logger },
       options.snapshotTriggerEntries,
@@ -236,6 +239,7 @@ export class Group {
     this.#reads.expire(nowMs - timeoutMs, () => new AetherError("timeout"));
     this.hub.tick(nowMs);
     this.machine.sweep(SWEEP_PER_TICK);
+    this.#stateWriter.flush();
     this.#compactor.tick();
     this.#drive();
   }
@@ -245,12 +249,13 @@ export class Group {
     this.#stopped = true;
     this.#proposals.failAll(() => new AetherError("stopped"));
     this.#reads.failAll(() => new AetherError("stopped"));
-    this.#writer.flush();
+    this.#stateWriter.flush();
+    this.#logWriter.flush();
   }
 
   #refusal(): AetherError | undefined {
     if (this.#stopped) return new AetherError("stopped");
-    if (this.#writer.storeBacklogFull) {
+    if (this.#stateWriter.full) {
       return new AetherError("too_many_requests", "the state store is behind");
     }
     return undefined;
@@ -304,7 +309,7 @@ export class Group {
 
   /** The duties of a Ready, in their order. */
   #perform(ready: Ready): void {
-    this.#writer.persist(ready.persist, ready.sendAfterSync);
+    this.#logWriter.persist(ready.persist, ready.sendAfterSync);
     if (ready.sendNow.length > 0) this.#ports.send(ready.sendNow);
     if (ready.leadership !== undefined) this.#onLeadership(ready.leadership);
     if (ready.committed.length > 0) this.#apply(ready.committed);
@@ -320,11 +325,13 @@ export class Group {
     }
     const { appliedIndex } = this.machine;
     this.#raft.appliedTo(appliedIndex);
-    this.hub.publish(this.machine.takeRows());
+    const rows = this.machine.takeRows();
+    this.hub.publish(rows);
     if (this.hub.hasWork) this.wakeHub();
-    this.#writer.store(this.#ports.store, this.machine);
+    this.#stateWriter.applied(rows);
     if (this.#compacted) {
       this.#compacted = false;
+      this.#stateWriter.flush();
       this.#compactor.requested(); // not before the hub has seen what this superseded (G2)
     }
     this.#reads.applied(appliedIndex);

@@ -1,0 +1,67 @@
+/**
+ * What was applied, on its way to the state store. Rows go there a few hundred at a time or with
+ * the next tick, not with each entry: the log already holds them durably, so nothing waits for
+ * the store, and a transaction and a wake-up of its Worker are shared by many entries. Until the
+ * store has them they are read from the machine's tail.
+ */
+import { KIB, MIB } from "../base/units.ts";
+import type { StateMachine } from "../state/machine.ts";
+import type { Row } from "../state/ports.ts";
+import type { StateStore } from "./ports.ts";
+
+/** Rows, or bytes of their key values, that are worth a transaction of their own. */
+const BATCH_ROWS = 512;
+const BATCH_BYTES = 256 * KIB;
+
+/**
+ * Applied rows which the store has not taken yet, in bytes of their key values. They are held in
+ * memory until then; beyond this new proposals are refused. About a second of the store's writing
+ * at full speed.
+ */
+export const BACKLOG_BYTES_MAX = 128 * MIB;
+
+export class StateWriter {
+  readonly #store: StateStore;
+  readonly #machine: StateMachine;
+  #rows = 0;
+  #bytes = 0;
+  #flushedIndex: number;
+  #backlogBytes = 0;
+
+  constructor(store: StateStore, machine: StateMachine) {
+    this.#store = store;
+    this.#machine = machine;
+    this.#flushedIndex = store.stored.appliedIndex;
+  }
+
+  /** Too much waits for the store. */
+  get full(): boolean {
+    return this.#backlogBytes > BACKLOG_BYTES_MAX;
+  }
+
+  /** Entries were applied which made `rows`. */
+  applied(rows: readonly Row[]): void {
+    let bytes = 0;
+    for (let i = 0; i < rows.length; i++) bytes += (rows[i] as Row).kv.length;
+    this.#rows += rows.length;
+    this.#bytes += bytes;
+    this.#backlogBytes += bytes;
+    if (this.#rows >= BATCH_ROWS || this.#bytes >= BATCH_BYTES) this.flush();
+  }
+
+  /** Hands over everything that was applied; the store says when it can read it. */
+  flush(): void {
+    const machine = this.#machine;
+    if (machine.appliedIndex === this.#flushedIndex) return;
+    this.#flushedIndex = machine.appliedIndex;
+    const batch = machine.takeBatch();
+    const bytes = this.#bytes;
+    const lastSeq = batch.rows.at(-1)?.seq;
+    this.#rows = 0;
+    this.#bytes = 0;
+    this.#store.write(batch, () => {
+      this.#backlogBytes -= bytes;
+      if (lastSeq !== undefined) machine.stored(lastSeq);
+    });
+  }
+}
