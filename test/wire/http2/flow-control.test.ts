@@ -1,4 +1,4 @@
-/** Flow control both ways (RFC 9113 §5.2, §6.9): nothing is sent without window, nothing is lost. */
+/** Flow control both ways (RFC 9113 §5.2, §6.9): no window, no bytes; and nothing is lost. */
 import { describe, expect, test } from "bun:test";
 import { MIB } from "../../../src/base/units.ts";
 import { SERVER_LIMITS } from "../../../src/wire/http2/limits.ts";
