@@ -69,6 +69,7 @@ class RandomRun {
   /** Ends all faults; throws unless the members come to agree. */
   heal(): void {
     this.cluster.heal();
+    this.cluster.network.push(...this.#late.splice(0)); // what was late arrives, at last
     for (const node of this.cluster.nodes.values()) {
       node.holdsWrites = false;
       node.holdsApply = false;
@@ -129,7 +130,7 @@ class RandomRun {
       [10, () => this.#restart()],
       [2 + often(20), () => this.#cut()],
       [1 + often(4), () => this.cluster.heal()],
-      [often(8), () => this.#change()],
+      [2 + often(16), () => this.#change()],
       [often(5), () => this.#transfer()],
       [often(5), () => this.#withNode((node) => node.raft.campaign())],
       [often(20), () => this.#withNode((node) => this.#compact(node))],
@@ -241,7 +242,6 @@ class RandomRun {
     if (leader === undefined) return;
     const transition = this.random.pick<Transition>([
       "auto",
-      "auto",
       "joint",
       "joint-manual",
       "leave",
@@ -273,7 +273,7 @@ class RandomRun {
 
   #hold(node: SimNode): void {
     node.holdsWrites = this.random.chance(40);
-    node.holdsApply = this.random.chance(20);
+    node.holdsApply = this.random.chance(40);
   }
 
   /** One of those who take themselves for the leader. */
