@@ -51,7 +51,7 @@ export const RAFT_DEFAULTS: Omit<RaftConfig, "id" | "random"> = {
   preVote: true,
   checkQuorum: true,
   lease: undefined,
-  appendBytesMax: MIB, // one message; well above a batch of a turn, well below a heartbeat's patience
+  appendBytesMax: MIB, // one message: above a turn's batch, below a heartbeat's patience
   inflightCountMax: 256, // small appends in flight to one peer
   inflightBytesMax: 16 * MIB, // 1 Gbit/s × 100 ms is 12.5 MB: fills a long link, bounds memory
   uncommittedBytesMax: 64 * MIB, // beyond it proposals are refused: the quorum cannot keep up

@@ -1,8 +1,8 @@
 /**
  * Elections: standing, asking, voting, winning (paper §5.2, §5.4.1; thesis §3.10, §9.6).
  *
- *   follower ── timeout ──> pre-candidate ── a quorum would ──> candidate ── a quorum did ──> leader
- *                                                  ^ timeout-now: at once, with force
+ *   follower ─ timeout ─> pre-candidate ─ a quorum would ─> candidate ─ a quorum did ─> leader
+ *                                                 ^ timeout-now: at once, with force
  */
 import { assert } from "../base/assert.ts";
 import { type Core, drop, sendAfterSync, sendNow } from "./core.ts";

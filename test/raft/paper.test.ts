@@ -106,7 +106,7 @@ describe("§5.2 leader election", () => {
     expect(one.raft.role).toBe("leader");
   });
 
-  test("a candidate returns to follower for a leader of its term or a later one, not of an older", () => {
+  test("a candidate follows a leader of its term or a later one, not of an older", () => {
     for (const [term, role] of [
       [2, "follower"],
       [3, "follower"],
@@ -175,7 +175,8 @@ describe("§5.3 log replication", () => {
     [5, 2, true],
   ];
   for (const [members, acks, committed] of replicated) {
-    test(`an entry on the leader and ${acks} of ${members - 1} others is ${committed ? "" : "not "}committed`, () => {
+    const verdict = committed ? "committed" : "not committed";
+    test(`an entry on the leader and ${acks} of ${members - 1} others is ${verdict}`, () => {
       const one = new One({ members }).lead();
       for (let i = 0; i < acks; i++) {
         one.hear({ type: "append-response", from: 2 + i, term: 2, index: 2 });
@@ -266,7 +267,8 @@ describe("§5.4 safety", () => {
   ];
   for (const [log, [lastIndex, lastTerm], granted] of up) {
     const ours = `${log.length + 1}/${log.at(-1)}`;
-    test(`a voter whose log ends in ${ours} ${granted ? "grants" : "denies"} ${lastIndex}/${lastTerm}`, () => {
+    const verdict = granted ? "grants" : "denies";
+    test(`a voter whose log ends in ${ours} ${verdict} ${lastIndex}/${lastTerm}`, () => {
       const one = new One({ log });
       const [said] = one.hear({ type: "vote", from: 2, term: 5, lastIndex, lastTerm });
       expect(said).toBe(`1>2 vote-response term=5 ${granted ? "granted" : "refused"}`);
@@ -283,7 +285,7 @@ describe("§5.4 safety", () => {
 });
 
 describe("§5.5 crashes", () => {
-  test("requests are idempotent: entries already in the log are ignored, the answer is the same", () => {
+  test("requests are idempotent: entries already in the log are ignored", () => {
     const one = new One();
     const entries = [entry(2, 2), entry(3, 2)];
     const append = {

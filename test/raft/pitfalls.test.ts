@@ -1,6 +1,6 @@
 /**
- * The pitfalls of Raft that have cost others data, numbered as in our collection; each that concerns
- * the core has its test here. The rest belong to the driver and the store: 8 (leases of keys), 12
+ * The pitfalls of Raft that have cost others data, numbered as in our collection; each that
+ * concerns the core has its test here. The rest belong to the driver and the store: 8 (leases of keys), 12
  * (apply once), 14 in part, 15 in part (the cluster's id), 16 (fsync).
  */
 import { describe, expect, test } from "bun:test";
@@ -141,7 +141,8 @@ describe("4: appends cut the log only where it differs", () => {
   test("a late, shorter append leaves what came after it", () => {
     tell(
       `nodes 3; campaign 1; settle; cut 3; propose 1 a b; drain 1; deliver append 1>2; drain 2
-       inject append 1>2 term=2 prevIndex=2 prevTerm=2 entries=3/2; inject append 1>2 term=2 prevIndex=2 prevTerm=2
+       inject append 1>2 term=2 prevIndex=2 prevTerm=2 entries=3/2
+       inject append 1>2 term=2 prevIndex=2 prevTerm=2
        show 2`,
       "2 follower term=2 of=1 commit=2 last=4/2 (1 2 3)",
     );
@@ -177,7 +178,7 @@ describe("5: one change of the membership at a time, and it counts when applied"
   });
 
   test("a change that two members applied differently far moves no quorum twice", () => {
-    // 1 appends (1 2 3 4) and is cut off; 2 takes 3 away. The single-server bug needs both to commit.
+    // 1 appends (1 2 3 4) and is cut off; 2 takes 3 away. The bug needs both to commit.
     tell(
       `nodes 3; join 4; campaign 1; settle; cut 1; change 1 +4; settle
        campaign 2; settle; change 2 -3; settle; show 1 2; heal; cut 2; tick 1 x3; show 1`,
@@ -210,7 +211,8 @@ describe("6: reads by index", () => {
 
   test("(c) an answer from a former leader, or to a former start of ours, is dropped", () => {
     tell(
-      `nodes 3; campaign 1; settle; read 3 r; turn 3; inject read-index-response 2>3 term=2 sequence=1 index=2
+      `nodes 3; campaign 1; settle; read 3 r; turn 3
+       inject read-index-response 2>3 term=2 sequence=1 index=2
        inject read-index-response 1>3 term=2 sequence=1 index=2; dropped 3; reads; settle; reads`,
       `3 dropped not-the-leader=1 stale=1
        3 grants r at 2`,
@@ -293,7 +295,8 @@ describe("9: pre-votes together with the check of the quorum", () => {
   test("the leader's own wish passes loyal voters", () => {
     tell(
       `nodes 3 prevote checkquorum; campaign 1; settle; transfer 1 to 2; settle; show 2
-       inject vote 3>1 term=9 lastIndex=9 lastTerm=9; inject vote 3>2 term=9 lastIndex=9 lastTerm=9; settle; show`,
+       inject vote 3>1 term=9 lastIndex=9 lastTerm=9
+       inject vote 3>2 term=9 lastIndex=9 lastTerm=9; settle; show`,
       `2 leader term=3 commit=3 last=3/3 (1 2 3)
        1 follower term=3 of=2 commit=3 last=3/3 (1 2 3)
        2 leader term=3 commit=3 last=3/3 (1 2 3)
@@ -335,7 +338,8 @@ describe("11: snapshots", () => {
   test("behind what is committed are refused", () => {
     tell(
       `nodes 3; campaign 1; settle; propose 1 a b; settle
-       inject snapshot 1>3 term=2 meta=4/2:1.2.3; inject snapshot 1>3 term=2 meta=3/2:1.2.3; drain 3; network; show 3`,
+       inject snapshot 1>3 term=2 meta=4/2:1.2.3
+       inject snapshot 1>3 term=2 meta=3/2:1.2.3; drain 3; network; show 3`,
       `3>1 append-response term=2 index=4
        3>1 append-response term=2 index=4
        3 follower term=2 of=1 commit=4 last=4/2 (1 2 3)`,

@@ -240,12 +240,7 @@ class RandomRun {
   #change(): void {
     const leader = this.#leader();
     if (leader === undefined) return;
-    const transition = this.random.pick<Transition>([
-      "auto",
-      "joint",
-      "joint-manual",
-      "leave",
-    ]);
+    const transition = this.random.pick<Transition>(["auto", "joint", "joint-manual", "leave"]);
     const steps: ChangeStep[] = [];
     const count = transition === "leave" ? 0 : 1 + this.random.below(3);
     for (let i = 0; i < count; i++) {

@@ -136,7 +136,7 @@ function refused(why: string): ChangeResult {
   return { ok: false, why };
 }
 
-/** Which members a change makes vote, for the checks of a driver (a learner must have caught up). */
+/** Which learners a change makes vote, for a driver's checks (they must have caught up). */
 export function promotedBy(from: Configuration, change: ConfigurationChange): MemberId[] {
   return change.steps
     .filter((step) => step.action === "add-voter" && !isVoter(from, step.id))
