@@ -52,6 +52,8 @@ export class LeaseService {
   readonly #group: Group;
   readonly #body = new ByteWriter(64);
   readonly #streams = new Set<ServerCall>();
+  /** Grants on their way through the log: they count against the limit before they exist. */
+  #granting = 0;
 
   constructor(backend: LeaseBackend) {
     this.#backend = backend;
@@ -99,7 +101,7 @@ export class LeaseService {
       const most = `lease.max_ttl is ${limits.ttlSecondsMax} seconds`;
       throw new AetherError("lease_ttl_over_limit", `lease TTL ${TTL} is too long: ${most}`);
     }
-    if (machine.leaseCount >= limits.leasesMax) {
+    if (machine.leaseCount + this.#granting >= limits.leasesMax) {
       const most = `lease.max_leases is ${limits.leasesMax}`;
       throw new AetherError("too_many_leases", `too many leases: ${most}`);
     }
@@ -110,7 +112,9 @@ export class LeaseService {
     const ttl = Math.max(TTL, this.#backend.ttlSecondsMin);
     LeaseGrantRequest.encode({ ID: id, TTL: ttl }, this.#body);
     const body = this.#body.view();
+    this.#granting++;
     this.#group.propose(CommandKind.leaseGrant, body, 0, body.length, (outcome) => {
+      this.#granting--;
       if (outcome instanceof AetherError) fail(call, outcome);
       else {
         const header = headerAt(this.#backend.identity, outcome.revision, this.#group.term);

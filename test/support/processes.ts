@@ -17,7 +17,8 @@ import { join } from "node:path";
 import type { Subprocess } from "bun";
 
 export const ETCD = "/usr/bin/etcd";
-export const AETHER = join(import.meta.dir, "../../dist/aether");
+/** Our executable; TEST_EXECUTABLE names another one, such as an older build. */
+export const AETHER = process.env.TEST_EXECUTABLE ?? join(import.meta.dir, "../../dist/aether");
 
 /** Starting takes well under a second; on a machine busy with other work, some. */
 const READY_MS_MAX = 20_000;
@@ -36,6 +37,8 @@ export interface ServerOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
+
+type Running = Subprocess<"ignore", "pipe", "pipe">;
 
 /** How to run one kind of server. */
 interface Kind {
@@ -70,7 +73,14 @@ const aetherKind: Kind = {
   executable: AETHER,
   ready: /\bready\b/,
   command: async (port, dataDir) => [
-    ...["--addr", `127.0.0.1:${port}`, "--data-dir", dataDir, "--metrics-addr", "127.0.0.1:0"],
+    ...[
+      "--addr",
+      `127.0.0.1:${port}`,
+      "--data-dir",
+      dataDir,
+      "--metrics-listen-addr",
+      "127.0.0.1:0",
+    ],
   ],
 };
 
@@ -83,6 +93,13 @@ export const startAether: Launcher = (options = {}) => ServerProcess.start(aethe
 /** Whether the executable is there: tests against it are skipped otherwise. */
 export async function isInstalled(executable: string): Promise<boolean> {
   return await Bun.file(executable).exists();
+}
+
+/** Throws when the executable is not there, and says how it comes there. */
+export async function requireExecutable(executable: string): Promise<void> {
+  if (await isInstalled(executable)) return;
+  const how = executable === AETHER ? ": build it with `bun scripts/build.ts --if-stale`" : "";
+  throw new Error(`${executable} is missing${how}`);
 }
 
 /** A loopback port that nobody listens on right now. */
@@ -126,7 +143,9 @@ export class ServerProcess implements AsyncDisposable {
   readonly #options: ServerOptions;
   /** Holds the log, and the data unless a directory was given. */
   readonly #directory: string;
-  #process: Subprocess<"ignore", "pipe", "pipe"> | undefined = undefined;
+  #process: Running | undefined = undefined;
+  /** Exit status of the last process that ended. */
+  #status = 0;
   #log = "";
   #written: Promise<void> = Promise.resolve();
   #keep = process.env.KEEP_LOGS === "1";
@@ -142,11 +161,11 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   static async start(kind: Kind, options: ServerOptions): Promise<ServerProcess> {
-    if (!(await isInstalled(kind.executable))) throw new Error(`${kind.executable} is missing`);
+    await requireExecutable(kind.executable);
     for (let attempt = 1; ; attempt++) {
       const server = new ServerProcess(kind, options, options.port ?? (await freePort()));
       try {
-        await server.#spawn();
+        await server.#start();
         return server;
       } catch (error) {
         const portTaken = /address already in use|EADDRINUSE/i.test(server.#log);
@@ -196,7 +215,21 @@ export class ServerProcess implements AsyncDisposable {
   /** Starts it again, after stop() or kill(), on the same port and data. */
   async restart(): Promise<void> {
     await this.kill();
+    await this.#start();
+  }
+
+  /** Starts it and kills it some milliseconds later, ready or not. */
+  async crashAtStart(afterMs: number): Promise<void> {
+    await this.kill();
     await this.#spawn();
+    await Bun.sleep(afterMs);
+    await this.kill();
+  }
+
+  /** Waits until it has ended by itself; its exit status. */
+  async ended(): Promise<number> {
+    await until(`${this.name} has ended`, () => this.#process === undefined);
+    return this.#status;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -205,9 +238,8 @@ export class ServerProcess implements AsyncDisposable {
     if (!this.#keep) rmSync(this.#directory, { recursive: true, force: true });
   }
 
-  async #spawn(): Promise<void> {
-    const { executable, ready } = this.#kind;
-    const from = this.#log.length;
+  async #spawn(): Promise<Running> {
+    const { executable } = this.#kind;
     const args = await this.#kind.command(this.port, this.dataDir);
     const child = Bun.spawn([executable, ...args, ...(this.#options.args ?? [])], {
       stdin: "ignore",
@@ -217,18 +249,24 @@ export class ServerProcess implements AsyncDisposable {
     });
     this.#process = child;
     running.add(child.pid);
-    const ended = Promise.all([this.#collect(child.stdout), this.#collect(child.stderr)]);
-    let exit: number | undefined;
-    child.exited.then(async (code) => {
-      await ended;
-      exit = code;
+    const written = Promise.all([this.#collect(child.stdout), this.#collect(child.stderr)]);
+    child.exited.then(async (status) => {
+      await written;
+      this.#status = status;
       running.delete(child.pid);
       if (this.#process === child) this.#process = undefined;
     });
+    return child;
+  }
+
+  /** Starts it and waits until it says that it is ready. */
+  async #start(): Promise<void> {
+    const from = this.#log.length;
+    const child = await this.#spawn();
     try {
       await until(`${this.name} is ready`, () => {
-        if (exit !== undefined) throw new Error(`${this.name} ended with ${exit}`);
-        return ready.test(this.#log.slice(from));
+        if (this.#process !== child) throw new Error(`${this.name} ended with ${this.#status}`);
+        return this.#kind.ready.test(this.#log.slice(from));
       });
     } catch (cause) {
       this.keep();
