@@ -59,9 +59,46 @@ export function isOptionalEvent(
   return event.isDelete && event.modRevision === compactRevision;
 }
 
+/** What an operation inside a transaction is refused with, against the state before it. */
+const CHECKS = [
+  "etcdserver: requested lease not found",
+  "etcdserver: key not found",
+  "etcdserver: mvcc: required revision has been compacted",
+  "etcdserver: mvcc: required revision is a future revision",
+];
+
+/**
+ * 3.4 checks all puts of a transaction and then all ranges, 3.7 both in one walk: a transaction
+ * with a bad one of each is refused for either.
+ */
+function refusalOf(request: UnaryRequest, answer: Answer): Answer {
+  const { message } = answer;
+  if (request.rpc !== "Txn" || !CHECKS.includes(message)) return answer;
+  const { puts, ranges } = checkedOps(request.body);
+  return puts && ranges ? { ...answer, code: -1, message: "a check of put or range" } : answer;
+}
+
+/** Whether some put and some range of a transaction can fail their checks. */
+function checkedOps({ success, failure }: TxnBody): { puts: boolean; ranges: boolean } {
+  const found = { puts: false, ranges: false };
+  for (const { requestPut, requestRange, requestTxn } of [...success, ...failure]) {
+    if (requestRange !== undefined) found.ranges ||= requestRange.revision !== 0;
+    if (requestPut !== undefined) {
+      const { lease, ignoreLease, ignoreValue } = requestPut;
+      found.puts ||= lease !== 0 || ignoreLease || ignoreValue;
+    }
+    if (requestTxn !== undefined) {
+      const inner = checkedOps(requestTxn);
+      found.puts ||= inner.puts;
+      found.ranges ||= inner.ranges;
+    }
+  }
+  return found;
+}
+
 /** The answer with everything hidden that may differ. */
 export function comparable(request: UnaryRequest, answer: Answer): Answer {
-  if (answer.code !== 0) return answer;
+  if (answer.code !== 0) return refusalOf(request, answer);
   const body = structuredClone(answer.body) as Body;
   for (const difference of DIFFERENCES) difference.hide(request, body);
   return { ...answer, body };

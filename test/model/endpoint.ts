@@ -141,13 +141,17 @@ export class WatchSession {
   }
 }
 
-/** Latin-1 strings of byte fields become buffers; every string in a request is one. */
+/**
+ * Latin-1 strings of byte fields become buffers; every string in a request is one. An empty
+ * rangeEnd is left out, as every canonical encoder does: written out on the wire, it means "to the
+ * end of the key space" to etcd, since Go tells an empty slice from a missing one.
+ */
 function toWire(value: unknown): unknown {
   if (typeof value === "string") return Buffer.from(value, "latin1");
   if (Array.isArray(value)) return value.map(toWire);
   if (value === null || typeof value !== "object") return value;
-  const entries = Object.entries(value).map(([name, one]) => [name, toWire(one)]);
-  return Object.fromEntries(entries);
+  const present = Object.entries(value).filter(([name, one]) => name !== "rangeEnd" || one !== "");
+  return Object.fromEntries(present.map(([name, one]) => [name, toWire(one)]));
 }
 
 function toPlain(value: unknown): Plain {

@@ -6,7 +6,7 @@
 import { comparable, differencesOf, stripHeaders } from "./differences.ts";
 import type { Answer, Endpoint, Plain } from "./endpoint.ts";
 import { RequestGenerator } from "./generator.ts";
-import type { ModelContext, UnaryRequest, WatchRequest } from "./requests.ts";
+import type { ModelContext, UnaryRequest, WatchBody, WatchRequest } from "./requests.ts";
 import { SideWatches } from "./watches.ts";
 
 export interface OracleOptions {
@@ -48,6 +48,8 @@ class OracleRun {
   readonly #watches: readonly [SideWatches, SideWatches];
   readonly #answers: Record<string, number> = {};
   #context: ModelContext = { revision: 1, compactRevision: -1 };
+  /** Of watchers that a compaction canceled. */
+  readonly #lostIds = new Set<number>();
   #where = "start";
 
   constructor(options: OracleOptions) {
@@ -72,6 +74,7 @@ class OracleRun {
     this.#where = "end";
     const { revision } = this.#context;
     await this.#settle();
+    await this.#cancelAll(this.#watches[0].notStarted(revision));
     await this.#both((watches) => watches.progress(revision));
     const [a, b] = this.#watches;
     this.#demandEqual(a.history(), b.history());
@@ -95,9 +98,11 @@ class OracleRun {
   /** A compaction may hide what events on their way would show: they must have arrived. */
   async #beforeCompact(): Promise<void> {
     await this.#settle();
-    for (const id of this.#watches[0].unproven()) {
-      await this.#both((watches) => watches.cancel(id));
-    }
+    await this.#cancelAll(this.#watches[0].unproven());
+  }
+
+  async #cancelAll(ids: readonly number[]): Promise<void> {
+    for (const id of ids) await this.#both((watches) => watches.cancel(id));
   }
 
   #advance(request: UnaryRequest, answer: Answer): void {
@@ -108,8 +113,10 @@ class OracleRun {
     this.#context = { revision, compactRevision: compacted };
   }
 
-  async #watch(request: WatchRequest): Promise<void> {
+  async #watch(drawn: WatchRequest): Promise<void> {
     const { revision, compactRevision } = this.#context;
+    const request =
+      drawn.rpc === "Watch" ? { ...drawn, body: this.#withFreeId(drawn.body) } : drawn;
     await this.#settle();
     const [left, right] = await this.#both((watches) =>
       request.rpc === "Watch"
@@ -118,10 +125,22 @@ class OracleRun {
     );
     for (const answers of [left, right]) stripHeaders(answers as unknown as Plain);
     this.#demandEqual(left, right);
-    for (const { cancelReason } of left) {
+    for (const { cancelReason, watchId, created } of left) {
+      const isLost = request.rpc === "Watch" && created === false;
+      if (isLost) this.#lostIds.add(Number(watchId));
       const name = `${request.rpc} ${cancelReason}`.trim();
       this.#answers[name] = (this.#answers[name] ?? 0) + 1;
     }
+  }
+
+  /**
+   * etcd keeps the id of a watcher that a compaction canceled until its client cancels it too; for
+   * us it is free again. So no such id is ever asked for.
+   */
+  #withFreeId(body: WatchBody): WatchBody {
+    const { startRevision, watchId } = body;
+    const isLost = startRevision !== 0 && startRevision < this.#context.compactRevision;
+    return isLost || this.#lostIds.has(watchId) ? { ...body, watchId: 0 } : body;
   }
 
   async #settle(): Promise<void> {

@@ -89,6 +89,14 @@ export class SideWatches {
     return found;
   }
 
+  /**
+   * Watchers whose start is still to come: with one of them on the stream there is no progress to
+   * tell since 3.7, while 3.4 tells it all the same.
+   */
+  notStarted(revision: number): number[] {
+    return [...this.#watchers].filter(([, { from }]) => from > revision + 1).map(([id]) => id);
+  }
+
   /** Asks for progress until the whole stream is said to be at `revision`. */
   async progress(revision: number): Promise<void> {
     const from = this.#session.responses.length;
