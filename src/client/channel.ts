@@ -72,6 +72,8 @@ export class Channel {
   readonly #scratch = new ByteWriter(1024);
   readonly #closing = new AbortController();
   #next = 0;
+  /** Calls that were tried again, for metrics. */
+  retries = 0;
   /** Credentials of every call; set it before the first. */
   authorizer: Authorizer | undefined;
 
@@ -131,6 +133,7 @@ export class Channel {
         const renewed = attempt === 1 && (await this.authorizer?.renew(error)) === true;
         const read = isRead(method.path, request);
         if (!renewed && !mayRetry(error, read, this.#endpoints.length)) throw error;
+        this.retries++;
         await this.#pause(attempt, error, deadlineMs, retryUntilMs, options.signal);
       }
     }
@@ -155,6 +158,7 @@ export class Channel {
     }
     this.#connection(deadlineMs, signal).then(
       (connection) => {
+        if (duplex.ended) return;
         const metadata = this.#metadata(method.path, options);
         duplex.attach(connection.call(method.path, metadata, deadlineMs, duplex));
       },

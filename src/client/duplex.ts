@@ -115,6 +115,11 @@ export class Duplex<Request, Response>
     return this.#closed.promise;
   }
 
+  /** The call is over; what was not read yet can still be. */
+  get ended(): boolean {
+    return this.#end !== undefined;
+  }
+
   /** The trailing fields after the end, empty before. */
   get trailers(): Metadata {
     return this.#end?.trailers ?? NO_METADATA;
@@ -150,10 +155,6 @@ export class Duplex<Request, Response>
 
   /** The channel has a connection: what waited goes out. Not for callers. */
   attach(call: ClientCall): void {
-    if (this.#end !== undefined) {
-      call.cancel();
-      return;
-    }
     this.#call = call;
     for (const bytes of this.#unsent) call.send(bytes, 0, bytes.length);
     this.#unsent = [];

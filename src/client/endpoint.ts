@@ -72,7 +72,7 @@ export class Endpoint {
     const state = this.#state;
     if (state.kind !== "ready") return undefined;
     if (state.connection.accepting) return state.connection;
-    this.#state = IDLE;
+    this.#leave(state.sinceMs);
     return undefined;
   }
 
@@ -147,8 +147,12 @@ export class Endpoint {
   #lost(link: Link | undefined): void {
     if (link !== undefined) this.#links.delete(link);
     const state = this.#state;
-    if (state.kind !== "ready" || state.link !== link) return;
-    if (this.#options.network.nowMs() - state.sinceMs < STABLE_MS) {
+    if (state.kind === "ready" && state.link === link) this.#leave(state.sinceMs);
+  }
+
+  /** The connection that was up since then is no more, or going. */
+  #leave(sinceMs: number): void {
+    if (this.#options.network.nowMs() - sinceMs < STABLE_MS) {
       this.#failed(undefined);
       return;
     }

@@ -3,7 +3,9 @@ import { Prng } from "../../src/base/prng.ts";
 import { type CallOptions, Channel, type ChannelOptions } from "../../src/client/channel.ts";
 import { UNREAD_BYTES_MAX } from "../../src/client/duplex.ts";
 import { GrpcError } from "../../src/client/grpc-error.ts";
+import { RETRY_TOTAL_MS_MAX } from "../../src/client/retry.ts";
 import { parseAddress } from "../../src/net/address.ts";
+import { Network } from "../../src/net/network.ts";
 import { KV, PutRequest, PutResponse, RangeRequest } from "../../src/proto/gen/etcdserverpb.ts";
 import type { Method, ServerCall } from "../../src/wire/grpc/server-call.ts";
 import { GrpcCode } from "../../src/wire/grpc/status.ts";
@@ -29,6 +31,9 @@ function channelTo(servers: readonly EchoServer[], extra: Partial<ChannelOptions
   channels.push(channel);
   return channel;
 }
+
+/** A module of ours as a program writes it. */
+const source = (path: string): string => JSON.stringify(`${import.meta.dir}/../../src/${path}`);
 
 async function failure(promise: Promise<unknown>): Promise<GrpcError> {
   const error = await promise.then(
@@ -87,7 +92,9 @@ describe("unary calls", () => {
     expect(error.code).toBe(GrpcCode.DEADLINE_EXCEEDED);
     await server.listener.stop(0);
     const nobody = channelTo([server]);
+    const started = performance.now();
     const late = await failure(nobody.call(Echo.Unary, message("x"), { timeoutMs: 200 }));
+    expect(performance.now() - started).toBeGreaterThan(195);
     expect([late.code, late.message]).toEqual([
       GrpcCode.DEADLINE_EXCEEDED,
       "context deadline exceeded",
@@ -140,8 +147,8 @@ describe("unary calls", () => {
     expect(textOf(await channel.call(Echo.Unary, message(long)))).toBe(long);
     expect(secure.listener.traffic.receivedBytes).toBeLessThan(10_000);
     const distrustful = channelTo([secure], { tls: {} });
-    const error = await failure(distrustful.call(Echo.Unary, message("x"), { timeoutMs: 100 }));
-    expect(String(error.cause)).toContain("TLS");
+    const error = await failure(distrustful.open(Echo.Each).next());
+    expect(error.message).toContain("TLS handshake failed");
     const path = `${process.env["TMPDIR"] ?? "/tmp"}/aether-channel-${process.pid}.sock`;
     const local = await start({ address: parseAddress(`unix:${path}`) });
     expect(textOf(await channelTo([local]).call(Echo.Unary, message("x")))).toBe("x");
@@ -162,12 +169,19 @@ describe("several endpoints", () => {
   });
 
   test("a black hole in the list costs nothing", async () => {
-    const hole = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+    let closed = 0;
+    const close = (): void => {
+      closed++;
+    };
+    const socket = { data: () => undefined, close };
+    const hole = Bun.listen({ hostname: "127.0.0.1", port: 0, socket });
     const server = await start();
-    const channel = channelTo([], { endpoints: [`127.0.0.1:${hole.port}`, server.url] });
+    const endpoints = [`127.0.0.1:${hole.port}`, server.url];
+    const channel = channelTo([], { endpoints, dialTimeoutMs: 50 });
     const started = performance.now();
     expect(textOf(await channel.call(Echo.Unary, message("x")))).toBe("x");
     expect(performance.now() - started).toBeLessThan(1000);
+    await until(() => closed === 1, "a server that never speaks is given up");
     hole.stop(true);
   });
 
@@ -264,6 +278,34 @@ describe("retries", () => {
     expect(textOf(await call)).toBe("x");
   });
 
+  test("without a deadline they end after ten seconds", async () => {
+    const server = await start();
+    await server.listener.stop(0);
+    let aheadMs = 0;
+    const network = new Network({ nowMs: () => performance.now() + aheadMs });
+    const channel = channelTo([server], { network });
+    const call = failure(channel.call(Echo.Unary, message("x")));
+    await until(() => channel.retries > 0, "it is tried again");
+    aheadMs = RETRY_TOTAL_MS_MAX;
+    expect((await call).code).toBe(GrpcCode.UNAVAILABLE);
+  });
+
+  test("while all endpoints wait, calls fail without dialing", async () => {
+    let accepted = 0;
+    const make = (): ToyConnection => {
+      accepted++;
+      const toy = new ToyConnection();
+      toy.closing = true;
+      return toy;
+    };
+    const channel = channelTo([await start({ http2: make })]);
+    for (let i = 0; i < 5; i++) {
+      const error = await failure(channel.open(Echo.Each).next());
+      expect([error.code, error.unprocessed]).toEqual([GrpcCode.UNAVAILABLE, true]);
+    }
+    expect(accepted).toBe(1);
+  });
+
   test("a server that closes at once without a word is not hammered", async () => {
     let accepted = 0;
     const make = (): ToyConnection => {
@@ -344,6 +386,46 @@ describe("streams", () => {
     expect(textOf((await stream.next()).value as PutRequest)).toBe("last");
   });
 
+  test("an end with OK ends a reader who waits; a signal in the past ends all at once", async () => {
+    const server = await start();
+    const channel = channelTo([server]);
+    const stream = channel.open(Echo.Each);
+    stream.send(message("x"));
+    await stream.next();
+    const last = stream.next();
+    stream.halfClose();
+    expect(await last).toEqual({ done: true, value: undefined });
+    const calls = server.seen.calls;
+    const late = channel.open(Echo.Each, { signal: AbortSignal.abort() });
+    expect((await failure(late.next())).code).toBe(GrpcCode.CANCELLED);
+    await channel.call(Echo.Unary, message("x"));
+    expect(server.seen.calls).toBe(calls + 1);
+  });
+
+  test("drained() resolves when the call ends instead", async () => {
+    const channel = channelTo([await start()]);
+    const stream = channel.open(Echo.Last);
+    await stream.drained();
+    while (stream.writable) stream.send(PutRequest.create({ value: Buffer.alloc(10_000) }));
+    const drained = stream.drained();
+    stream.cancel();
+    await drained;
+    stream.send(message("ignored"));
+    await stream.drained();
+    expect((await failure(stream.next())).code).toBe(GrpcCode.CANCELLED);
+  });
+
+  test("what is read makes room: more than the bound flows through", async () => {
+    const stream = channelTo([await start()]).open(Echo.Flood);
+    stream.send(message("go"));
+    let bytes = 0;
+    for await (const put of stream) {
+      bytes += put.value.length;
+      if (bytes > UNREAD_BYTES_MAX * 1.5) break;
+    }
+    expect(bytes).toBeGreaterThan(UNREAD_BYTES_MAX);
+  });
+
   test("answers that nobody reads are bounded; what came before the end is still read", async () => {
     const server = await start();
     const stream = channelTo([server]).open(Echo.Flood);
@@ -370,6 +452,7 @@ describe("streams", () => {
       break;
     }
     await until(() => server.seen.cancels === 1, "the handler hears of it");
+    expect(server.seen.floodBytes).toBeLessThan(UNREAD_BYTES_MAX / 2);
     await stream.closed;
   });
 
@@ -409,10 +492,11 @@ describe("close", () => {
   test("leaves nothing that keeps a process alive", async () => {
     const server = await start();
     const script = `
-      import { Channel } from ${JSON.stringify(`${import.meta.dir}/../../src/client/channel.ts`)};
-      import { KV, RangeRequest } from ${JSON.stringify(`${import.meta.dir}/../../src/proto/gen/etcdserverpb.ts`)};
+      import { Channel } from ${source("client/channel.ts")};
+      import { KV, RangeRequest } from ${source("proto/gen/etcdserverpb.ts")};
       const channel = new Channel({ endpoints: [${JSON.stringify(server.url)}] });
-      await channel.call(KV.Range, RangeRequest.create(), { timeoutMs: 60_000 }).catch((e) => console.log(e.codeName));
+      const call = channel.call(KV.Range, RangeRequest.create(), { timeoutMs: 60_000 });
+      await call.catch((error) => console.log(error.codeName));
       channel.close();
     `;
     const started = performance.now();

@@ -193,6 +193,18 @@ describe("watcher", () => {
     expect(await last.ended).toBe("done");
   });
 
+  test("asks less and less often for what is created and dropped again and again", async () => {
+    const times: number[] = [];
+    const { client } = await setup((stream) => {
+      times.push(performance.now());
+      stream.call.fail(GrpcCode.UNAVAILABLE, "not yet");
+    });
+    read(client.watch({ key: "a" }));
+    await until(() => times.length === 5, "five tries");
+    // 25, 50, 100 and 200 ms, a fifth more or less.
+    expect((times[4] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(290);
+  });
+
   test("waits for a server that is not there", async () => {
     const { client, server } = await setup();
     const { address } = server.listener;
