@@ -1,7 +1,7 @@
 /**
  * The pitfalls of Raft that have cost others data, numbered as in our collection; each that
- * concerns the core has its test here. The rest belong to the driver and the store: 8 (leases of keys), 12
- * (apply once), 14 in part, 15 in part (the cluster's id), 16 (fsync).
+ * concerns the core has its test here. The rest belong to the driver and the store: 8 (leases of
+ * keys), 12 (apply once), 14 in part, 15 in part (the cluster's id), 16 (fsync).
  */
 import { describe, expect, test } from "bun:test";
 import { Prng } from "../../src/base/prng.ts";

@@ -113,7 +113,10 @@ class RandomRun {
 
   /** Which faults happen at all, and how often, is part of the luck. */
   #drawActions(): readonly Action[] {
-    const often = (weight: number): number => this.random.below(weight + 1);
+    // Often not at all: faults that never happen leave room for the others to go deep.
+    const often = (weight: number): number => {
+      return this.random.chance(40) ? 0 : this.random.below(2 * weight + 1);
+    };
     return [
       [100, () => this.#withNode((node) => this.cluster.turn(node))],
       [400, () => this.#withNode((node) => this.#tick(node))],
