@@ -42,6 +42,12 @@ const FRESH = new Set(["lost+found", LOCK_FILE, `${LOCK_FILE}-journal`, PID_FILE
 /** Only the member's own user may read what clients keep here. */
 const DIRECTORY_MODE = 0o700;
 
+/**
+ * Locks this process holds. A connection that nobody refers to is closed by the collector, and its
+ * lock with it: the caller may drop a DataDir, and the directory stays ours.
+ */
+const held = new Set<Database>();
+
 /** A directory that is ours until release() or the end of the process. */
 export interface DataDir {
   /** Absolute. */
@@ -70,7 +76,7 @@ export function openDataDir(given: string): DataDir {
       requireFormat(path);
       writeDurably(path, PID_FILE, `${process.pid}\n`);
     } catch (error) {
-      lock.close(true);
+      giveUp(lock);
       throw error;
     }
     return lockedDirectory(path, lock);
@@ -91,7 +97,7 @@ function lockedDirectory(path: string, lock: Database): DataDir {
       return join(folder, "state.db");
     },
     release() {
-      lock.close(true);
+      giveUp(lock);
     },
   };
 }
@@ -128,12 +134,18 @@ function takeLock(path: string): Database {
   const lock = new Database(join(path, LOCK_FILE), { create: true, readwrite: true });
   try {
     lock.run("BEGIN EXCLUSIVE");
+    held.add(lock);
     return lock;
   } catch (error) {
     lock.close(true);
     if ((error as { code?: unknown }).code !== "SQLITE_BUSY") throw error;
     throw new StorageError("locked", `${path}: in use by ${holder(path)}`);
   }
+}
+
+function giveUp(lock: Database): void {
+  lock.close(true);
+  held.delete(lock);
 }
 
 function holder(path: string): string {

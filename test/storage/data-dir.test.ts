@@ -44,21 +44,29 @@ test("a second user is refused, by name; a released directory is free", () => {
 
 test("another process is refused while we hold it, and we take over when it is killed", async () => {
   const path = join(home, "killed");
+  const module = JSON.stringify(join(import.meta.dir, "../../src/storage/data-dir.ts"));
   const script = `
-    import { openDataDir } from ${JSON.stringify(join(import.meta.dir, "../../src/storage/data-dir.ts"))};
-    try { openDataDir(${JSON.stringify(path)}); console.log("open"); setInterval(() => {}, 1000); }
-    catch (error) { console.log(error.message); }`;
-  const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "inherit" });
-  const line = await child.stdout.getReader().read();
-  expect(Buffer.from(line.value ?? []).toString()).toBe("open\n");
-  expect(refusal(path).message).toBe(`${path}: in use by process ${child.pid}`);
-  child.kill("SIGKILL");
-  await child.exited;
+    import { openDataDir } from ${module};
+    try { openDataDir(${JSON.stringify(path)}); } catch (error) {
+      console.log(error.message);
+      process.exit(1);
+    }
+    Bun.gc(true); // nobody refers to it, and it is ours all the same
+    console.log("open");
+    setInterval(() => {}, 1000);`;
+  const command = [process.execPath, "-e", script];
+  const child = Bun.spawn(command, { stdout: "pipe", stderr: "ignore" });
+  try {
+    const line = await child.stdout.getReader().read();
+    expect(Buffer.from(line.value ?? []).toString()).toBe("open\n");
+    expect(refusal(path).message).toBe(`${path}: in use by process ${child.pid}`);
+  } finally {
+    child.kill("SIGKILL");
+    await child.exited;
+  }
   const ours = openDataDir(path);
-  const late = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "inherit" });
-  expect(await new Response(late.stdout).text()).toBe(
-    `${path}: in use by process ${process.pid}\n`,
-  );
+  const late = Bun.spawnSync(command, { stderr: "ignore", timeout: 4000 });
+  expect(late.stdout.toString()).toBe(`${path}: in use by process ${process.pid}\n`);
   ours.release();
 });
 
