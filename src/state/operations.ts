@@ -23,10 +23,11 @@ export interface PutParts {
 }
 
 /**
- * Puts a key with the value bytes[valueStart, valueEnd) and binds it to the lease that it names, or to none. Fails with lease_not_found, and
- * with key_not_found if it should keep the value or the lease of a key that does not exist. Once
- * a transaction has changed something it may not fail: a key to keep which it has deleted itself
- * (validation refuses that before it is proposed) is put with an empty value.
+ * Puts a key with the value bytes[valueStart, valueEnd) and binds it to the lease that it names, or
+ * to none. Fails with lease_not_found, and with key_not_found if it should keep the value or the
+ * lease of a key that does not exist. Once a transaction has changed something it may not fail: a
+ * key to keep which it has deleted itself (validation refuses that before it is proposed) is put
+ * with an empty value.
  */
 export function put(
   space: KeySpace,

@@ -101,11 +101,12 @@ class Restore {
 
 /** Puts a stored row on top of its key's chain; after a gap the path below is not known. */
 function extendRestored(entry: KeyEntry, row: Row): void {
-  if (entry.seq !== row.prev || entry.depth !== row.depth - 1) {
+  if (entry.seq !== row.prev) {
     entry.path = null;
     entry.depth = row.depth;
     entry.seq = row.seq;
     return;
   }
+  assert(entry.depth === row.depth - 1, "a row is one deeper than the one before it");
   extendChain(entry, row.seq);
 }

@@ -201,7 +201,9 @@ describe("a running read", () => {
   test("sliced, it comes to the same as whole", () => {
     const driver = new Driver();
     for (let i = 0; i < 200; i++) driver.put(`k${(i * 7) % 100}`, String(i));
+    const limits = Array.from({ length: 100 }, (_, i) => ({ limit: i + 1, revision: 120 }));
     for (const request of [
+      ...limits,
       { limit: 10 },
       { limit: 10, revision: 120 },
       { limit: 10, sortOrder: 2 },

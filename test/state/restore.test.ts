@@ -4,6 +4,7 @@ import { StateMachine } from "../../src/state/machine.ts";
 import type { StoredState } from "../../src/state/ports.ts";
 import { HashCursor, stateHash } from "../../src/state/state-hash.ts";
 import { verify } from "../../src/state/verify.ts";
+import type { WatchSource } from "../../src/watch/ports.ts";
 import { codeOf, Driver } from "./driver.ts";
 import { MemoryHistory } from "./memory-history.ts";
 
@@ -93,6 +94,13 @@ describe("a broken store", () => {
     machine.restore({ ...stored, records });
     expect(machine.revision).toBe(driver.machine.revision);
   });
+});
+
+test("the machine is what the watch hub reads", () => {
+  const driver = filled();
+  const source: WatchSource = driver.machine;
+  const [row] = source.scan(source.seek(300), 1);
+  expect([source.revision, source.compactRevision, row?.revision]).toEqual([331, 150, 300]);
 });
 
 describe("batches", () => {
