@@ -108,6 +108,30 @@ describe("state.db", () => {
     expect(seen).toBe(3500);
   });
 
+  test("a batch that contradicts what is stored is fatal, and nothing is answered after", async () => {
+    const path = join(home, "twice.db");
+    const fatal = Promise.withResolvers<Error>();
+    let fatals = 0;
+    const state = await openStateStore({
+      ...{ path, group: 1, sync: false },
+      onFatal: (error) => {
+        fatals++;
+        fatal.resolve(error);
+      },
+    });
+    const history = new ModelHistory();
+    const rows = history.change(["a"]);
+    await stored(state, batch(1, { rows }));
+    const answers: number[] = [];
+    for (let i = 2; i < 6; i++) state.write(batch(i, { rows }), () => answers.push(i));
+    expect((await fatal.promise).message).toContain("SQLITE_CONSTRAINT");
+    state.write(batch(9, {}), () => answers.push(9));
+    expect(state.read(1)?.revision).toBe(2);
+    await state.close();
+    expect(answers).toEqual([]);
+    expect(fatals).toBe(1);
+  });
+
   test("a newer format and another group are refused", async () => {
     const path = join(home, "format.db");
     await (await open(path)).close();
