@@ -160,6 +160,8 @@ export class GrpcJsClient {
 /** One stream: what came, in order, and how it ended. */
 export class Inbox {
   readonly messages: Message[] = [];
+  /** Called for each message as it comes, beside keeping it. */
+  onMessage: (message: Message) => void = () => {};
   readonly #name: string;
   readonly #stream: ClientDuplexStream<object, object>;
   #taken = 0;
@@ -169,7 +171,10 @@ export class Inbox {
   constructor(name: string, stream: ClientDuplexStream<object, object>) {
     this.#name = name;
     this.#stream = stream;
-    stream.on("data", (message) => this.messages.push(message));
+    stream.on("data", (message: Message) => {
+      this.messages.push(message);
+      this.onMessage(message);
+    });
     stream.on("error", (error: ServiceError) => {
       this.error = error;
     });
