@@ -43,9 +43,9 @@ function leaderIn(message: Message): MemberId {
 }
 
 /**
- * An older term is over, and mostly silence does. But where voters are loyal or ask first, a
- * member at a higher term than its leader would never be heard: it ignores the leader, and
- * nobody answers its votes. Telling the leader our term brings the two together.
+ * An older term is over. Its candidates find out by themselves, but its leader must be told
+ * (paper §5.1): a member at a higher term than its leader is not heard where voters are loyal or
+ * ask first, and a learner does not even speak; it would ignore its leader for ever.
  */
 function answerOlder(core: Core, message: Message): void {
   const { type, from } = message;
@@ -58,7 +58,7 @@ function answerOlder(core: Core, message: Message): void {
       term: core.term,
       granted: false,
     });
-  } else if (leaderIn(message) !== NOBODY && (core.config.checkQuorum || core.config.preVote)) {
+  } else if (leaderIn(message) !== NOBODY) {
     sendAfterSync(core, {
       type: "append-response",
       from: core.id,

@@ -33,8 +33,7 @@ describe("§5.1 terms", () => {
       const one = inRole(role);
       one.hear({ type: "append-response", from: 2, term: 9, index: 0 });
       const append = { type: "append", from: 2, term: 8, prevIndex: 1, prevTerm: 1 } as const;
-      // Where voters ask first, the sender is told the newer term: see terms.ts.
-      const told = role === "pre-candidate" ? ["1>2 append-response term=9 index=0"] : [];
+      const told = ["1>2 append-response term=9 index=0"];
       expect(one.hear({ ...append, entries: [entry(2, 8)] })).toEqual(told);
       expect(one.raft.lastIndex).toBe(role === "leader" ? 2 : 1);
       expect(one.hear({ type: "vote", from: 3, term: 8, lastIndex: 9, lastTerm: 8 })).toEqual([]);
