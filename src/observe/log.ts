@@ -38,6 +38,20 @@ function jsonLine(level: Level, message: string, fields: LogFields | undefined):
   return JSON.stringify(record);
 }
 
+/** Set when whoever read our standard output has gone: the node goes on without them. */
+let readerGone = false;
+
+/** Writes one line; a reader that went away must not take the node with it. */
+function writeLine(line: string): void {
+  if (readerGone) return;
+  try {
+    process.stdout.write(line);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EPIPE") throw error;
+    readerGone = true;
+  }
+}
+
 /** A log that writes lines of at least `level`. */
 export function createLog(options: LogOptions): Log {
   const rank = RANK[options.level];
@@ -49,14 +63,14 @@ export function createLog(options: LogOptions): Log {
       {
         log: (entry: LogObject) => {
           const time = entry.date.toISOString();
-          process.stdout.write(`${time} ${entry.type.padEnd(5)} ${entry.args.join(" ")}\n`);
+          writeLine(`${time} ${entry.type.padEnd(5)} ${entry.args.join(" ")}\n`);
         },
       },
     ],
   });
   const write = (level: Level, message: string, fields: LogFields | undefined): void => {
     if (RANK[level] > rank) return;
-    if (options.json) process.stdout.write(`${jsonLine(level, message, fields)}\n`);
+    if (options.json) writeLine(`${jsonLine(level, message, fields)}\n`);
     else consola[level](message + textFields(fields));
   };
   return {
