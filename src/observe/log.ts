@@ -38,18 +38,16 @@ function jsonLine(level: Level, message: string, fields: LogFields | undefined):
   return JSON.stringify(record);
 }
 
-/** Set when whoever read our standard output has gone: the node goes on without them. */
-let readerGone = false;
+/** False once whoever read our standard output has gone: the node goes on without them. */
+let hasReader = true;
 
-/** Writes one line; a reader that went away must not take the node with it. */
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  hasReader = false;
+});
+
 function writeLine(line: string): void {
-  if (readerGone) return;
-  try {
-    process.stdout.write(line);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EPIPE") throw error;
-    readerGone = true;
-  }
+  if (hasReader) process.stdout.write(line);
 }
 
 /** A log that writes lines of at least `level`. */
