@@ -65,25 +65,24 @@ export class LeaseKeeper {
         });
       } catch (error) {
         if (this.#signal.aborted) return;
-        if (!(error instanceof GrpcError) || error.code !== GrpcCode.UNAVAILABLE) throw error;
-        if (this.#channel.nowMs() >= this.#deadlineMs) throw error;
+        if (!passing(error) || this.#leftMs() <= 0) throw error;
       }
       const ms = retryPauseMs(failures + 1, 1, this.#channel.random);
       await sleep(ms, this.#signal).catch(() => undefined); // aborted: the loop sees it
     }
   }
 
-  /** Renews on one stream until it breaks (throws) or we are closed (returns). */
-  async #renewOnStream(onAnswer: () => void): Promise<void> {
-    const timeoutMs = Math.max(this.#deadlineMs - this.#channel.nowMs(), 1);
+  /** Renews on one stream until it breaks or we are closed; always throws. */
+  async #renewOnStream(onAnswer: () => void): Promise<never> {
     const stream = this.#channel.open(Lease.LeaseKeepAlive, { signal: this.#signal });
     try {
-      for (let waitMs = timeoutMs; ; waitMs = Math.max(this.#ttlMs, FIRST_TTL_MS)) {
+      for (;;) {
+        const sentMs = this.#channel.nowMs();
         stream.send(LeaseKeepAliveRequest.create({ ID: this.id }));
-        const silence = setTimeout(() => stream.fail(silent()), waitMs);
+        const silence = setTimeout(() => stream.fail(silent()), Math.max(this.#leftMs(), 1));
         const answer = await stream.next().finally(() => clearTimeout(silence));
         if (answer.done === true) throw silent();
-        this.#renewed(answer.value);
+        this.#renewed(answer.value, sentMs);
         onAnswer();
         await sleep(this.#ttlMs / 3, this.#signal);
       }
@@ -92,14 +91,26 @@ export class LeaseKeeper {
     }
   }
 
-  #renewed(answer: LeaseKeepAliveResponse): void {
+  /** How long the lease surely lives. */
+  #leftMs(): number {
+    return this.#deadlineMs - this.#channel.nowMs();
+  }
+
+  /** The server counts the TTL from some time after `sentMs`. */
+  #renewed(answer: LeaseKeepAliveResponse, sentMs: number): void {
     if (answer.TTL <= 0) {
       throw new GrpcError(GrpcCode.NOT_FOUND, "etcdserver: requested lease not found");
     }
     this.#ttlMs = answer.TTL * 1000;
-    this.#deadlineMs = this.#channel.nowMs() + this.#ttlMs;
+    this.#deadlineMs = sentMs + this.#ttlMs;
     this.#options.onRenewed?.(answer.TTL);
   }
+}
+
+/** A failure that another stream may not meet. */
+function passing(error: unknown): boolean {
+  if (!(error instanceof GrpcError)) return false;
+  return error.code === GrpcCode.UNAVAILABLE || error.code === GrpcCode.INTERNAL;
 }
 
 function silent(): GrpcError {
