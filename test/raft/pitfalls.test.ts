@@ -184,7 +184,7 @@ describe("5: one change of the membership at a time, and it counts when applied"
        campaign 2; settle; change 2 -3; settle; show 1 2; heal; cut 2; tick 1 x3; show 1`,
       `1 leader term=2 commit=2 last=3/2 (1 2 3)
        2 leader term=3 commit=4 last=4/3 (1 2)
-       1 leader term=2 commit=2 last=3/2 (1 2 3)`,
+       1 follower term=3 commit=2 last=3/2 (1 2 3)`,
     );
   });
 });

@@ -211,7 +211,13 @@ class RandomRun {
 
   #crash(): void {
     const node = (this.random.chance(40) ? this.#leader() : undefined) ?? this.#someNode();
-    if (node !== undefined) this.cluster.crash(node, this.random.below(3));
+    if (node === undefined) return;
+    if (this.random.chance(50)) {
+      // In the middle of a turn: its messages have left, its write is not done.
+      node.holdsWrites = true;
+      this.cluster.turn(node);
+    }
+    this.cluster.crash(node, this.random.below(3));
   }
 
   #restart(): void {

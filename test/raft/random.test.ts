@@ -6,7 +6,7 @@ import { describe, expect, test } from "bun:test";
 import { runSeed } from "./random-run.ts";
 
 const STEPS = 4000;
-const SEEDS = Number(process.env["SEEDS"] ?? 40);
+const SEEDS = Number(process.env["SEEDS"] ?? 80);
 const ONLY = process.env["SEED"];
 
 /** Seeds that once failed, each with the mistake it found. */
