@@ -1,7 +1,7 @@
 /** The Raft log on SQLite: the contract, and what only a file can do. */
 import { Database } from "bun:sqlite";
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LogStore } from "../../src/node/ports.ts";
@@ -163,6 +163,21 @@ describe("raft.db", () => {
     while (db.work(true));
     db.close();
     expect(rowCount(path)).toBe(1);
+  });
+
+  test("the WAL is recycled, not grown, and quiet moments make its room", () => {
+    path = join(home, "wal.db");
+    const db = LogDatabase.open({ path, group: 1, sync: "off" });
+    db.quiet();
+    const grown = statSync(`${path}-wal`).size;
+    expect(grown).toBeGreaterThan(5 << 20);
+    const seed = checksumSeed(1);
+    for (let i = 1; i <= 4000; i++) {
+      db.commit([encodeWrite(writing({ entries: [entry(i, 1, "x".repeat(4096))] }), seed)]);
+      db.work(false);
+    }
+    expect(statSync(`${path}-wal`).size).toBe(grown);
+    db.close();
   });
 
   test("writes that wait together share one transaction", async () => {
