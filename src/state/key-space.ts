@@ -141,9 +141,12 @@ export class KeySpace {
     }
   }
 
-  /** The stored form of what the row's key was at row.revision - 1; undefined if it was not. */
+  /**
+   * The stored form of what the row's key was at row.revision - 1; undefined if it was not, or if
+   * that row is physically gone. The compaction point is not asked: an event that is published
+   * shows what it replaced also when a compaction was applied in the same batch.
+   */
   previousOf(row: Row): Uint8Array | undefined {
-    if (row.revision - 1 < this.compactRevision) return undefined;
     let before: Row | undefined = row;
     do before = before.prev === 0 ? undefined : this.rowAt(before.prev);
     while (before !== undefined && before.revision === row.revision);

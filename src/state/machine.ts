@@ -212,7 +212,7 @@ export class StateMachine {
     return this.#space.scan(from, limit);
   }
 
-  /** What the row's key was at row.revision - 1; undefined if it was not, or is compacted. */
+  /** What the row's key was at row.revision - 1; undefined if it was not, or is removed. */
   prevKv(row: Row): Uint8Array | undefined {
     return this.#space.previousOf(row);
   }

@@ -87,12 +87,13 @@ describe("physical removal", () => {
     }
   });
 
-  test("an event's previous value is hidden when its revision is compacted", () => {
+  test("an event's previous value is there until its row is removed", () => {
     const driver = filled();
     const last = driver.machine.scan(driver.machine.seek(6), 1)[0];
-    driver.compact(5);
-    expect(last && driver.machine.prevKv(last)).toBeDefined();
     driver.compact(6);
+    expect(last && driver.machine.prevKv(last)).toBeDefined();
+    driver.flush();
+    driver.history.compact(driver.machine.physicalTarget());
     expect(last && driver.machine.prevKv(last)).toBeUndefined();
   });
 
@@ -196,6 +197,15 @@ describe("a running read", () => {
     expect(byBytes.step(1e9, 1000)).toBe(false);
     expect(byBytes.take().length).toBeLessThan(12);
     byBytes.close();
+  });
+
+  test("counts right when the limit is reached anywhere in the tree", () => {
+    const driver = new Driver();
+    for (let i = 0; i < 200; i++) driver.put(`k${(i * 7) % 100}`, String(i));
+    for (let limit = 1; limit <= 100; limit++) {
+      const { count, more } = driver.range({ ...ALL, limit, revision: 120 });
+      expect([count, more]).toEqual([100, limit < 100]);
+    }
   });
 
   test("sliced, it comes to the same as whole", () => {
