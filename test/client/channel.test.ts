@@ -386,7 +386,7 @@ describe("streams", () => {
     expect(textOf((await stream.next()).value as PutRequest)).toBe("last");
   });
 
-  test("an end with OK ends a reader who waits; a signal in the past ends all at once", async () => {
+  test("an end with OK ends a reader who waits, a past signal ends all", async () => {
     const server = await start();
     const channel = channelTo([server]);
     const stream = channel.open(Echo.Each);
@@ -426,7 +426,7 @@ describe("streams", () => {
     expect(bytes).toBeGreaterThan(UNREAD_BYTES_MAX);
   });
 
-  test("answers that nobody reads are bounded; what came before the end is still read", async () => {
+  test("answers that nobody reads are bounded; what came before is read", async () => {
     const server = await start();
     const stream = channelTo([server]).open(Echo.Flood);
     stream.send(message("go"));

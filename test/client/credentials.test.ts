@@ -70,7 +70,7 @@ afterEach(async () => {
 });
 
 describe("credentials", () => {
-  test("a token is got when the server asks for one, kept, and replaced when it is stale", async () => {
+  test("a token is got when one is asked for, kept, and replaced", async () => {
     const server = await setup();
     await server.client.get("a");
     await server.client.get("a");

@@ -132,7 +132,7 @@ describe("TLS", () => {
     link.terminate();
   });
 
-  test("refuses a server whose certificate nobody vouches for or that bears another name", async () => {
+  test("refuses a server with an unknown authority or another name", async () => {
     const { listener } = await serve(SERVER_TLS);
     await expect(call(listener.address, { tls: {} })).rejects.toThrow("TLS handshake failed");
     const other = { ca: CA_CERT, serverName: "elsewhere.example" };
@@ -155,7 +155,7 @@ describe("TLS", () => {
     link.terminate();
   });
 
-  test("a plaintext client on a TLS port is closed, and TLS on a plaintext port fails", async () => {
+  test("plaintext on a TLS port is closed, TLS on a plaintext port fails", async () => {
     const { listener, connections } = await serve(SERVER_TLS);
     const client = await rawClient(listener.address);
     client.socket.write("GET / HTTP/1.1\r\n\r\n");
