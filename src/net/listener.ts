@@ -210,9 +210,24 @@ function bind(options: ListenOptions, socket: SocketHandler<Slot>): SocketListen
     if (address.kind === "unix") return Bun.listen<Slot>({ ...shared, unix: address.path });
     return Bun.listen<Slot>({ ...shared, hostname: address.host, port: address.port });
   } catch (error) {
-    if (error instanceof Error) error.message = `${addressText(address)}: ${error.message}`;
-    throw error;
+    throw bindFailure(addressText(address), error);
   }
+}
+
+/** What people can do something about; the runtime's own text does not say why. */
+const BIND_FAILURES: Readonly<Record<string, string>> = {
+  EADDRINUSE: "address already in use",
+  EADDRNOTAVAIL: "no network interface has this address",
+  EACCES: "permission denied",
+  ENOTFOUND: "no such host",
+};
+
+/** The system's error with a text for people. For a name without an address it has no code. */
+function bindFailure(address: string, error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { code = "ENOTFOUND" } = error as NodeJS.ErrnoException;
+  error.message = `${address}: ${BIND_FAILURES[code] ?? error.message}`;
+  return Object.assign(error, { code });
 }
 
 function peerAddress(socket: Socket<Slot>): string {

@@ -91,13 +91,16 @@ describe("listener", () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test("names the address it cannot have", async () => {
+  test("names the address it cannot have, and why", async () => {
     const { listener } = await toys();
     const { port } = listener.address as Extract<Address, { kind: "tcp" }>;
     const second = toys({ address: parseAddress(`127.0.0.1:${port}`) });
-    await expect(second).rejects.toThrow(`127.0.0.1:${port}`);
+    await expect(second).rejects.toThrow(`127.0.0.1:${port}: address already in use`);
     await expect(second).rejects.toHaveProperty("code", "EADDRINUSE");
     await expect(toys({ address: parseAddress("https://127.0.0.1:0") })).rejects.toThrow("TLS");
+    const unknown = toys({ address: parseAddress("no-such-host.invalid:0") });
+    await expect(unknown).rejects.toThrow("no-such-host.invalid:0: no such host");
+    await expect(unknown).rejects.toHaveProperty("code", "ENOTFOUND");
   });
 
   test("refuses connections beyond its limit and takes new ones when some have gone", async () => {
