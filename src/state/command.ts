@@ -71,8 +71,6 @@ export function batchSequence(payload: Buffer): number {
 
 /** Reads a batch command by command, in place. */
 export class BatchReader {
-  readonly origin: bigint;
-  readonly sequence: number;
   readonly count: number;
   /** The command that next() stands on: its kind and its body, payload[start, end). */
   kind = 0;
@@ -87,9 +85,17 @@ export class BatchReader {
       `command format ${payload[0]} is unknown: newer program?`,
     );
     this.payload = payload;
-    this.origin = payload.readBigUInt64BE(1);
-    this.sequence = Number(payload.readBigUInt64BE(9));
     this.count = payload.readUInt32BE(17);
+  }
+
+  /** The member that proposed the batch. */
+  get origin(): bigint {
+    return this.payload.readBigUInt64BE(1);
+  }
+
+  /** The batch's number at its origin. */
+  get sequence(): number {
+    return Number(this.payload.readBigUInt64BE(9));
   }
 
   /** Steps to the next command; false at the end of the batch. */
