@@ -35,6 +35,10 @@ export interface ServerOptions {
   readonly port?: number;
   /** Appended to the command line. */
   readonly args?: readonly string[];
+  /** Of our executable: where metrics are served; "": not said; left out: on a free port. */
+  readonly metricsAddr?: string;
+  /** Of our executable: the words that start it, if it is not to be started as it is. */
+  readonly prefix?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -46,7 +50,7 @@ interface Kind {
   readonly executable: string;
   /** Appears in the log once requests are answered. */
   readonly ready: RegExp;
-  command(port: number, dataDir: string): Promise<string[]>;
+  command(port: number, dataDir: string, options: ServerOptions): Promise<string[]>;
 }
 
 /** Starts a server and waits until it is ready; the caller disposes of it. */
@@ -60,6 +64,7 @@ const etcdKind: Kind = {
     const peer = `http://127.0.0.1:${await freePort()}`;
     const client = `http://127.0.0.1:${port}`;
     return [
+      ETCD,
       ...["--name", "test", "--data-dir", dataDir, "--logger", "zap", "--log-outputs", "stderr"],
       ...["--listen-client-urls", client, "--advertise-client-urls", client],
       ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
@@ -72,15 +77,10 @@ const aetherKind: Kind = {
   name: "aether",
   executable: AETHER,
   ready: /\bready\b/,
-  command: async (port, dataDir) => [
-    ...[
-      "--addr",
-      `127.0.0.1:${port}`,
-      "--data-dir",
-      dataDir,
-      "--metrics-listen-addr",
-      "127.0.0.1:0",
-    ],
+  command: async (port, dataDir, { metricsAddr = "127.0.0.1:0", prefix = [AETHER] }) => [
+    ...prefix,
+    ...["--addr", `127.0.0.1:${port}`, "--data-dir", dataDir],
+    ...(metricsAddr === "" ? [] : ["--metrics-listen-addr", metricsAddr]),
   ],
 };
 
@@ -182,6 +182,11 @@ export class ServerProcess implements AsyncDisposable {
     return `127.0.0.1:${this.port}`;
   }
 
+  /** host:port of metrics, as our executable said last. */
+  get metricsEndpoint(): string {
+    return [...this.#log.matchAll(/ metrics=(\S+)/g)].at(-1)?.[1] ?? "";
+  }
+
   /** The pid while it runs, undefined once it has ended. */
   get pid(): number | undefined {
     return this.#process?.pid;
@@ -239,9 +244,8 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   async #spawn(): Promise<Running> {
-    const { executable } = this.#kind;
-    const args = await this.#kind.command(this.port, this.dataDir);
-    const child = Bun.spawn([executable, ...args, ...(this.#options.args ?? [])], {
+    const command = await this.#kind.command(this.port, this.dataDir, this.#options);
+    const child = Bun.spawn([...command, ...(this.#options.args ?? [])], {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
