@@ -60,8 +60,8 @@ const QUIET_FRAMES_MIN = 64;
 /** What the WAL is grown to at the first quiet moment: a little more than WAL_FRAMES_MAX needs. */
 const WAL_BYTES = 5 * MIB;
 
-/** Segments removed behind a snapshot with one commit: about 0.1 ms of work if they are small. */
-const TRIM_SLICE = 64;
+/** Segments removed behind a snapshot with one commit: 0.1 ms of work if small, 2 ms if large. */
+const TRIM_SLICE = 256;
 
 /** Newest bytes whose checksums are checked at open (about 10 ms); the rest when it is read. */
 const CHECK_BYTES_MAX = 16 * MIB;
@@ -136,8 +136,9 @@ export class LogDatabase {
     this.#insert = db.prepare("INSERT INTO segment VALUES (?, ?, ?, ?)");
     this.#removeFrom = db.prepare("DELETE FROM segment WHERE id >= ? AND id <= ?");
     this.#removeStale = db.prepare(
-      `DELETE FROM segment WHERE id IN
-       (SELECT id FROM segment WHERE id > ?1 AND id <= ?1 + ?2 AND last <= ?2 ORDER BY id LIMIT ?3)`,
+      `DELETE FROM segment WHERE id > ?1 AND id <= (SELECT max(id) FROM
+       (SELECT id FROM segment
+        WHERE id > ?1 AND id <= ?1 + ?2 AND last <= ?2 ORDER BY id LIMIT ?3))`,
     );
     this.#before = db.prepare("SELECT * FROM segment WHERE id < ? ORDER BY id DESC LIMIT 1");
     this.#putHardState = db.prepare("REPLACE INTO hard_state VALUES (?, ?, ?, ?, ?)");

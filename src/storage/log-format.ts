@@ -38,8 +38,8 @@ export const LOG_FORMAT = 1;
 
 /**
  * A row's id is group × 2^43 + first index: one integer key, appended at the right edge of its
- * group. 2^43 entries are fourteen years at 20,000 a second; ten bits are left for the group, because
- * ids must stay safe integers.
+ * group. 2^43 entries are fourteen years at 20,000 a second; ten bits are left for the group,
+ * because ids must stay safe integers.
  */
 export const GROUP_ID_SPAN = 2 ** 43;
 export const GROUP_ID_MAX = 1023;

@@ -154,7 +154,7 @@ export class StateDatabase {
     return more;
   }
 
-  /** Nothing to do for a while. True if a checkpoint is still owed, for a reader stood in the way. */
+  /** Nothing to do for a while. True if a checkpoint is still owed: a reader stood in the way. */
   quiet(): boolean {
     if (!this.#checkpointAsked && this.#wal.pending() < QUIET_FRAMES_MIN) return false;
     return !this.#checkpoint();

@@ -2,8 +2,8 @@
  * The life of a storage Worker: open a file, then turn messages into transactions.
  *
  *   main thread → Worker    options (first, an object) · write (bytes) · "close"
- *   Worker → main thread    {opened} or {refused} · number of writes committed · {failed} · "closed"
- *                           and whatever else the engine posts
+ *   Worker → main thread    {opened} or {refused} · number of writes committed · {failed} ·
+ *                           "closed" · whatever else the engine posts
  *
  * Group commit: a message only joins a list; the list is committed in a setImmediate, which Bun
  * runs after every message that has already arrived. While a commit waits for its fsync the next

@@ -42,7 +42,7 @@ test("a second user is refused, by name; a released directory is free", () => {
   openDataDir(path).release();
 });
 
-test("another process is refused while we hold it, and we take over when it is killed", async () => {
+test("two processes never hold it at once, and a killed one lets it go", async () => {
   const path = join(home, "killed");
   const module = JSON.stringify(join(import.meta.dir, "../../src/storage/data-dir.ts"));
   const script = `

@@ -134,7 +134,7 @@ export function logStoreContract(name: string, makeHarness: () => LogHarness): v
       expect(plain(log.read(1, 200, EVERYTHING))).toEqual(plain(entries(1, 2, 3)));
     });
 
-    test("an entry that is about to be replaced is not read, nor its stale answer counted", async () => {
+    test("an entry about to be replaced is not read, nor its stale answer counted", async () => {
       const log = await open();
       await durable(log, { entries: entries(1, 6) });
       const late = durable(log, { entries: [entry(6)] });

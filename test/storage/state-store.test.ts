@@ -108,7 +108,7 @@ describe("state.db", () => {
     expect(seen).toBe(3500);
   });
 
-  test("a batch that contradicts what is stored is fatal, and nothing is answered after", async () => {
+  test("a batch that contradicts what is stored is fatal: no answer after it", async () => {
     const path = join(home, "twice.db");
     const fatal = Promise.withResolvers<Error>();
     let fatals = 0;
