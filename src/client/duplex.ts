@@ -19,9 +19,9 @@ import { GrpcCode } from "../wire/grpc/status.ts";
 import { canceled, GrpcError } from "./grpc-error.ts";
 import { undecodable } from "./unary.ts";
 
-/** Encoded messages that wait for the reader; over it the call is given up, since one slow reader
- * must not stop the other calls of its connection. Several of the largest answers. */
-export const UNREAD_BYTES_MAX = 64 * MIB;
+/** Encoded messages that wait for the reader; over it the server is let run into the stream's window
+ * (4 MiB more, or one message), and let go on at half of it. Other calls are not held up. */
+export const UNREAD_BYTES_MAX = 4 * MIB;
 /** Messages sent before there is a connection, after which `writable` is false. */
 const UNSENT_BYTES_MAX = 256 * KIB;
 
@@ -188,9 +188,7 @@ export class Duplex<Request, Response>
     }
     this.#unread.push({ message, bytes: end - start });
     this.#unreadBytes += end - start;
-    if (this.#unreadBytes > UNREAD_BYTES_MAX) {
-      this.#giveUp(new GrpcError(GrpcCode.RESOURCE_EXHAUSTED, "answers came faster than read"));
-    }
+    if (this.#unreadBytes > UNREAD_BYTES_MAX) this.#call?.pause();
   }
 
   onEnd(code: GrpcCode, message: string, trailers: Metadata): void {
@@ -208,6 +206,7 @@ export class Duplex<Request, Response>
   #takeUnread(): Response {
     const unread = this.#unread[this.#unreadHead++] as Unread<Response>;
     this.#unreadBytes -= unread.bytes;
+    if (this.#unreadBytes < UNREAD_BYTES_MAX / 2) this.#call?.resume();
     if (this.#unreadHead === this.#unread.length || this.#unreadHead === COMPACT_COUNT) {
       this.#unread.splice(0, this.#unreadHead);
       this.#unreadHead = 0;

@@ -17,6 +17,12 @@ export interface ClientCall {
   readonly writable: boolean;
   readonly queuedBytes: number;
   /**
+   * The reader is behind: the server may send what its window still allows, and no more until
+   * resume(). Other calls of the connection go on.
+   */
+  pause(): void;
+  resume(): void;
+  /**
    * True after onEnd if the server certainly did not process the call (REFUSED_STREAM, above the
    * last stream of a GOAWAY, or never sent). Then even a write may be tried again elsewhere.
    */

@@ -133,6 +133,10 @@ export class ClientRole
     if (!stream.ended) this.#giveUp(stream, GrpcCode.CANCELLED, "context canceled");
   }
 
+  resume(stream: ClientStream): void {
+    if (!stream.ended && stream.id !== 0) this.#session.engine.resume(stream);
+  }
+
   // ---- events of the engine ---------------------------------------------------------------
 
   readHead(fields: readonly string[]): ResponseHead | undefined {

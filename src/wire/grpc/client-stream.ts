@@ -10,6 +10,7 @@ export interface ClientCallOwner {
   send(stream: ClientStream, bytes: Uint8Array, start: number, end: number): void;
   halfClose(stream: ClientStream): void;
   cancel(stream: ClientStream): void;
+  resume(stream: ClientStream): void;
 }
 
 export class ClientStream implements ClientCall, Http2Stream {
@@ -70,5 +71,15 @@ export class ClientStream implements ClientCall, Http2Stream {
 
   cancel(): void {
     this.owner.cancel(this);
+  }
+
+  pause(): void {
+    this.state |= StreamState.READ_PAUSED;
+  }
+
+  resume(): void {
+    if ((this.state & StreamState.READ_PAUSED) === 0) return;
+    this.state &= ~StreamState.READ_PAUSED;
+    this.owner.resume(this);
   }
 }

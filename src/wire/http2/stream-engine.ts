@@ -141,7 +141,12 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
     else if (start === end) this.guard.onControl(this.nowMs);
     this.#role.onData(stream, bytes, start, end, endStream);
     if (endStream) this.#closeIfEnded(stream);
-    else this.#credit.settle(stream);
+    else if ((stream.state & StreamState.READ_PAUSED) === 0) this.#credit.settle(stream);
+  }
+
+  /** The stream's reader goes on: returns the window that was kept back. */
+  resume(stream: S): void {
+    this.#credit.settle(stream);
   }
 
   onRstStream(id: number, code: number): void {

@@ -55,6 +55,8 @@ export const StreamState = {
   HEAD_SEEN: 128,
   /** Once we have ended, the peer need not: RST_STREAM NO_ERROR (§8.1). */
   CLOSE_AFTER: 256,
+  /** The reader is behind: no window is returned. */
+  READ_PAUSED: 512,
 } as const;
 
 /** Asserts what must hold for every open stream. */
