@@ -38,6 +38,8 @@ class RandomRun {
   readonly #actions: readonly Action[];
   readonly #weight: number;
   readonly #late: Packet[] = [];
+  /** Of a thousand deliveries, how many end in a crash of the receiver. */
+  readonly #midTurnCrashes: number;
   #nowMs = 0;
   #reads = 0;
   #payloads = 0;
@@ -48,6 +50,7 @@ class RandomRun {
     this.cluster = new Cluster(this.#options(), seed);
     const count = this.random.pick([1, 2, 3, 3, 3, 4, 5, 5, 5]);
     this.cluster.found(Array.from({ length: count }, (_, i) => i + 1));
+    this.#midTurnCrashes = this.random.chance(50) ? 0 : this.random.below(15);
     this.#actions = this.#drawActions();
     this.#weight = this.#actions.reduce((sum, [weight]) => sum + weight, 0);
   }
@@ -163,7 +166,17 @@ class RandomRun {
     if (packet === undefined) return;
     this.#deliver(false);
     const node = this.cluster.node(packet.message.to);
-    if (node.up && this.random.chance(80)) this.cluster.turn(node);
+    if (!node.up) return;
+    if (this.random.below(1000) < this.#midTurnCrashes) this.#crashInTurn(node);
+    else if (this.random.chance(80)) this.cluster.turn(node);
+  }
+
+  /** Its messages have left, and its write is lost or not: promises made too early show here. */
+  #crashInTurn(node: SimNode): void {
+    node.holdsWrites = true;
+    this.cluster.turn(node);
+    this.cluster.crash(node, this.random.chance(30) ? 1 : 0);
+    if (this.random.chance(70)) node.start();
   }
 
   /** Takes a packet out of the course of things, to arrive much later. */
@@ -211,13 +224,7 @@ class RandomRun {
 
   #crash(): void {
     const node = (this.random.chance(40) ? this.#leader() : undefined) ?? this.#someNode();
-    if (node === undefined) return;
-    if (this.random.chance(50)) {
-      // In the middle of a turn: its messages have left, its write is not done.
-      node.holdsWrites = true;
-      this.cluster.turn(node);
-    }
-    this.cluster.crash(node, this.random.below(3));
+    if (node !== undefined) this.cluster.crash(node, this.random.below(3));
   }
 
   #restart(): void {
