@@ -3,6 +3,7 @@
  *
  *   bun bench/one-node.ts            full: five rounds
  *   bun bench/one-node.ts --short    a smoke test: one short round, figures without weight
+ *   bun bench/one-node.ts --only=put the rows whose name holds that word
  *
  * Both servers run all the time, with fsync, on directories of the same disk; they are asked in
  * turn. Values are 256 bytes; the key that is read has one revision. Prints a table and one JSON
@@ -33,6 +34,7 @@ import { machine, type Row, ratioOf, table, verdictOf } from "./compare.ts";
 import { grpcBody, h2load, type Load, type Measured } from "./h2load.ts";
 
 const SHORT = process.argv.includes("--short");
+const ONLY = process.argv.find((word) => word.startsWith("--only="))?.slice(7) ?? "";
 const ROUNDS = SHORT ? 1 : 5;
 const WIDE: Load = { requests: SHORT ? 20_000 : 200_000, connections: 20, streams: 50 };
 const NARROW: Load = { requests: SHORT ? 300 : 3000, connections: 1, streams: 1 };
@@ -108,6 +110,7 @@ const WORKLOADS: readonly Workload[] = [
 async function loadRows(aether: ServerProcess, etcd: ServerProcess): Promise<Row[]> {
   const rows: Row[] = [];
   for (const { work, path, body, load, figures } of WORKLOADS) {
+    if (!wanted(work)) continue;
     const added = figures.map((figure) => row(work + figure.suffix, figure));
     for (const server of [aether, etcd]) await h2load(server.endpoint, path, body, warmUp(load));
     for (let round = 0; round < ROUNDS; round++) {
@@ -309,8 +312,12 @@ function progress(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
+const wanted = (work: string): boolean => work.includes(ONLY);
+
 async function measure(): Promise<Row[]> {
-  const rows = [await startRow(), await memoryRow()];
+  const rows: Row[] = [];
+  if (wanted("start")) rows.push(await startRow());
+  if (wanted("memory")) rows.push(await memoryRow());
   await using aether = await startAether();
   await using etcd = await startEtcd();
   for (const server of [aether, etcd]) {
@@ -319,7 +326,7 @@ async function measure(): Promise<Row[]> {
     client.close();
   }
   rows.unshift(...(await loadRows(aether, etcd)));
-  rows.push(await watchRow(aether, etcd));
+  if (wanted("watchers")) rows.push(await watchRow(aether, etcd));
   return rows;
 }
 
