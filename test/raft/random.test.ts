@@ -13,9 +13,8 @@ function attempt(seed: number): ReturnType<typeof runSeed> {
   try {
     return runSeed(seed, STEPS);
   } catch (error) {
-    throw new Error(`seed ${seed}: SEED=${seed} bun test test/raft/random.test.ts`, {
-      cause: error,
-    });
+    const replay = `SEED=${seed} bun test test/raft/random.test.ts`;
+    throw new Error(`${String(error)} (${replay})`, { cause: error });
   }
 }
 
