@@ -4,10 +4,11 @@
  */
 import { ByteWriter } from "../base/bytes.ts";
 import { AetherError } from "../base/errors.ts";
-import { KIB } from "../base/units.ts";
+import { KIB, MIB } from "../base/units.ts";
 import { DecodeError } from "../proto/decode-error.ts";
 import type { MessageType } from "../proto/message.ts";
 import type { ServerCall } from "../wire/grpc/server-call.ts";
+import { GrpcCode } from "../wire/grpc/status.ts";
 import { failureOf } from "./errors.ts";
 
 /** Empty between calls; whoever writes to it hands it over and resets it in the same step. */
@@ -45,6 +46,23 @@ function resetScratch(): void {
   if (scratch.bytes.length > SCRATCH_KEPT_BYTES) scratch.bytes = Buffer.allocUnsafeSlow(64 * KIB);
 }
 
+/** Answers that may wait for a client, beside the largest response: far beyond an honest one. */
+const UNREAD_BYTES_MAX = 16 * MIB;
+
+/**
+ * True if the client asks on without reading: an answer to a request is always sent, so the call's
+ * queue would grow without bound. The caller ends the call with UNREAD.
+ */
+export function leavesUnread(call: ServerCall): boolean {
+  return call.queuedBytes > UNREAD_BYTES_MAX;
+}
+
+/** How a call ends whose client leaves its answers unread. */
+export const UNREAD = {
+  code: GrpcCode.RESOURCE_EXHAUSTED,
+  message: "requests are sent faster than answers are read",
+} as const;
+
 /** Ends a call with an expected failure. */
 export function fail(call: ServerCall, error: AetherError): void {
   const { code, message } = failureOf(error);
@@ -64,4 +82,12 @@ export function decodeRequest<T>(
     if (!(error instanceof DecodeError)) throw error;
     throw new AetherError("undecodable", `${type.typeName}: ${error.message}`, { cause: error });
   }
+}
+
+/** etcd's --max-request-bytes: what one request may put into the log. */
+const REQUEST_BYTES_MAX = 1.5 * MIB;
+
+/** request_too_large: before a request goes to the log, and after all other checks, as in etcd. */
+export function checkSize(start: number, end: number): void {
+  if (end - start > REQUEST_BYTES_MAX) throw new AetherError("request_too_large");
 }

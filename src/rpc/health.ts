@@ -2,6 +2,7 @@
  * grpc.health.v1 (gRPC's health checking protocol): whether the server as a whole ("") or one of
  * its services serves. Watch sends the present status at once and then every change.
  */
+import { AetherError } from "../base/errors.ts";
 import {
   Health,
   HealthCheckRequest,
@@ -10,12 +11,15 @@ import {
 } from "../proto/gen/grpc.health.v1.ts";
 import type { Method, ServerCall, StreamHandler } from "../wire/grpc/server-call.ts";
 import { GrpcCode } from "../wire/grpc/status.ts";
-import { decodeRequest, reply, send } from "./answer.ts";
+import { decodeRequest, fail, reply, send } from "./answer.ts";
+import { oneRequest } from "./one-request.ts";
 
 /** Who watches, and what was last said to everybody. */
 export class HealthService {
   readonly #names: ReadonlySet<string>;
   readonly #watching = new Set<ServerCall>();
+  /** Watches of services that do not exist: nothing changes for them but that we go away. */
+  readonly #watchingNothing = new Set<ServerCall>();
   #serving = false;
 
   /** `names` are the services that are known besides "". */
@@ -32,9 +36,10 @@ export class HealthService {
 
   /** Ends every watch: the server is going away. */
   close(): void {
-    for (const call of this.#watching)
-      call.fail(GrpcCode.UNAVAILABLE, "etcdserver: server stopped");
-    this.#watching.clear();
+    for (const watching of [this.#watching, this.#watchingNothing]) {
+      for (const call of watching) fail(call, new AetherError("stopped"));
+      watching.clear();
+    }
   }
 
   methods(): Method[] {
@@ -61,20 +66,23 @@ export class HealthService {
   }
 
   #watch(call: ServerCall): StreamHandler {
-    return {
-      onMessage: (bytes, start, end) => {
+    return oneRequest(call, {
+      onRequest: (bytes, start, end) => {
         const { service } = decodeRequest(HealthCheckRequest, bytes, start, end);
         if (this.#knows(service)) {
           this.#watching.add(call);
           send(call, HealthCheckResponse, this.#status());
         } else {
+          this.#watchingNothing.add(call);
           const unknown = HealthCheckResponse.create({ status: ServingStatus.SERVICE_UNKNOWN });
           send(call, HealthCheckResponse, unknown);
         }
       },
-      onHalfClose: () => {},
-      onCancel: () => this.#watching.delete(call),
+      onEnd: () => {
+        this.#watching.delete(call);
+        this.#watchingNothing.delete(call);
+      },
       onDrain: () => {},
-    };
+    });
   }
 }

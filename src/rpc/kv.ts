@@ -42,13 +42,11 @@ import {
   isSerializable,
 } from "../state/validate.ts";
 import type { Method, ServerCall, StreamHandler, UnaryMethod } from "../wire/grpc/server-call.ts";
-import { decodeRequest, fail, reply, replyScratch, scratch } from "./answer.ts";
+import { checkSize, decodeRequest, fail, reply, replyScratch, scratch } from "./answer.ts";
 import { headerAt, type Identity } from "./headers.ts";
+import { oneRequest } from "./one-request.ts";
 import { RangeStreamSender } from "./range-stream.ts";
 import { encodeTxnResult } from "./txn-response.ts";
-
-/** etcd's --max-request-bytes: what one request may put into the log. */
-export const REQUEST_BYTES_MAX = 1.5 * MIB;
 
 /** One slice of a read: some hundred microseconds of work. */
 const SLICE_KEYS = 1000;
@@ -122,6 +120,7 @@ export class KvService {
 
   #onCompact(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
     const { physical, revision } = decodeRequest(CompactionRequest, bytes, start, end);
+    checkSize(start, end);
     this.#group.propose(CommandKind.compact, bytes, start, end, (outcome) => {
       if (outcome instanceof AetherError) fail(call, outcome);
       else if (physical) this.#group.whenCompacted(revision, () => this.#answer(call, outcome));
@@ -136,7 +135,7 @@ export class KvService {
     start: number,
     end: number,
   ): void {
-    if (end - start > REQUEST_BYTES_MAX) throw new AetherError("request_too_large");
+    checkSize(start, end);
     this.#group.propose(kind, bytes, start, end, (outcome) => this.#answerOutcome(call, outcome));
   }
 
@@ -166,7 +165,10 @@ export class KvService {
     replyScratch(call);
   }
 
-  /** Runs `read` when the machine may be read; what it throws fails the call. */
+  /**
+   * Runs `read` when the machine may be read; what it throws fails the call. A call that was
+   * cancelled meanwhile is ended too: until then it counts against its connection's limit.
+   */
   #whenReadable(call: ServerCall, serializable: boolean, read: () => void): void {
     if (serializable) {
       read();
@@ -174,7 +176,8 @@ export class KvService {
     }
     this.#group.read((error) => {
       if (error !== undefined) fail(call, error);
-      else if (!call.cancelled) guarded(call, read);
+      else if (call.cancelled) fail(call, new AetherError("canceled"));
+      else guarded(call, read);
     });
   }
 
@@ -206,8 +209,10 @@ export class KvService {
   #answerRange(call: ServerCall, request: RangeRequest): void {
     const cursor = this.#group.machine.openRange(request);
     const step = (): void => {
-      if (call.cancelled) cursor.close();
-      else if (cursor.step(SLICE_KEYS, SLICE_BYTES)) this.#answerCursor(call, cursor);
+      if (call.cancelled) {
+        cursor.close();
+        fail(call, new AetherError("canceled"));
+      } else if (cursor.step(SLICE_KEYS, SLICE_BYTES)) this.#answerCursor(call, cursor);
       else this.#turn.after(TurnPhase.READ, step);
     };
     step();
@@ -240,18 +245,17 @@ export class KvService {
     const sender = new RangeStreamSender(call, this.#turn, () =>
       this.#header.at(sender.revision, this.#group.term),
     );
-    return {
-      onMessage: (bytes, start, end) => {
+    return oneRequest(call, {
+      onRequest: (bytes, start, end) => {
         const request = decodeRequest(RangeRequest, bytes, start, end);
         checkRangeStream(request);
         this.#whenReadable(call, request.serializable, () => {
           sender.begin(this.#group.machine.openRange(request));
         });
       },
-      onHalfClose: () => {},
-      onCancel: () => sender.cancel(),
+      onEnd: () => sender.cancel(),
       onDrain: () => sender.resume(),
-    };
+    });
   }
 }
 

@@ -16,6 +16,7 @@ import {
   LeaseKeepAliveRequest,
   LeaseKeepAliveResponse,
   LeaseLeasesResponse,
+  LeaseRevokeRequest,
   LeaseRevokeResponse,
   LeaseTimeToLiveRequest,
   LeaseTimeToLiveResponse,
@@ -23,7 +24,7 @@ import {
 import { CommandKind } from "../state/command.ts";
 import { LEASE_TTL_SECONDS_MAX } from "../state/machine.ts";
 import type { Method, ServerCall, StreamHandler, UnaryMethod } from "../wire/grpc/server-call.ts";
-import { decodeRequest, fail, reply, send } from "./answer.ts";
+import { checkSize, decodeRequest, fail, leavesUnread, reply, send, UNREAD } from "./answer.ts";
 import { headerAt, type Identity } from "./headers.ts";
 
 export interface LeaseBackend {
@@ -41,6 +42,12 @@ export interface LeaseLimits {
   readonly leasesMax: number;
   readonly ttlSecondsMax: number;
 }
+
+/**
+ * Renewals of one stream that wait for a read index or for the end of their lease. etcd's clients
+ * send one request for each lease every third of its TTL; this bounds a stream to about 10 MB.
+ */
+const RENEWALS_WAITING_MAX = 32_768;
 
 const NO_LIMITS: LeaseLimits = {
   leasesMax: Number.POSITIVE_INFINITY,
@@ -125,6 +132,8 @@ export class LeaseService {
   }
 
   #revoke(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
+    decodeRequest(LeaseRevokeRequest, bytes, start, end);
+    checkSize(start, end);
     this.#group.propose(CommandKind.leaseRevoke, bytes, start, end, (outcome) => {
       if (outcome instanceof AetherError) fail(call, outcome);
       else {
@@ -134,34 +143,15 @@ export class LeaseService {
     });
   }
 
-  /** Renews for as long as the client asks; an unknown lease is answered with TTL 0. */
+  /** Keep-alive streams that are open. */
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+
   #keepAlive(call: ServerCall): StreamHandler {
-    let open = 0;
-    let halfClosed = false;
-    const finishWhenDone = (): void => {
-      if (!halfClosed || open > 0) return;
-      this.#streams.delete(call);
-      call.finish();
-    };
     this.#streams.add(call);
-    return {
-      onMessage: (bytes, start, end) => {
-        const { ID } = decodeRequest(LeaseKeepAliveRequest, bytes, start, end);
-        open++;
-        this.#renew(ID, (answer) => {
-          if (answer instanceof AetherError) fail(call, answer);
-          else send(call, LeaseKeepAliveResponse, answer);
-          open--;
-          finishWhenDone();
-        });
-      },
-      onHalfClose: () => {
-        halfClosed = true;
-        finishWhenDone();
-      },
-      onCancel: () => this.#streams.delete(call),
-      onDrain: () => {},
-    };
+    const forget = (): boolean => this.#streams.delete(call);
+    return new KeepAlive(call, (ID, done) => this.#renew(ID, done), forget);
   }
 
   #renew(ID: bigint, done: (answer: LeaseKeepAliveResponse | AetherError) => void): void {
@@ -219,5 +209,84 @@ export class LeaseService {
       const leases = found.map(({ ID }) => ({ ID }));
       reply(call, LeaseLeasesResponse, { header: this.#header(), leases });
     });
+  }
+}
+
+type Renewal = LeaseKeepAliveResponse | AetherError;
+
+/**
+ * One stream of renewals: answers each request, an unknown lease with TTL 0. The stream of a client
+ * that sends no more ends when its last renewal is answered.
+ */
+class KeepAlive implements StreamHandler {
+  readonly #call: ServerCall;
+  readonly #renew: (ID: bigint, done: (answer: Renewal) => void) => void;
+  /** Called once, when the call ends in whatever way but close(). */
+  readonly #onEnd: () => void;
+  /** Renewals that wait for their answer. */
+  #waiting = 0;
+  #halfClosed = false;
+
+  constructor(
+    call: ServerCall,
+    renew: (ID: bigint, done: (answer: Renewal) => void) => void,
+    onEnd: () => void,
+  ) {
+    this.#call = call;
+    this.#renew = renew;
+    this.#onEnd = onEnd;
+  }
+
+  onMessage(bytes: Uint8Array, start: number, end: number): void {
+    if (leavesUnread(this.#call) || this.#waiting >= RENEWALS_WAITING_MAX) {
+      this.#onEnd();
+      this.#call.fail(UNREAD.code, UNREAD.message);
+      return;
+    }
+    const request = this.#decode(bytes, start, end);
+    if (request === undefined) return;
+    this.#waiting++;
+    this.#renew(request.ID, (answer) => this.#answer(answer));
+  }
+
+  onHalfClose(): void {
+    this.#halfClosed = true;
+    this.#finishWhenDone();
+  }
+
+  onCancel(): void {
+    this.#onEnd();
+  }
+
+  onDrain(): void {}
+
+  #decode(bytes: Uint8Array, start: number, end: number): LeaseKeepAliveRequest | undefined {
+    try {
+      return decodeRequest(LeaseKeepAliveRequest, bytes, start, end);
+    } catch (error) {
+      if (!(error instanceof AetherError)) throw error;
+      this.#fail(error);
+      return undefined;
+    }
+  }
+
+  #answer(answer: Renewal): void {
+    this.#waiting--;
+    if (answer instanceof AetherError) this.#fail(answer);
+    else {
+      send(this.#call, LeaseKeepAliveResponse, answer);
+      this.#finishWhenDone();
+    }
+  }
+
+  #fail(error: AetherError): void {
+    this.#onEnd();
+    fail(this.#call, error);
+  }
+
+  #finishWhenDone(): void {
+    if (!this.#halfClosed || this.#waiting > 0) return;
+    this.#onEnd();
+    this.#call.finish();
   }
 }

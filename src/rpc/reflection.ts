@@ -14,7 +14,7 @@ import { ServerReflection as ServerReflectionAlpha } from "../proto/gen/grpc.ref
 import type { MessageType, ProtoFile } from "../proto/message.ts";
 import type { Method, ServerCall, StreamHandler } from "../wire/grpc/server-call.ts";
 import { GrpcCode } from "../wire/grpc/status.ts";
-import { decodeRequest, send } from "./answer.ts";
+import { decodeRequest, leavesUnread, send, UNREAD } from "./answer.ts";
 
 const byName = new Map(PROTO_FILES.map((file) => [file.name, file]));
 
@@ -22,6 +22,10 @@ const byName = new Map(PROTO_FILES.map((file) => [file.name, file]));
 export function reflectionMethods(services: readonly string[]): Method[] {
   const open = (call: ServerCall): StreamHandler => ({
     onMessage: (bytes, start, end) => {
+      if (leavesUnread(call)) {
+        call.fail(UNREAD.code, UNREAD.message);
+        return;
+      }
       const request = decodeRequest(ServerReflectionRequest, bytes, start, end);
       send(call, ServerReflectionResponse as MessageType<ServerReflectionResponse>, {
         ...ServerReflectionResponse.create({ validHost: request.host, originalRequest: request }),

@@ -5,7 +5,6 @@
  * encoded once, by whoever needed them first; here they are only copied behind a header.
  */
 import { AetherError } from "../base/errors.ts";
-import { MIB } from "../base/units.ts";
 import { AetherWatch } from "../proto/gen/aether.v1.ts";
 import {
   FilterType,
@@ -21,7 +20,7 @@ import type { WatchCreate, WatchResponse, WatchSink } from "../watch/ports.ts";
 import type { WatchStream } from "../watch/stream.ts";
 import type { Method, ServerCall, StreamHandler } from "../wire/grpc/server-call.ts";
 import { GrpcCode } from "../wire/grpc/status.ts";
-import { decodeRequest, scratch, send, sendScratch } from "./answer.ts";
+import { decodeRequest, leavesUnread, scratch, send, sendScratch, UNREAD } from "./answer.ts";
 import { failureOf, textOf } from "./errors.ts";
 import { headerAt, type Identity } from "./headers.ts";
 
@@ -67,9 +66,6 @@ export class WatchService {
   }
 }
 
-/** Answers that may wait for a client, beside the largest response: far beyond an honest one. */
-const ANSWERS_BYTES_MAX = 16 * MIB;
-
 class WatchSession implements StreamHandler, WatchSink {
   readonly #backend: WatchBackend;
   readonly #header: HeaderEncoder;
@@ -89,13 +85,9 @@ class WatchSession implements StreamHandler, WatchSink {
     return this.#call.writable;
   }
 
-  /**
-   * A client that sends requests without reading the answers would grow our queue without bound,
-   * since an answer to a request is always sent: such a stream is ended.
-   */
   onMessage(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#call.queuedBytes > ANSWERS_BYTES_MAX) {
-      this.end(GrpcCode.RESOURCE_EXHAUSTED, "watch requests are sent faster than answers are read");
+    if (leavesUnread(this.#call)) {
+      this.end(UNREAD.code, UNREAD.message);
       return;
     }
     const request = this.#decode(bytes, start, end);

@@ -1,0 +1,223 @@
+/**
+ * A group over memory stores whose clock, turns and disks move only when the test says so. The
+ * disks outlive the group: crash() and boot() are a restart.
+ */
+import { keyFromText } from "../../src/base/bytes.ts";
+import { AetherError } from "../../src/base/errors.ts";
+import type { Clock, Log } from "../../src/base/ports.ts";
+import { Prng } from "../../src/base/prng.ts";
+import { Turn } from "../../src/base/turn.ts";
+import { Group } from "../../src/node/group.ts";
+import { silentLog } from "../../src/observe/log.ts";
+import {
+  CompactionRequest,
+  DeleteRangeRequest,
+  LeaseGrantRequest,
+  LeaseRevokeRequest,
+  PutRequest,
+  RangeRequest,
+} from "../../src/proto/gen/etcdserverpb.ts";
+import { configurationOf } from "../../src/raft/membership/configuration.ts";
+import { founding } from "../../src/raft/restore.ts";
+import type { MemberId } from "../../src/raft/types.ts";
+import { CommandKind } from "../../src/state/command.ts";
+import type { CommandResult, Outcome } from "../../src/state/results.ts";
+import { MemoryLogDisk, MemoryLogStore } from "../../src/storage/memory-log.ts";
+import { MemoryStateDisk, MemoryStateStore } from "../../src/storage/memory-state.ts";
+import { encoded, texts } from "../state/driver.ts";
+
+export const MEMBER = 0x8e9e05c52164694dn as MemberId;
+export const TICK_MS = 100;
+export const ELECTION_TICKS = 10;
+/** 5 s and two election timeouts. */
+export const REQUEST_TIMEOUT_MS = 5000 + 2 * ELECTION_TICKS * TICK_MS;
+
+export class FakeClock implements Clock {
+  nowMs = 1000;
+  monotonicMs(): number {
+    return this.nowMs;
+  }
+  wallMs(): number {
+    return this.nowMs;
+  }
+}
+
+export interface DrivenOptions {
+  readonly snapshotTriggerEntries?: number;
+  readonly voters?: readonly MemberId[];
+  readonly logger?: Log;
+}
+
+export class DrivenGroup {
+  readonly clock = new FakeClock();
+  readonly random = new Prng(7);
+  readonly logDisk = new MemoryLogDisk();
+  readonly stateDisk = new MemoryStateDisk();
+  /** Messages to peers, all of them. */
+  readonly sent: unknown[] = [];
+  readonly #options: DrivenOptions;
+  log!: MemoryLogStore;
+  store!: MemoryStateStore;
+  turn!: Turn;
+  group!: Group;
+  #armed: (() => void)[] = [];
+
+  constructor(options: DrivenOptions = {}) {
+    this.#options = options;
+    this.boot();
+  }
+
+  /** Stores and a group over what the disks hold; not started. */
+  boot(): void {
+    const {
+      snapshotTriggerEntries = 10_000,
+      voters = [MEMBER],
+      logger = silentLog,
+    } = this.#options;
+    this.#armed = [];
+    this.turn = new Turn((run) => this.#armed.push(run));
+    this.log = new MemoryLogStore(this.logDisk, { acknowledge: "on demand" });
+    this.store = new MemoryStateStore(this.stateDisk, { acknowledge: "on demand" });
+    this.group = new Group(
+      {
+        memberId: MEMBER,
+        tickMs: TICK_MS,
+        electionTicks: ELECTION_TICKS,
+        snapshotTriggerEntries,
+        founding: founding(configurationOf([...voters])),
+      },
+      {
+        log: this.log,
+        store: this.store,
+        clock: this.clock,
+        random: this.random,
+        turn: this.turn,
+        logger,
+        send: (messages) => this.sent.push(...messages),
+      },
+    );
+  }
+
+  /** A group that leads and has applied its first entry. */
+  static leading(options: DrivenOptions = {}): DrivenGroup {
+    const driven = new DrivenGroup(options);
+    driven.group.start();
+    driven.settle();
+    return driven;
+  }
+
+  /** Power cut: what is not synced is gone, `kept` stored changes of the state excepted. */
+  crash(kept = 0): void {
+    this.stateDisk.crash(kept);
+  }
+
+  /** One end of a turn; false if nothing waited for it. */
+  endTurn(): boolean {
+    const run = this.#armed.shift();
+    run?.();
+    return run !== undefined;
+  }
+
+  /** Turns and disks until nothing moves. */
+  settle(): void {
+    for (let moved = true; moved; ) {
+      moved = this.endTurn() || this.log.pendingCount > 0 || this.store.pendingCount > 0;
+      this.log.sync();
+      this.store.store();
+    }
+  }
+
+  /** Lets time pass in ticks, without the disks. */
+  tick(ms = TICK_MS): void {
+    for (let passed = 0; passed < ms; passed += TICK_MS) {
+      this.clock.nowMs += TICK_MS;
+      this.group.tick();
+    }
+  }
+
+  /** Lets time pass, everything moving along. */
+  pass(ms: number): void {
+    for (let passed = 0; passed < ms; passed += TICK_MS) {
+      this.tick();
+      this.settle();
+    }
+  }
+
+  propose(kind: CommandKind, body: Uint8Array): Call {
+    const call = new Call();
+    this.group.propose(kind, body, 0, body.length, call.done);
+    return call;
+  }
+
+  put(key: string, value = "", more: Partial<PutRequest> = {}): Call {
+    return this.propose(CommandKind.put, putBody(key, value, more));
+  }
+
+  delete(key: string): Call {
+    const body = encoded(DeleteRangeRequest, { key: keyFromText(key), rangeEnd: "" });
+    return this.propose(CommandKind.deleteRange, body);
+  }
+
+  compact(revision: number): Call {
+    return this.propose(CommandKind.compact, encoded(CompactionRequest, { revision }));
+  }
+
+  grant(ID: bigint, TTL: number): Call {
+    return this.propose(CommandKind.leaseGrant, encoded(LeaseGrantRequest, { ID, TTL }));
+  }
+
+  revoke(ID: bigint): Call {
+    return this.propose(CommandKind.leaseRevoke, encoded(LeaseRevokeRequest, { ID }));
+  }
+
+  read(): Read {
+    const read = new Read();
+    this.group.read(read.done);
+    return read;
+  }
+
+  /** Live keys and values, as "key=value". */
+  contents(): string[] {
+    return texts(this.group.machine.range(RangeRequest.create({ key: "\0", rangeEnd: "\0" })));
+  }
+}
+
+export function putBody(key: string, value = "", more: Partial<PutRequest> = {}): Uint8Array {
+  const partial = { key: keyFromText(key), value: Buffer.from(value), ...more };
+  return encoded(PutRequest, partial);
+}
+
+/** Whoever waits for a proposal; a second answer is a failure of the test. */
+export class Call {
+  outcome: Outcome | undefined = undefined;
+  readonly done = (outcome: Outcome): void => {
+    if (this.outcome !== undefined) throw new Error("a call was answered twice");
+    this.outcome = outcome;
+  };
+
+  get answered(): boolean {
+    return this.outcome !== undefined;
+  }
+
+  /** The code of the failure, "ok", or "waiting". */
+  get code(): string {
+    if (this.outcome === undefined) return "waiting";
+    return this.outcome instanceof AetherError ? this.outcome.code : "ok";
+  }
+
+  result(): CommandResult {
+    if (this.outcome === undefined || this.outcome instanceof AetherError) {
+      throw new Error(`no result: ${this.code}`);
+    }
+    return this.outcome;
+  }
+}
+
+/** Whoever waits for a read; a second answer is a failure of the test. */
+export class Read {
+  code = "waiting";
+  readonly done = (error: AetherError | undefined): void => {
+    if (this.code !== "waiting") throw new Error("a read was answered twice");
+    this.code = error === undefined ? "ok" : error.code;
+  };
+}

@@ -1,0 +1,198 @@
+/** The services over a driven group, and calls as the wire makes them, without a wire. */
+import { ByteWriter } from "../../src/base/bytes.ts";
+import type { MessageType } from "../../src/proto/message.ts";
+import { clusterMethods } from "../../src/rpc/cluster.ts";
+import { expectedFailure } from "../../src/rpc/errors.ts";
+import { HealthService } from "../../src/rpc/health.ts";
+import { KvService } from "../../src/rpc/kv.ts";
+import { type LeaseLimits, LeaseService } from "../../src/rpc/lease.ts";
+import { reflectionMethods } from "../../src/rpc/reflection.ts";
+import { WatchService } from "../../src/rpc/watch.ts";
+import { NO_METADATA } from "../../src/wire/grpc/metadata.ts";
+import type { Method, ServerCall, StreamHandler } from "../../src/wire/grpc/server-call.ts";
+import type { GrpcCode } from "../../src/wire/grpc/status.ts";
+import { DrivenGroup, type DrivenOptions, MEMBER } from "../node/driven-group.ts";
+
+export const CLUSTER = 0xcdf818194e3a8c32n;
+
+export interface Ending {
+  readonly code: GrpcCode;
+  readonly message: string;
+}
+
+/** A call as a handler sees it. It ends once; what a handler says later only counts. */
+export class FakeCall implements ServerCall {
+  readonly path: string;
+  readonly metadata = NO_METADATA;
+  readonly deadlineMs = Number.POSITIVE_INFINITY;
+  readonly peer = "127.0.0.1:1";
+  readonly peerName = undefined;
+  cancelled = false;
+  writable = true;
+  queuedBytes = 0;
+  readonly messages: Buffer[] = [];
+  ending: Ending | undefined = undefined;
+  /** How often the handler has ended the call, cancelled or not. */
+  endings = 0;
+  handler: StreamHandler | undefined = undefined;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  reply(bytes: Uint8Array, start: number, end: number): void {
+    if (this.ending === undefined && !this.cancelled) {
+      this.messages.push(Buffer.from(bytes.slice(start, end)));
+    }
+    this.#end({ code: 0, message: "" });
+  }
+
+  send(bytes: Uint8Array, start: number, end: number): void {
+    if (this.ending !== undefined || this.cancelled) return;
+    this.messages.push(Buffer.from(bytes.slice(start, end)));
+  }
+
+  finish(): void {
+    this.#end({ code: 0, message: "" });
+  }
+
+  fail(code: GrpcCode, message: string): void {
+    this.#end({ code, message });
+  }
+
+  /** The client goes away. */
+  cancel(): void {
+    this.cancelled = true;
+    this.handler?.onCancel();
+  }
+
+  decode<T>(type: MessageType<T>, at = this.messages.length - 1): T {
+    const bytes = this.messages[at];
+    if (bytes === undefined) throw new Error(`${this.path}: no message ${at}: ${this.text}`);
+    return type.decode(bytes, 0, bytes.length);
+  }
+
+  decodeAll<T>(type: MessageType<T>): T[] {
+    return this.messages.map((bytes) => type.decode(bytes, 0, bytes.length));
+  }
+
+  /** "0", "11 etcdserver: …", or "open". */
+  get text(): string {
+    if (this.ending === undefined) return "open";
+    return `${this.ending.code} ${this.ending.message}`.trim();
+  }
+
+  #end(ending: Ending): void {
+    this.endings++;
+    if (!this.cancelled) this.ending ??= ending;
+  }
+}
+
+const NO_LIMITS: LeaseLimits = { leasesMax: 1000, ttlSecondsMax: 86_400 };
+
+export interface HarnessOptions extends DrivenOptions {
+  readonly native?: LeaseLimits;
+  /** The group leads, but its first entry is not durable: reads have to wait for it. */
+  readonly unconfirmed?: boolean;
+}
+
+export class Harness {
+  readonly driven: DrivenGroup;
+  readonly health: HealthService;
+  readonly watch: WatchService;
+  readonly lease: LeaseService;
+  readonly methods = new Map<string, Method>();
+
+  constructor(options: HarnessOptions = {}) {
+    const driven = new DrivenGroup(options);
+    driven.group.start();
+    if (options.unconfirmed === true)
+      driven.log.sync(2); // the founding, and our vote for us
+    else driven.settle();
+    this.driven = driven;
+    const { group, turn, clock, random } = driven;
+    const identity = { clusterId: CLUSTER, memberId: MEMBER };
+    this.health = new HealthService(["etcdserverpb.KV"]);
+    this.watch = new WatchService({
+      hub: group.hub,
+      identity,
+      get term() {
+        return group.term;
+      },
+      wakeHub: () => group.wakeHub(),
+    });
+    const native = options.native ?? NO_LIMITS;
+    this.lease = new LeaseService({ group, identity, clock, random, ttlSecondsMin: 2, native });
+    const all = [
+      ...new KvService({ group, identity, turn }).methods(),
+      ...this.watch.methods(),
+      ...this.lease.methods(),
+      ...this.health.methods(),
+      ...reflectionMethods(["etcdserverpb.KV"]),
+      ...clusterMethods({
+        group,
+        identity,
+        members: () => [],
+        sizeBytes: () => 4096,
+        sizeInUseBytes: () => 1024,
+      }),
+    ];
+    for (const method of all) this.methods.set(method.path, method);
+  }
+
+  /** Opens a stream, or starts a unary call with these bytes, and lets nothing else happen. */
+  start(path: string, bytes: Uint8Array = new Uint8Array(0)): FakeCall {
+    const method = this.methods.get(path);
+    if (method === undefined) throw new Error(`${path} is not served`);
+    const call = new FakeCall(path);
+    if ("stream" in method) call.handler = method.stream(call);
+    else guarded(call, () => method.unary(call, bytes, 0, bytes.length));
+    return call;
+  }
+
+  /** A whole call: one request, and everything that follows from it. */
+  call<T>(path: string, type: MessageType<T>, partial: Partial<T> = {}): FakeCall {
+    const method = this.methods.get(path);
+    const bytes = bytesOfMessage(type, partial);
+    const call = this.start(path, bytes);
+    if (method !== undefined && "stream" in method) {
+      this.say(call, bytes);
+      guarded(call, () => call.handler?.onHalfClose());
+    }
+    this.driven.settle();
+    return call;
+  }
+
+  /** One message of the client on a stream, as the wire hands it over. */
+  say(call: FakeCall, bytes: Uint8Array): void {
+    if (call.ending !== undefined || call.cancelled) return;
+    guarded(call, () => call.handler?.onMessage(bytes, 0, bytes.length));
+  }
+
+  tell<T>(call: FakeCall, type: MessageType<T>, partial: Partial<T>): void {
+    this.say(call, bytesOfMessage(type, partial));
+    this.driven.settle();
+  }
+
+  halfClose(call: FakeCall): void {
+    if (call.ending === undefined) guarded(call, () => call.handler?.onHalfClose());
+    this.driven.settle();
+  }
+}
+
+export function bytesOfMessage<T>(type: MessageType<T>, partial: Partial<T>): Uint8Array {
+  const out = new ByteWriter();
+  type.encode(type.create(partial), out);
+  return out.copy();
+}
+
+/** What the wire does with what a handler throws. */
+function guarded(call: FakeCall, run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    const failure = expectedFailure(error);
+    if (failure === undefined) throw error;
+    call.fail(failure.code, failure.message);
+  }
+}
