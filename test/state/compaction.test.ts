@@ -130,6 +130,13 @@ describe("dead keys", () => {
     verify(driver.machine);
   });
 
+  test("go as entries are applied, without being asked", () => {
+    const driver = filled();
+    driver.compact(7);
+    driver.put("d");
+    expect(driver.machine.space.index.get("b")).toBeUndefined();
+  });
+
   test("many are forgotten a few at a time", () => {
     const driver = new Driver();
     for (let i = 0; i < 1000; i++) driver.put(`k${i}`);

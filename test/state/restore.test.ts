@@ -89,7 +89,11 @@ describe("a broken store", () => {
     driver.flush();
     const stored = driver.history.stored();
     const value = Uint8Array.of(1);
-    const records = [...stored.records, { space: "auth", key: "root", value }];
+    const others = [
+      { space: "auth", key: "compact", value },
+      { space: "meta", key: "cluster", value },
+    ];
+    const records = [...stored.records, ...others];
     const machine = new StateMachine(driver.history);
     machine.restore({ ...stored, records });
     expect(machine.revision).toBe(driver.machine.revision);
