@@ -1,7 +1,7 @@
 /**
- * What the HTTP side of the ports answers: etcd's /health, /livez, /readyz and /version, Prometheus'
- * /metrics, and our /health/live, /health/ready and /cluster. The paths and bodies are etcd's
- * (server/etcdserver/api/etcdhttp); only GET and HEAD.
+ * What the HTTP side of the ports answers: etcd's /health, /livez, /readyz and /version, the
+ * /metrics of Prometheus, and our /health/live, /health/ready and /cluster. Paths and bodies are
+ * etcd's (server/etcdserver/api/etcdhttp); only GET and HEAD. A path is compared as it came.
  */
 import type { Group } from "../node/group.ts";
 import { ETCD_STORAGE_VERSION, ETCD_VERSION } from "../rpc/cluster.ts";
@@ -11,6 +11,8 @@ export interface HttpAnswer {
   readonly status: number;
   readonly type: string;
   readonly body: string;
+  /** Of a 405: the methods there are (RFC 9110 §15.5.6). */
+  readonly allow?: string;
 }
 
 export interface EndpointParts {
@@ -29,9 +31,27 @@ const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 /** A check by its name: `done` gets undefined when it passes, or what is wrong. */
 type Check = (done: (failure: string | undefined) => void) => void;
 
+const CHECKS = [
+  "data_corruption",
+  "serializable_read",
+  "linearizable_read",
+  "non_learner",
+] as const;
+type CheckName = (typeof CHECKS)[number];
+
+/** The checks of each probe, as they are shown. */
+const PROBES = { livez: ["serializable_read"], readyz: CHECKS } as const;
+
+interface Probe {
+  readonly name: keyof typeof PROBES;
+  readonly checks: readonly CheckName[];
+  /** The path names one check, which then cannot be excluded. */
+  readonly single: boolean;
+}
+
 export class Endpoints {
   readonly #parts: EndpointParts;
-  readonly #checks: Readonly<Record<string, Check>>;
+  readonly #checks: Readonly<Record<CheckName, Check>>;
 
   constructor(parts: EndpointParts) {
     this.#parts = parts;
@@ -49,7 +69,7 @@ export class Endpoints {
   /** Answers a GET, now or when a check has ended. Unknown paths are 404, other methods 405. */
   handle(method: string, path: string, query: string, respond: Respond): void {
     if (method !== "GET" && method !== "HEAD") {
-      respond({ status: 405, type: TEXT, body: "Method Not Allowed\n" });
+      respond({ status: 405, type: TEXT, body: "Method Not Allowed\n", allow: "GET, HEAD" });
       return;
     }
     const parameters = new URLSearchParams(query);
@@ -91,36 +111,35 @@ export class Endpoints {
 
   /** /livez, /readyz and their sub paths, and our /health/live and /health/ready. */
   #probe(path: string, parameters: URLSearchParams, respond: Respond): void {
-    const [, probe = "", one] = path.replace(/^\/health\/(live|ready)$/, "/$1z").split("/");
-    const all = PROBES[probe];
-    if (
-      all === undefined ||
-      path.split("/").length > 3 ||
-      (one !== undefined && !all.includes(one))
-    ) {
+    const probe = PROBE_OF_PATH.get(path);
+    if (probe === undefined) {
       respond({ status: 404, type: TEXT, body: "404 page not found\n" });
       return;
     }
-    const excluded = new Set(parameters.getAll("exclude"));
-    const names = one === undefined ? all.filter((name) => !excluded.has(name)) : [one];
-    this.#runAll(names, (results) =>
-      respond(probeAnswer(probe, results, parameters.has("verbose"))),
-    );
+    const excluded = new Set<string>(probe.single ? [] : parameters.getAll("exclude"));
+    const names = probe.checks.filter((name) => !excluded.has(name));
+    const verbose = parameters.has("verbose");
+    this.#runAll(names, (results) => respond(probeAnswer(probe.name, results, verbose)));
   }
 
-  #run(name: string, done: (failure: string | undefined) => void): void {
-    (this.#checks[name] as Check)(done);
+  #run(name: CheckName, done: (failure: string | undefined) => void): void {
+    this.#checks[name](done);
   }
 
-  #runAll(names: readonly string[], done: (results: readonly CheckResult[]) => void): void {
-    const results: CheckResult[] = [];
-    for (const name of names) {
+  /** Runs the checks at once; the results are in the order of their names. */
+  #runAll(names: readonly CheckName[], done: (results: readonly CheckResult[]) => void): void {
+    const failures: (string | undefined)[] = names.map(() => undefined);
+    let waiting = names.length;
+    const finish = (): void =>
+      done(names.map((name, position) => ({ name, failure: failures[position] })));
+    if (waiting === 0) finish();
+    for (const [position, name] of names.entries()) {
       this.#run(name, (failure) => {
-        results.push({ name, failure });
-        if (results.length === names.length) done(results);
+        failures[position] = failure;
+        waiting--;
+        if (waiting === 0) finish();
       });
     }
-    if (names.length === 0) done(results);
   }
 }
 
@@ -129,10 +148,22 @@ interface CheckResult {
   readonly failure: string | undefined;
 }
 
-const PROBES: Readonly<Record<string, readonly string[] | undefined>> = {
-  livez: ["serializable_read"],
-  readyz: ["data_corruption", "serializable_read", "linearizable_read", "non_learner"],
-};
+/** Every path of a probe: a Map, since an object would also know "/constructor". */
+const PROBE_OF_PATH: ReadonlyMap<string, Probe> = probePaths();
+
+function probePaths(): Map<string, Probe> {
+  const paths = new Map<string, Probe>();
+  for (const name of ["livez", "readyz"] as const) {
+    const checks: readonly CheckName[] = PROBES[name];
+    paths.set(`/${name}`, { name, checks, single: false });
+    for (const check of checks) {
+      paths.set(`/${name}/${check}`, { name, checks: [check], single: true });
+    }
+  }
+  paths.set("/health/live", paths.get("/livez") as Probe);
+  paths.set("/health/ready", paths.get("/readyz") as Probe);
+  return paths;
+}
 
 function versionBody(): string {
   const [major, minor] = ETCD_VERSION.split(".");

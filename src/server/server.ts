@@ -321,7 +321,8 @@ class Server implements RunningServer {
 }
 
 function fieldsOf(answer: HttpAnswer): string[] {
-  return ["content-type", answer.type];
+  const { type, allow } = answer;
+  return allow === undefined ? ["content-type", type] : ["content-type", type, "allow", allow];
 }
 
 /** For callers that want one line: what is wrong, without a stack. */

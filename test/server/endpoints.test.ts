@@ -1,0 +1,139 @@
+import { describe, expect, test } from "bun:test";
+import { Endpoints, type HttpAnswer } from "../../src/server/endpoints.ts";
+import { DrivenGroup, REQUEST_TIMEOUT_MS } from "../node/driven-group.ts";
+
+function endpointsOf(driven: DrivenGroup): Endpoints {
+  return new Endpoints({
+    group: driven.group,
+    metrics: () => "aether_up 1\n",
+    cluster: () => ({ members: [] }),
+  });
+}
+
+/** The answer, once the group has done what it waits for. */
+function get(driven: DrivenGroup, target: string, method = "GET"): HttpAnswer {
+  const [path = "", query = ""] = target.split("?");
+  const answers: HttpAnswer[] = [];
+  endpointsOf(driven).handle(method, path, query, (answer) => answers.push(answer));
+  driven.settle();
+  if (answers.length !== 1) throw new Error(`${target}: ${answers.length} answers`);
+  return answers[0] as HttpAnswer;
+}
+
+const text = (driven: DrivenGroup, target: string): string => {
+  const { status, body } = get(driven, target);
+  return `${status} ${body}`;
+};
+
+describe("a member that leads", () => {
+  const driven = DrivenGroup.leading();
+
+  test("is healthy in etcd's words", () => {
+    expect(text(driven, "/health")).toBe('200 {"health":"true","reason":""}');
+    expect(text(driven, "/health?serializable=true")).toBe('200 {"health":"true","reason":""}');
+    expect(text(driven, "/health?exclude=NOSPACE")).toBe('200 {"health":"true","reason":""}');
+    expect(text(driven, "/livez")).toBe("200 ok\n");
+    expect(text(driven, "/readyz")).toBe("200 ok\n");
+    expect(text(driven, "/health/live")).toBe("200 ok\n");
+    expect(text(driven, "/health/ready")).toBe("200 ok\n");
+    expect(text(driven, "/readyz/linearizable_read")).toBe("200 ok\n");
+  });
+
+  test("names its checks when asked", () => {
+    expect(text(driven, "/livez?verbose")).toBe("200 [+]serializable_read ok\nok\n");
+    expect(text(driven, "/readyz?verbose&exclude=data_corruption&exclude=non_learner")).toBe(
+      "200 [+]serializable_read ok\n[+]linearizable_read ok\nok\n",
+    );
+    const all = "exclude=data_corruption&exclude=non_learner&exclude=serializable_read";
+    expect(text(driven, `/readyz?${all}&exclude=linearizable_read`)).toBe("200 ok\n");
+  });
+
+  test("says its versions, metrics and cluster", () => {
+    const versions = '{"etcdserver":"3.7.1","etcdcluster":"3.7.0","storage":"3.7.0"}';
+    expect(text(driven, "/version")).toBe(`200 ${versions}`);
+    const metrics = get(driven, "/metrics");
+    expect(metrics.body).toBe("aether_up 1\n");
+    expect(metrics.type).toStartWith("text/plain; version=0.0.4");
+    expect(text(driven, "/cluster")).toBe('200 {"members":[]}\n');
+  });
+
+  test("answers HEAD as GET, and refuses the rest with what is allowed", () => {
+    expect(get(driven, "/readyz", "HEAD").status).toBe(200);
+    for (const method of ["POST", "PUT", "DELETE", "OPTIONS"]) {
+      const answer = get(driven, "/health", method);
+      expect([answer.status, answer.allow]).toEqual([405, "GET, HEAD"]);
+    }
+  });
+});
+
+describe("paths that nobody serves", () => {
+  const driven = DrivenGroup.leading();
+  const paths = [
+    "",
+    "/",
+    "//",
+    "/nothing",
+    "/livez/",
+    "/livez/nothing",
+    "/livez/linearizable_read",
+    "/readyz/serializable_read/more",
+    "/health/live/serializable_read",
+    "/health/other",
+    "/health/",
+    "health",
+    "/%2e%2e/health",
+    "/HEALTH",
+    // names that every object has
+    "/constructor",
+    "/constructor/name",
+    "/__proto__",
+    "/toString",
+    "/hasOwnProperty/x",
+    "/readyz/constructor",
+    "/readyz/__proto__",
+    "/health/constructor",
+  ];
+  test.each(paths)("%p is not found", (path) => {
+    expect(text(driven, path)).toBe("404 404 page not found\n");
+  });
+
+  test("whatever the query", () => {
+    expect(get(driven, "/constructor?verbose&exclude=__proto__").status).toBe(404);
+    expect(get(driven, "/readyz?exclude=constructor&verbose=%zz&%").status).toBe(200);
+  });
+});
+
+describe("a member without a leader", () => {
+  // A voter of two: alone it cannot lead.
+  const lonely = new DrivenGroup({ voters: [0x8e9e05c52164694dn, 2n] as never });
+  lonely.group.start();
+  lonely.settle();
+
+  test("lives, is not ready, and says so", () => {
+    expect(text(lonely, "/livez")).toBe("200 ok\n");
+    expect(text(lonely, "/health")).toBe('503 {"health":"false","reason":"RAFT NO LEADER"}');
+    expect(text(lonely, "/health?serializable=true")).toBe('200 {"health":"true","reason":""}');
+    expect(text(lonely, "/readyz")).toBe(
+      "503 [+]data_corruption ok\n[+]serializable_read ok\n" +
+        "[-]linearizable_read failed: etcdserver: no leader\n[+]non_learner ok\n" +
+        "readyz check failed\n",
+    );
+  });
+});
+
+describe("a check that has to wait", () => {
+  test("is answered when the read is confirmed, or timed out", () => {
+    const driven = new DrivenGroup();
+    driven.group.start();
+    driven.log.sync(2);
+    const answers: HttpAnswer[] = [];
+    const respond = (answer: HttpAnswer): number => answers.push(answer);
+    endpointsOf(driven).handle("GET", "/readyz", "", respond);
+    endpointsOf(driven).handle("GET", "/health", "", respond);
+    driven.endTurn();
+    expect(answers).toEqual([]);
+    driven.tick(REQUEST_TIMEOUT_MS);
+    expect(answers.map(({ status }) => status)).toEqual([503, 503]);
+    expect(answers[1]?.body).toContain("RANGE ERROR:etcdserver: request timed out");
+  });
+});
