@@ -7,6 +7,7 @@
 import { assert } from "../base/assert.ts";
 import { type Core, drop, sendAfterSync, sendNow } from "./core.ts";
 import type { MessageOf } from "./message.ts";
+import { foreseeRetirement } from "./reconfigure.ts";
 import {
   becomeCandidate,
   becomeFollower,
@@ -138,6 +139,7 @@ function concluded(core: Core, kind: VoteKind): boolean {
     stand(core, false);
   } else {
     becomeLeader(core);
+    foreseeRetirement(core);
   }
   return true;
 }

@@ -42,6 +42,25 @@ export function applyChanges(core: Core, index: number): void {
   leaveIfDue(core);
 }
 
+/**
+ * A new leader looks whether a change it inherited, not applied yet, takes its own vote away: it
+ * is then on its way out from the start (see retire.ts).
+ */
+export function foreseeRetirement(core: Core): void {
+  const { log } = core;
+  let { configuration } = core.tracker;
+  let index = log.applied + 1;
+  while (index <= log.lastIndex) {
+    const entries = log.entries(index, log.lastIndex + 1, core.config.committedBytesMax);
+    for (const entry of entries) {
+      if (entry.kind !== "config") continue;
+      configuration = configurationAfter(configuration, entry);
+      if (!isVoter(configuration, core.id)) core.retireIndex = entry.index;
+    }
+    index += entries.length;
+  }
+}
+
 /** The configuration that results from an entry; `from` itself if the entry does not fit it. */
 export function configurationAfter(from: Configuration, entry: Entry): Configuration {
   const change = decodeChange(entry.payload);

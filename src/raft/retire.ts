@@ -9,8 +9,8 @@
  *
  * So it leads on without counting itself, until a majority of the new voters has it on disk that
  * the change is committed. Any election after that finds one of them. It takes no proposals from
- * the moment it appended the change: its log then ends there, and the best of the others is level
- * with it, whatever crashes meanwhile.
+ * the moment it appended the change, or inherited it: what its log has after it is committed with
+ * it or not at all, so the best of the others is level with it, whatever crashes meanwhile.
  */
 import { type Core, sendNow } from "./core.ts";
 import type { Progress } from "./progress/progress.ts";
