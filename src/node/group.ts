@@ -112,14 +112,10 @@ export class Group {
     this.machine.restore(store.stored);
     this.hub = new WatchHub(this.machine, { random });
     const { hardState, snapshot } = begun(log, options.founding, this.machine.appliedIndex);
-    const appliedIndex = Math.max(this.machine.appliedIndex, snapshot.index);
-    if (appliedIndex > this.machine.appliedIndex) {
-      assert(this.machine.appliedIndex === 0, "the state is not behind the start of its log");
-      this.machine.advance(appliedIndex, snapshot.term);
-    }
+    takeUpStart(this.machine, snapshot, options.founding);
     this.#raft = new Raft(
       { id: options.memberId, random, electionTicks: options.electionTicks },
-      { hardState, snapshot, appliedIndex },
+      { hardState, snapshot, appliedIndex: this.machine.appliedIndex },
       readerOf(log, snapshot),
     );
     this.#proposals = new Proposals<Outcome>(options.memberId, random.below(2 ** 31) * 2 ** 16);
@@ -392,6 +388,19 @@ function begun(log: LogStore, start: Founding, appliedIndex: number): Founding {
   assert(log.stored.lastIndex === 0, "a log with entries has a start and a hard state");
   log.write({ hardState: start.hardState, entries: [], snapshot: start.snapshot }, () => {});
   return start;
+}
+
+/**
+ * The state of a founder is empty where its log begins. Any other log begins where the state was
+ * once durable: a state behind that has lost entries that nobody can give back to it.
+ */
+function takeUpStart(machine: StateMachine, snapshot: SnapshotMeta, start: Founding): void {
+  if (machine.appliedIndex >= snapshot.index) return;
+  if (machine.appliedIndex > 0 || snapshot.index > start.snapshot.index) {
+    const gap = `the state ends at ${machine.appliedIndex}, its Raft log begins after ${snapshot.index}`;
+    throw new AetherError("corrupt", `${gap}; restore both`);
+  }
+  machine.advance(snapshot.index, snapshot.term);
 }
 
 /** `start` is where a log begins that was empty when it was opened. */

@@ -2,7 +2,7 @@
  * Linearizable reads (thesis §6.4): all reads of one event-loop turn share one read index, and run
  * once the state machine has applied it. Nothing here decides whether a read is safe; Raft does.
  *
- *   ask() ─▶ asked this turn ─▶ issue() ─▶ waiting for a grant ─▶ granted at index ─▶ applied ≥ index
+ *   ask() ─▶ asked this turn ─▶ issue() ─▶ waits for a grant ─▶ granted at index ─▶ index applied
  */
 import { assert } from "../base/assert.ts";
 import type { AetherError } from "../base/errors.ts";
