@@ -19,8 +19,10 @@ import { GrpcCode } from "../wire/grpc/status.ts";
 import { canceled, GrpcError } from "./grpc-error.ts";
 import { undecodable } from "./unary.ts";
 
-/** Encoded messages that wait for the reader; over it the server is let run into the stream's window
- * (4 MiB more, or one message), and let go on at half of it. Other calls are not held up. */
+/**
+ * Encoded messages that wait for the reader; over it the server is let run into the stream's
+ * window (4 MiB more, or one message), and let go on at half of it. Other calls are not held up.
+ */
 export const UNREAD_BYTES_MAX = 4 * MIB;
 /** Messages sent before there is a connection, after which `writable` is false. */
 const UNSENT_BYTES_MAX = 256 * KIB;

@@ -280,8 +280,7 @@ function isShortAscii(bytes: Buffer, start: number, end: number): boolean {
  * same, since no store comes near it, and no answer ever holds one. Identities are never read so.
  */
 function clamped(value: number): number {
-  if (value > Number.MAX_SAFE_INTEGER) return Number.MAX_SAFE_INTEGER;
-  return value < -Number.MAX_SAFE_INTEGER ? -Number.MAX_SAFE_INTEGER : value;
+  return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(value, Number.MAX_SAFE_INTEGER));
 }
 
 function truncated(): DecodeError {

@@ -71,7 +71,7 @@ export function failureOf(error: AetherError): Failure {
   return { code, message: text ?? error.detail };
 }
 
-/** What a handler threw, as a failure; anything unexpected is for the caller to log and crash on. */
+/** What a handler threw, as a failure; undefined if it is nothing that was to be expected. */
 export function expectedFailure(error: unknown): Failure | undefined {
   return error instanceof AetherError ? failureOf(error) : undefined;
 }

@@ -37,7 +37,7 @@ import { Services } from "./services.ts";
 /** The first group owns the whole key space; regions will add more. */
 const FIRST_GROUP = 1;
 
-/** Calls in flight get this long to finish when the server stops; the whole stop stays under 2 s. */
+/** Calls in flight get this long to finish when the server stops: a stop stays under 2 s. */
 const DRAIN_MS = 1200;
 
 /** EX_IOERR of sysexits.h: the log or the state could not be written. */

@@ -95,7 +95,8 @@ describe("configuration", () => {
     [
       "election below heartbeats",
       "[cluster]\nelection_timeout_ms = 400\n",
-      "cluster.election_timeout_ms: expected at least 5 times cluster.heartbeat_interval_ms (100), got 400",
+      "cluster.election_timeout_ms: expected at least 5 times " +
+        "cluster.heartbeat_interval_ms (100), got 400",
     ],
   ];
   for (const [name, toml, message] of wrong) {

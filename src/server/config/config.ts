@@ -98,7 +98,8 @@ function assemble(
   if (config.electionTimeoutMs < HEARTBEATS_PER_ELECTION_MIN * config.heartbeatIntervalMs) {
     throw new ConfigError(
       `cluster.election_timeout_ms: expected at least ${HEARTBEATS_PER_ELECTION_MIN} times ` +
-        `cluster.heartbeat_interval_ms (${config.heartbeatIntervalMs}), got ${config.electionTimeoutMs}`,
+        `cluster.heartbeat_interval_ms (${config.heartbeatIntervalMs}), ` +
+        `got ${config.electionTimeoutMs}`,
     );
   }
   const others = peers.filter((peer) => peer.nodeId !== config.nodeId);

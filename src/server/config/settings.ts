@@ -56,7 +56,7 @@ export const SETTINGS: readonly Setting[] = [
     initial: 1000,
     min: 50,
     max: 300_000,
-    help: "Milliseconds without a leader until a follower stands for election; at least 5 heartbeats",
+    help: "Milliseconds without a leader until an election begins; at least 5 heartbeats",
   },
   {
     path: "cluster.snapshot_trigger_log_entries",
