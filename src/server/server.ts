@@ -26,6 +26,7 @@ import { type DataDir, openDataDir } from "../storage/data-dir.ts";
 import { readIdentity, type StoredIdentity, writeIdentity } from "../storage/identity.ts";
 import { openLogStore } from "../storage/log-store.ts";
 import { openStateStore } from "../storage/state-store.ts";
+import { DAMAGE_ADVICE, StorageError } from "../storage/storage-error.ts";
 import { GrpcServer } from "../wire/grpc/grpc-server.ts";
 import { GrpcServerConnection } from "../wire/grpc/server-connection.ts";
 import { Http1Connection } from "../wire/http1/server-connection.ts";
@@ -89,18 +90,29 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
 
 async function openStores(config: Config): Promise<Stores> {
   const dataDir = openDataDir(config.dataDir);
+  const options = { group: FIRST_GROUP, onFatal: dieOfStorage };
+  const opening = [
+    openLogStore({ ...options, path: dataDir.logPath }),
+    openStateStore({ ...options, path: dataDir.statePath(FIRST_GROUP) }),
+  ] as const;
   try {
-    const options = { group: FIRST_GROUP, onFatal: dieOfStorage };
-    const [log, state] = await Promise.all([
-      openLogStore({ ...options, path: dataDir.logPath }),
-      openStateStore({ ...options, path: dataDir.statePath(FIRST_GROUP) }),
-    ]);
-    const identity = readIdentity(config.dataDir) ?? foundAlone(config);
+    const [log, state] = await Promise.all(opening);
+    const identity = readIdentity(config.dataDir) ?? newIdentity(config, log);
     return { dataDir, log, state, identity };
   } catch (error) {
+    for (const store of await Promise.allSettled(opening)) {
+      if (store.status === "fulfilled") await store.value.close();
+    }
     dataDir.release();
     throw error;
   }
+}
+
+/** The identity is durable before the log begins: a log without one is somebody's, not ours. */
+function newIdentity(config: Config, log: LogStore): StoredIdentity {
+  if (log.stored.hardState === undefined) return foundAlone(config);
+  const lost = `${config.dataDir}/identity.json: gone, but there is a Raft log beside it`;
+  throw new StorageError("unusable", `${lost}; ${DAMAGE_ADVICE}`);
 }
 
 /** A new data directory: this node founds a cluster of one. */
@@ -328,5 +340,5 @@ function fieldsOf(answer: HttpAnswer): string[] {
 /** For callers that want one line: what is wrong, without a stack. */
 export function isExpected(error: unknown): error is Error {
   if (error instanceof AetherError) return true;
-  return error instanceof Error && (error.name === "StorageError" || "code" in error);
+  return error instanceof StorageError || (error instanceof Error && "code" in error);
 }

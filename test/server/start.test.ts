@@ -1,0 +1,85 @@
+/** How a server starts and ends, in this process. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { silentLog } from "../../src/observe/log.ts";
+import { loadConfig } from "../../src/server/config/config.ts";
+import { type RunningServer, startServer } from "../../src/server/server.ts";
+
+const directories: string[] = [];
+
+afterEach(() => {
+  for (const path of directories.splice(0)) rmSync(path, { recursive: true, force: true });
+});
+
+function newDirectory(): string {
+  const path = mkdtempSync(join(tmpdir(), "aether-server-"));
+  directories.push(path);
+  return path;
+}
+
+function start(dataDir: string, more: Record<string, string> = {}): Promise<RunningServer> {
+  const flags = new Map(
+    Object.entries({
+      "data-dir": join(dataDir, "data"),
+      addr: "127.0.0.1:0",
+      "metrics-addr": "127.0.0.1:0",
+      ...more,
+    }),
+  );
+  return startServer(loadConfig({ file: undefined, environment: {}, flags }), silentLog);
+}
+
+async function failureOf(run: () => Promise<RunningServer>): Promise<string> {
+  try {
+    await (await run()).stop();
+    return "started";
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** The ids of the cluster and of the member that answers. */
+async function clusterOf({ clientAddress }: RunningServer): Promise<unknown> {
+  const answer = await fetch(`http://${clientAddress}/cluster`);
+  const { clusterId, answeredBy } = (await answer.json()) as Record<string, unknown>;
+  return { clusterId, answeredBy };
+}
+
+describe("a server", () => {
+  test("starts on free ports, serves, ends with status 0, starts again as the same member", async () => {
+    const path = newDirectory();
+    const first = await start(path);
+    const cluster = await clusterOf(first);
+    expect((await fetch(`http://${first.metricsAddress}/readyz`)).status).toBe(200);
+    await Promise.all([first.stop(), first.stop()]);
+    expect(await first.ended).toBe(0);
+    const second = await start(path, { "node-id": "1" });
+    expect(await clusterOf(second)).toEqual(cluster);
+    await second.stop();
+  });
+
+  test("that is already running on the directory is named", async () => {
+    const path = newDirectory();
+    const first = await start(path);
+    expect(await failureOf(() => start(path))).toContain("in use by process");
+    await first.stop();
+  });
+
+  test("gives the directory back when its address is taken", async () => {
+    const path = newDirectory();
+    const first = await start(newDirectory());
+    const { clientAddress } = first;
+    expect(await failureOf(() => start(path, { addr: clientAddress }))).toContain(clientAddress);
+    await first.stop();
+    await (await start(path)).stop();
+  });
+
+  test("does not take a log for its own whose identity is gone", async () => {
+    const path = newDirectory();
+    await (await start(path)).stop();
+    rmSync(join(path, "data", "identity.json"));
+    expect(await failureOf(() => start(path))).toContain("identity.json");
+  });
+});
