@@ -87,7 +87,11 @@ const MEANING: Readonly<Record<string, string>> = {
   '"': '"',
 };
 
-const ESCAPE = /\\(?:([abfnrtv\\"])|x([0-9a-f]{2})|([0-7]{3})|u([0-9a-f]{4})|U([0-9a-f]{8}))/iy;
+const DIGIT = "[0-9a-fA-F]";
+const ESCAPE = new RegExp(
+  `\\\\(?:([abfnrtv\\\\"])|x(${DIGIT}{2})|([0-7]{3})|u(${DIGIT}{4})|U(${DIGIT}{8}))`,
+  "y",
+);
 
 /** Reads a "double quoted" or `raw` string of a byte string at `at`; undefined when there is none. */
 export function unquoteAt(text: Key, at: number): Unquoted | undefined {

@@ -10,7 +10,7 @@ import { renderHelp } from "../usage.ts";
 import type { Command } from "./command.ts";
 import { COMMANDS } from "./command-table.ts";
 import { type Found, findCommand } from "./find-command.ts";
-import { environmentFlags, GLOBAL_ARGS, resolveGlobals } from "./globals.ts";
+import { environmentFlags, GLOBAL_ARGS, type Globals, resolveGlobals } from "./globals.ts";
 import { commandHelp, groupHelp } from "./help.ts";
 import { Invocation } from "./invocation.ts";
 
@@ -48,15 +48,13 @@ async function run(found: Found<Command>, io: Io): Promise<void> {
     io.err(`aether ctl: unrecognized environment variable ${name}\n`);
   }
   if (args.on("debug")) showSettings(args, io);
-  const call = new Invocation({
-    command,
-    commands: COMMANDS,
-    args,
-    globals: resolveGlobals(args),
-    io,
-  });
+  const globals = resolveGlobals(args);
+  const call = new Invocation({ command, commands: COMMANDS, args, globals, io });
   try {
     await command.run(call);
+  } catch (error) {
+    hintAtConnection(error, globals, io);
+    throw error;
   } finally {
     call.close();
   }
@@ -66,16 +64,19 @@ async function run(found: Found<Command>, io: Io): Promise<void> {
 function report(error: unknown, io: Io): number {
   if (!(error instanceof ExitError || error instanceof GrpcError)) throw error;
   if (error.message !== "") io.err(`Error: ${error.message}\n`);
-  const why = reasonOf(error);
-  if (why !== undefined) io.err(`aether ctl: ${why}\n`);
   return error instanceof ExitError ? error.status : EXIT.FAILED;
 }
 
-/** What is behind a deadline that passed: the last failure to reach a server. */
-function reasonOf(error: Error): string | undefined {
-  let deepest: Error = error;
-  while (deepest.cause instanceof Error) deepest = deepest.cause;
-  return error.message.includes(deepest.message) ? undefined : deepest.message;
+/** etcdctl only says that a deadline has passed; a person wants to know why. */
+function hintAtConnection(error: unknown, { endpoints }: Globals, io: Io): void {
+  let deepest: unknown = error;
+  let unreached = false;
+  while (deepest instanceof Error && deepest.cause instanceof Error) {
+    deepest = deepest.cause;
+    unreached ||= deepest instanceof GrpcError && deepest.unprocessed;
+  }
+  if (!unreached || !(deepest instanceof Error)) return;
+  io.err(`aether ctl: ${endpoints.join(", ")}: ${deepest.message}\n`);
 }
 
 const SECRET = new Set(["password", "auth-jwt-token", "user"]);

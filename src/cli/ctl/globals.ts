@@ -176,12 +176,12 @@ function securing(args: Arguments): boolean {
 }
 
 function tlsOf(args: Arguments): ClientTls | undefined {
-  const insecureSkipVerify = args.on("insecure-skip-tls-verify");
-  if (!securing(args) && !insecureSkipVerify) return undefined;
-  const tls: { ca?: string; cert?: string; key?: string; serverName?: string } = {};
   const ca = fileText(args, "cacert");
   const cert = fileText(args, "cert");
   const key = fileText(args, "key");
+  const insecureSkipVerify = args.on("insecure-skip-tls-verify");
+  if (!securing(args) && !insecureSkipVerify) return undefined;
+  const tls: { ca?: string; cert?: string; key?: string; serverName?: string } = {};
   if (ca !== undefined) tls.ca = ca;
   if ((cert === undefined) !== (key === undefined)) {
     throw new ExitError(EXIT.BAD_ARGUMENTS, "--cert and --key are given together or not at all");

@@ -104,10 +104,14 @@ const RENEWALS_PER_TTL = 3;
 /** Between two tries while no server can be reached. */
 const RETRY_MS = 500;
 
-/** Renews until the lease has ended, or must have, since nobody could be asked for its TTL. */
+/**
+ * Renews until it is interrupted, or the lease has ended, or must have, since nobody could be
+ * asked for its TTL.
+ */
 async function keepRenewing(call: Invocation, client: EtcdClient, id: bigint): Promise<void> {
   let ttlMs = call.globals.commandTimeoutMs;
   let endsAtMs = performance.now() + ttlMs;
+  const stop = call.io.interrupted();
   while (performance.now() < endsAtMs) {
     const startedMs = performance.now();
     try {
@@ -116,16 +120,24 @@ async function keepRenewing(call: Invocation, client: EtcdClient, id: bigint): P
       ttlMs = answer.TTL * 1000;
       endsAtMs = startedMs + ttlMs;
       call.print(keepAliveAnswer(answer));
-      await Bun.sleep(ttlMs / RENEWALS_PER_TTL);
+      await pause(ttlMs / RENEWALS_PER_TTL, stop);
     } catch (error) {
       if (!(error instanceof GrpcError)) throw error;
       if (error.codeName !== "UNAVAILABLE" && error.codeName !== "DEADLINE_EXCEEDED") {
         throw new ExitError(EXIT.BAD_CONNECTION, error.message, { cause: error });
       }
-      await Bun.sleep(RETRY_MS);
+      await pause(RETRY_MS, stop);
     }
+    if (stop.aborted) return;
   }
   call.say(`lease ${leaseHex(id)} expired or revoked.`);
+}
+
+/** Waits, or less when it is interrupted. */
+async function pause(ms: number, stop: AbortSignal): Promise<void> {
+  const interrupted = Promise.withResolvers<void>();
+  stop.addEventListener("abort", () => interrupted.resolve(), { once: true });
+  if (!stop.aborted) await Promise.race([Bun.sleep(ms), interrupted.promise]);
 }
 
 /** One renewal; the TTL of the answer is 0 when there is no such lease. */
