@@ -203,6 +203,12 @@ describe("§5.3 log replication", () => {
     expect(one.applied).toEqual([2, 3, 4]);
   });
 
+  test("figure 2: it commits no further than the last new entry, whatever the leader says", () => {
+    const one = new One({ log: [1, 2, 2], term: 3 }); // 3/2 and 4/2 are not the leader's
+    one.hear({ type: "append", from: 2, term: 3, prevIndex: 2, prevTerm: 1, commit: 4 });
+    expect(one.raft.committed).toBe(2);
+  });
+
   test("a follower refuses entries if it does not find the one before them", () => {
     const cases = [
       [4, 3, "hint=3/3"], // no entry there
