@@ -1,0 +1,81 @@
+import { describe, expect, test } from "bun:test";
+import { LogWriter } from "../../src/node/log-writer.ts";
+import type { LogStore, LogWrite } from "../../src/node/ports.ts";
+import type { Message } from "../../src/raft/message.ts";
+import type { Persist } from "../../src/raft/ready.ts";
+import type { HardState } from "../../src/raft/types.ts";
+
+/** A log that remembers what it was given and answers when told. */
+class Recorder {
+  readonly writes: LogWrite[] = [];
+  readonly sent: Message[] = [];
+  readonly durable: number[] = [];
+  readonly #answers: (() => void)[] = [];
+  readonly writer: LogWriter;
+
+  constructor() {
+    const write: LogStore["write"] = (given, onDurable) => {
+      this.writes.push(given);
+      this.#answers.push(onDurable);
+    };
+    const send = (messages: readonly Message[]): void => void this.sent.push(...messages);
+    const log = { write } as LogStore;
+    this.writer = new LogWriter({ log, send }, (ack) => this.durable.push(ack.sequence));
+  }
+
+  answer(): void {
+    this.#answers.shift()?.();
+  }
+}
+
+let sequence = 0;
+
+function persist(hardState: HardState | undefined, mustSync = true): Persist {
+  const index = ++sequence;
+  const entry = { index, term: 1, kind: "normal", payload: new Uint8Array(1) } as const;
+  const entries = mustSync ? [entry] : [];
+  const ack = { sequence: index, term: 1, index };
+  return { hardState, entries, snapshot: undefined, mustSync, ack };
+}
+
+const message = (round: number): Message =>
+  ({ type: "heartbeat-response", from: 1n, to: 2n, term: 1, round }) as Message;
+
+describe("log writer", () => {
+  test("a term or a vote goes with its write, a commit index alone does not", () => {
+    const { writer, writes } = new Recorder();
+    writer.persist(persist({ term: 1, vote: 1n, commit: 0 }), []);
+    writer.persist(persist({ term: 1, vote: 1n, commit: 1 }), []);
+    writer.persist(persist({ term: 2, vote: 0n, commit: 2 }), []);
+    expect(writes.map(({ hardState }) => hardState?.commit)).toEqual([0, undefined, 2]);
+  });
+
+  test("a commit index is written now and then, and before the end", () => {
+    const { writer, writes } = new Recorder();
+    const state = (commit: number): HardState => ({ term: 1, vote: 1n, commit });
+    for (let commit = 0; commit < 600; commit++) writer.persist(persist(state(commit)), []);
+    const written = writes.filter(({ hardState }) => hardState !== undefined);
+    expect(written.length).toBe(3);
+    writer.flush();
+    expect(writes.at(-1)?.hardState?.commit).toBe(599);
+    const count = writes.length;
+    writer.flush();
+    expect(writes.length).toBe(count);
+  });
+
+  test("promises wait for their write and for every earlier one", () => {
+    const recorder = new Recorder();
+    const { writer, sent } = recorder;
+    writer.persist(persist(undefined), [message(1)]);
+    writer.persist(persist(undefined), [message(2)]);
+    writer.persist(persist(undefined, false), [message(3)]);
+    expect(sent).toEqual([]);
+    recorder.answer();
+    expect(sent).toEqual([message(1)]);
+    recorder.answer();
+    expect(sent).toEqual([message(1), message(2), message(3)]);
+    writer.persist(persist(undefined, false), [message(4)]);
+    expect(sent.at(-1)).toEqual(message(4));
+    expect(recorder.durable.length).toBe(2);
+  });
+});
