@@ -93,7 +93,7 @@ const ESCAPE = new RegExp(
   "y",
 );
 
-/** Reads a "double quoted" or `raw` string of a byte string at `at`; undefined when there is none. */
+/** The "double quoted" or `raw` string in a byte string at `at`; undefined when there is none. */
 export function unquoteAt(text: Key, at: number): Unquoted | undefined {
   if (text[at] === "`") {
     const close = text.indexOf("`", at + 1);

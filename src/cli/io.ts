@@ -140,7 +140,7 @@ export class LineReader {
     this.#chunks = stdin[Symbol.asyncIterator]();
   }
 
-  /** The next line; undefined at the end. A last line without a line feed is none, as in etcdctl. */
+  /** The next line; undefined at the end. As in etcdctl, one without a line feed is none. */
   async next(): Promise<string | undefined> {
     for (;;) {
       const end = this.#rest.indexOf("\n");

@@ -123,6 +123,8 @@ async function sideOf(server: ServerProcess): Promise<Side> {
 }
 
 function wordsFor(side: Side, step: Step): string[] {
+  // The runner kills what a test that took too long had started: fail at once, not by waiting.
+  if (side.server.pid === undefined) throw new Error("the server is gone");
   return step.words.map((word) =>
     word.replace("{lease}", side.lease).replace("{endpoint}", side.server.endpoint),
   );

@@ -198,7 +198,8 @@ describe("completion", () => {
     const complete = async (...words: string[]): Promise<string[]> => {
       const list = words.map((word) => `'${word}'`).join(" ");
       const driver = words[0] === "aether" ? "_aether" : "_aetherctl";
-      const run = `COMP_WORDS=(${list}); COMP_CWORD=${words.length - 1}; ${driver}; echo "\${COMPREPLY[@]}"`;
+      const typed = `COMP_WORDS=(${list}); COMP_CWORD=${words.length - 1}`;
+      const run = `${typed}; ${driver}; echo "\${COMPREPLY[@]}"`;
       const child = Bun.spawn(["bash", "-c", `${script}\n${run}`], { stderr: "inherit" });
       return (await new Response(child.stdout).text()).trim().split(" ");
     };

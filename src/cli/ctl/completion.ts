@@ -57,7 +57,8 @@ function bashScript(positions: readonly Position[]): string {
     return `    "${path}") words="${words.join(" ")}"; flags="${flags.join(" ")}" ;;`;
   });
   const known = positions.map(({ path }) => `"${path}"`).join("|");
-  return `# Completion for aetherctl and aether ctl. Load it with: source <(aether ctl completion bash)
+  return `# Completion for aetherctl and aether ctl.
+# Load it with: source <(aether ctl completion bash)
 _aetherctl() {
   local current="\${COMP_WORDS[COMP_CWORD]}" path="" try="" words="" flags="" i
   local first=1
@@ -77,7 +78,8 @@ ${cases.join("\n")}
 }
 _aether() {
   if [[ COMP_CWORD -eq 1 ]]; then
-    COMPREPLY=($(compgen -W "ctl --help --version --config --addr --data-dir" -- "\${COMP_WORDS[1]}"))
+    local known="ctl --help --version --config --addr --data-dir"
+    COMPREPLY=($(compgen -W "$known" -- "\${COMP_WORDS[1]}"))
   elif [[ "\${COMP_WORDS[1]}" == ctl ]]; then
     _aetherctl
   fi
@@ -123,8 +125,9 @@ const FISH_PROGRAMS = ["aetherctl", "aether"] as const;
 
 function fishWord(path: string, word: string, summary: string): string[] {
   return FISH_PROGRAMS.map((program) => {
-    const condition = program === "aether" ? "contains ctl (commandline -opc); and " : "";
-    return `complete -c ${program} -f -n '${condition}__aetherctl_at ${path}' -a ${word} -d ${quoted(summary)}`;
+    const client = program === "aether" ? "contains ctl (commandline -opc); and " : "";
+    const condition = `'${client}__aetherctl_at ${path}'`;
+    return `complete -c ${program} -f -n ${condition} -a ${word} -d ${quoted(summary)}`;
   });
 }
 

@@ -43,9 +43,8 @@ export function readCommandLine(words: readonly string[]): ServeCommand {
   if (args.on("version")) return { kind: "version" };
   const [stray] = args.positionals;
   if (stray !== undefined) {
-    throw new UsageError(
-      `unexpected argument ${JSON.stringify(stray)} (client commands begin with ctl: aether ctl --help)`,
-    );
+    const hint = "client commands begin with ctl: aether ctl --help";
+    throw new UsageError(`unexpected argument ${JSON.stringify(stray)} (${hint})`);
   }
   const flags = new Map<string, string>();
   for (const flag of Object.keys(SETTING_ARGS)) {
