@@ -53,6 +53,8 @@ export async function build(options: { ifStale: boolean }): Promise<void> {
     "--compile",
     "--minify",
     "--sourcemap",
+    // Parsing the bundle took 45 of the 90 ms until a node was ready; its bytecode takes 10.
+    ...["--bytecode", "--format=esm"],
     ...ENTRY_POINTS,
     "--outfile",
     executable,
