@@ -59,7 +59,7 @@ function runeLength(bytes: Buffer, at: number): number {
   const first = bytes[at] as number;
   if (first < 0x80) return 1;
   const length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || at + length > bytes.length) return 0;
+  if (at + length > bytes.length) return 0;
   try {
     STRICT.decode(bytes.subarray(at, at + length));
     return length;
