@@ -16,7 +16,14 @@ import { Invocation } from "./invocation.ts";
 
 /** Runs the client as this process and ends it. */
 export async function ctl(words: readonly string[]): Promise<never> {
-  process.exit(await runCtl(words, processIo()));
+  const io = processIo();
+  try {
+    process.exit(await runCtl(words, io));
+  } catch (error) {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    io.err(`aether ctl: uncaught error\n${stack}\n`);
+    process.exit(EXIT.CRASHED);
+  }
 }
 
 /** Runs one command; the exit status. Rejects only for a mistake of ours. */
