@@ -1,5 +1,6 @@
 /** aether.toml: parsed by smol-toml, then held against the table of settings, line by line. */
 import { parse, TomlError } from "smol-toml";
+import { nearest } from "../../base/nearest.ts";
 import { ConfigError, checkValue, parseAddress, type SettingValue } from "./check.ts";
 import { SETTINGS } from "./settings.ts";
 
@@ -86,24 +87,10 @@ function lineOf(text: string, path: string): number {
   return below ?? 1;
 }
 
-/** `; did you mean …?` when a known path is one or two letters away. */
+/** `; did you mean …?` when a known path is a letter or two away, or ends alike. */
 function suggestion(path: string): string {
-  const near = SETTINGS.map((setting) => setting.path).find(
-    (known) => known.split(".").pop() === path.split(".").pop() || distance(known, path) <= 2,
-  );
+  const known = SETTINGS.map((setting) => setting.path);
+  const last = path.split(".").pop();
+  const near = nearest(path, known) ?? known.find((each) => each.split(".").pop() === last);
   return near === undefined ? "" : `; did you mean ${near}?`;
-}
-
-/** Levenshtein distance of two short words. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const changed = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, changed));
-    }
-    row = next;
-  }
-  return row[b.length] as number;
 }
