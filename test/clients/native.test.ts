@@ -118,7 +118,7 @@ describe("AetherLease", () => {
     await client.unary("aether.v1.AetherLease/LeaseRevoke", { ID });
   });
 
-  test("one lease over lease.max_leases is RESOURCE_EXHAUSTED, for native clients only", async () => {
+  test("a lease over lease.max_leases is RESOURCE_EXHAUSTED, natively only", async () => {
     const granted: string[] = [];
     for (let count = 0; count < LEASES_MAX; count++) {
       granted.push((await client.unary(grant, { TTL: 100 })).ID);
@@ -185,7 +185,7 @@ describe("reflection", () => {
     await inbox.until("the stream has ended", () => inbox.ended);
   });
 
-  test("gives the file of a symbol, with what it imports: a client needs no proto files", async () => {
+  test("gives the file of a symbol, with what it imports", async () => {
     const inbox = open();
     inbox.send({ fileContainingSymbol: "etcdserverpb.KV" });
     const { fileDescriptorResponse } = await inbox.next();

@@ -21,7 +21,7 @@ const START_MS_MAX = 120;
 const CHANCE_PERCENT = 30;
 const TEST_MS_MAX = 60_000 + CRASHES * 2000;
 
-/** The smallest trigger and the shortest tick allowed, so that the log is compacted all the time. */
+/** The smallest trigger and the shortest tick allowed: the log is compacted all the time. */
 const ARGS = [
   ...["--cluster-snapshot-trigger-log-entries", "10", "--log-level", "debug"],
   ...["--cluster-heartbeat-interval-ms", "10", "--cluster-election-timeout-ms", "100"],

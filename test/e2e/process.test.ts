@@ -37,7 +37,7 @@ async function put(endpoint: string, key: string): Promise<void> {
 }
 
 describe("stopping", () => {
-  test("SIGTERM under load: status 0 within two seconds, everything acknowledged is there", async () => {
+  test("SIGTERM under load: status 0 within two seconds, and nothing is lost", async () => {
     await using server = await startAether();
     const notes = new Notes();
     const watching = new Watching(notes);

@@ -24,7 +24,8 @@ const wrong: readonly (readonly [string, string])[] = [
   [`${HEAD}a 1\n# HELP b B.\n# TYPE b gauge\nb 1\na{x="1"} 1\n`, "not in one piece"],
   ["# HELP c C.\n# TYPE c counter\nc -1\n", "a counter of -1"],
   [
-    '# HELP h H.\n# TYPE h histogram\nh_bucket{le="1"} 4\nh_bucket{le="+Inf"} 3\nh_sum 1\nh_count 3\n',
+    "# HELP h H.\n# TYPE h histogram\n" +
+      'h_bucket{le="1"} 4\nh_bucket{le="+Inf"} 3\nh_sum 1\nh_count 3\n',
     "fewer than",
   ],
 ];

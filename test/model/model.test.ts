@@ -1,6 +1,7 @@
 /**
  * The oracle against itself: two etcd must agree, and a server that lies must be found out. Then
- * our own executable against etcd, on a few fixed seeds; MODEL_SEEDS=1-100 MODEL_STEPS=1000 for more.
+ * our own executable against etcd, on a few fixed seeds; MODEL_SEEDS=1-100 MODEL_STEPS=1000 for
+ * more.
  */
 import { describe, expect, test } from "bun:test";
 import { ETCD, isInstalled, startEtcd } from "../support/processes.ts";

@@ -1,4 +1,4 @@
-/** Shared libraries in front of the C library: faults that a real disk has and a test cannot ask for. */
+/** Libraries in front of the C library: faults that a real disk has and no test can ask for. */
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
