@@ -7,12 +7,13 @@
  * The commit index need not be durable at all (paper, figure 2: it is volatile); it only saves a
  * member that restarts from asking for what the state store has anyway. So it is neither worth an
  * fsync nor a second page in every write: it travels with the next term or vote, and with one
- * write in COMMIT_EVERY.
+ * write in COMMIT_EVERY. Only that a change of the membership is committed is something others
+ * rely on (raft/retire.ts): then Raft asks for a synced write, and it goes with that one.
  */
 import { assert } from "../base/assert.ts";
 import type { Message } from "../raft/message.ts";
 import type { Persist, WriteAck } from "../raft/ready.ts";
-import type { HardState } from "../raft/types.ts";
+import type { Entry, HardState } from "../raft/types.ts";
 import type { LogStore } from "./ports.ts";
 
 export interface WriterPorts {
@@ -38,17 +39,21 @@ export class LogWriter {
   #hardState: HardState | undefined = undefined;
   #written: HardState | undefined = undefined;
   #writesSince = 0;
+  /** No change of the membership lies after this index; at the start there may be one anywhere. */
+  #lastConfigIndex: number;
 
   /** `onDurable` is told of each write, in order. */
   constructor(ports: WriterPorts, onDurable: (ack: WriteAck) => void) {
     this.#ports = ports;
     this.#onDurable = onDurable;
+    this.#lastConfigIndex = ports.log.stored.lastIndex;
   }
 
   /** Writes what a Ready wants durable; `after` leaves once it is. */
   persist(persist: Persist, after: readonly Message[]): void {
     if (persist.hardState !== undefined) this.#hardState = persist.hardState;
     if (persist.mustSync) {
+      this.#noteChanges(persist.entries);
       this.#pending.push({ ack: persist.ack, after: [...after] });
       this.#write(persist.entries, persist.snapshot, this.#answered, this.#isHardStateDue());
       return;
@@ -65,12 +70,20 @@ export class LogWriter {
     if (this.#hardState !== undefined) this.#write([], undefined, () => {}, true);
   }
 
+  #noteChanges(entries: Persist["entries"]): void {
+    for (let i = 0; i < entries.length; i++) {
+      const { kind, index } = entries[i] as Entry;
+      if (kind === "config") this.#lastConfigIndex = index;
+    }
+  }
+
   #isHardStateDue(): boolean {
     const now = this.#hardState;
     if (now === undefined) return false;
     const before = this.#written;
-    const promised = now.term !== before?.term || now.vote !== before.vote;
-    return promised || this.#writesSince >= COMMIT_EVERY;
+    if (before === undefined || this.#writesSince >= COMMIT_EVERY) return true;
+    const tellsOfChange = now.commit > before.commit && before.commit < this.#lastConfigIndex;
+    return now.term !== before.term || now.vote !== before.vote || tellsOfChange;
   }
 
   #write(

@@ -19,7 +19,7 @@ class Recorder {
       this.#answers.push(onDurable);
     };
     const send = (messages: readonly Message[]): void => void this.sent.push(...messages);
-    const log = { write } as LogStore;
+    const log = { write, stored: { lastIndex: 0 } } as LogStore;
     this.writer = new LogWriter({ log, send }, (ack) => this.durable.push(ack.sequence));
   }
 
@@ -61,6 +61,20 @@ describe("log writer", () => {
     const count = writes.length;
     writer.flush();
     expect(writes.length).toBe(count);
+  });
+
+  test("that a change of the membership is committed goes with the write that Raft asks for", () => {
+    const { writer, writes } = new Recorder();
+    const state = (commit: number): HardState => ({ term: 1, vote: 1n, commit });
+    const commits = (): (number | undefined)[] => writes.map(({ hardState }) => hardState?.commit);
+    writer.persist(persist(state(0)), []);
+    const change = { index: 2, term: 1, kind: "config", payload: new Uint8Array(1) } as const;
+    writer.persist({ ...persist(state(1)), entries: [change] }, []);
+    const committed = { ...persist(state(2), false), mustSync: true };
+    writer.persist(committed, [message(1)]);
+    expect(commits()).toEqual([0, 1, 2]);
+    writer.persist(persist(state(3)), []);
+    expect(commits()).toEqual([0, 1, 2, undefined]);
   });
 
   test("promises wait for their write and for every earlier one", () => {
