@@ -71,10 +71,13 @@ export class Expiry {
    * seconds, or 0 if the lease is unknown; if it has run out and is being ended, once it has.
    */
   renew(id: bigint, nowMs: number, done: (ttlSeconds: number | AetherError) => void): void {
-    const lease = this.#machine.lease(id);
-    if (!this.#leading) done(new AetherError("not_primary_lessor"));
-    else if (lease === undefined) done(0);
-    else if (this.#clock.renew(id, nowMs)) done(lease.ttlSeconds);
+    if (!this.#leading) {
+      done(new AetherError("not_primary_lessor"));
+      return;
+    }
+    const ttlMs = this.#clock.renew(id, nowMs);
+    if (ttlMs !== undefined) done(ttlMs / MS_PER_S);
+    else if (!this.#machine.hasLease(id)) done(0);
     else {
       const waiting = this.#enders.get(id) ?? [];
       waiting.push(() => done(this.#leading ? 0 : new AetherError("not_primary_lessor")));
@@ -85,6 +88,12 @@ export class Expiry {
   /** Milliseconds left; undefined if nobody counts the lease here. */
   remainingMs(id: bigint, nowMs: number): number | undefined {
     return this.#clock.remainingMs(id, nowMs);
+  }
+
+  /** The granted time in seconds; undefined if nobody counts the lease here. */
+  ttlSeconds(id: bigint): number | undefined {
+    const ttlMs = this.#clock.ttlMs(id);
+    return ttlMs === undefined ? undefined : ttlMs / MS_PER_S;
   }
 
   /** Proposes the end of what has run out. */

@@ -4,15 +4,21 @@
  *
  * Each lease has exactly one node in the heap. A renewal only moves `deadlineMs`; the node keeps
  * the time at which it was last looked at (`checkMs` ≤ deadlineMs) and is pushed down again when
- * it comes up too early, so ten thousand keep-alives a second cost a map access each.
+ * it comes up too early, so ten thousand keep-alives a second cost a map access each. The node of
+ * a lease that is gone stays until it comes up, or until such nodes are most of the heap: leases
+ * of a day that live for a second would fill it otherwise.
  *
- * Invariant: a TTL is a minimum: a lease never comes due before deadlineMs (monotonic clock).
+ * Invariants, checked by verify(): a TTL is a minimum: a lease never comes due before deadlineMs
+ * (monotonic clock); the heap holds each counted lease once, and not many more that are gone.
  */
 import { assert } from "../base/assert.ts";
 import { Heap } from "../base/heap.ts";
 
 /** An expiry that was proposed and has not been applied is proposed again after this long. */
 export const EXPIRY_RETRY_MS = 3000;
+
+/** Nodes of gone leases that are not worth the trouble. */
+const GONE_KEPT = 1024;
 
 interface Countdown {
   readonly id: bigint;
@@ -26,10 +32,17 @@ interface Countdown {
 
 export class LeaseClock {
   readonly #leases = new Map<bigint, Countdown>();
-  readonly #due = new Heap<Countdown>((a, b) => a.checkMs < b.checkMs);
+  #due = newHeap();
+  /** Nodes in the heap whose lease is gone. */
+  #goneCount = 0;
 
   get size(): number {
     return this.#leases.size;
+  }
+
+  /** Places taken in the heap. */
+  get nodeCount(): number {
+    return this.#due.size;
   }
 
   /** Starts counting `ttlMs` down from `nowMs`, plus `graceMs` (a new leader's allowance). */
@@ -47,20 +60,30 @@ export class LeaseClock {
     if (lease === undefined) return;
     lease.gone = true;
     this.#leases.delete(id);
+    this.#goneCount++;
+    if (this.#goneCount > this.#leases.size + GONE_KEPT) this.#sweep();
   }
 
   /** Stops counting everything: leadership was lost. */
   clear(): void {
     this.#leases.clear();
-    while (this.#due.pop() !== undefined);
+    this.#sweep();
   }
 
-  /** Renews to the full TTL; false if unknown or already on its way out. */
-  renew(id: bigint, nowMs: number): boolean {
+  /**
+   * Renews to the full TTL, which is returned, in ms; undefined if unknown or on its way out. A
+   * deadline is never taken back: a new leader's allowance stays.
+   */
+  renew(id: bigint, nowMs: number): number | undefined {
     const lease = this.#leases.get(id);
-    if (lease === undefined || lease.expiring || lease.deadlineMs <= nowMs) return false;
-    lease.deadlineMs = nowMs + lease.ttlMs;
-    return true;
+    if (lease === undefined || lease.expiring || lease.deadlineMs <= nowMs) return undefined;
+    lease.deadlineMs = Math.max(lease.deadlineMs, nowMs + lease.ttlMs);
+    return lease.ttlMs;
+  }
+
+  /** The granted time in ms; undefined if unknown. */
+  ttlMs(id: bigint): number | undefined {
+    return this.#leases.get(id)?.ttlMs;
   }
 
   /** Milliseconds left, not below 0; undefined if unknown. */
@@ -80,7 +103,10 @@ export class LeaseClock {
       const lease = this.#due.peek();
       if (lease === undefined || lease.checkMs > nowMs) break;
       this.#due.pop();
-      if (lease.gone) continue;
+      if (lease.gone) {
+        this.#goneCount--;
+        continue;
+      }
       if (lease.deadlineMs > nowMs) {
         lease.checkMs = lease.deadlineMs;
       } else {
@@ -99,6 +125,19 @@ export class LeaseClock {
       assert(!lease.gone, "a counted lease is not gone");
       assert(lease.expiring || lease.checkMs <= lease.deadlineMs, "looked at by its deadline");
     }
-    assert(this.#due.size >= this.#leases.size, "every lease has its node in the heap");
+    const nodes = this.#leases.size + this.#goneCount;
+    assert(this.#due.size === nodes, "every lease has its node in the heap");
+    assert(this.#goneCount <= this.#leases.size + GONE_KEPT + 1, "gone leases are forgotten");
   }
+
+  /** Makes the heap anew, of the leases that are counted. */
+  #sweep(): void {
+    this.#due = newHeap();
+    this.#goneCount = 0;
+    for (const lease of this.#leases.values()) this.#due.push(lease);
+  }
+}
+
+function newHeap(): Heap<Countdown> {
+  return new Heap<Countdown>((a, b) => a.checkMs < b.checkMs);
 }

@@ -174,22 +174,21 @@ export class LeaseService {
         fail(call, error);
         return;
       }
-      const header = this.#header();
-      const lease = this.#group.machine.lease(ID);
-      const leftMs = this.#group.expiry.remainingMs(ID, this.#backend.clock.monotonicMs()) ?? 0;
-      if (lease === undefined || leftMs <= 0) {
-        const gone = { header, ID, TTL: -1, grantedTTL: 0, keys: [] };
-        reply(call, LeaseTimeToLiveResponse, gone);
-        return;
-      }
-      reply(call, LeaseTimeToLiveResponse, {
-        header,
-        ID,
-        TTL: Math.floor(leftMs / 1000),
-        grantedTTL: lease.ttlSeconds,
-        keys: keys ? [...lease.keys] : [],
-      });
+      reply(call, LeaseTimeToLiveResponse, this.#lifeOf(ID, keys));
     });
+  }
+
+  /** What is left of a lease; TTL -1 if it is unknown or has run out. */
+  #lifeOf(ID: bigint, withKeys: boolean): LeaseTimeToLiveResponse {
+    const { machine, expiry } = this.#group;
+    const header = this.#header();
+    const leftMs = expiry.remainingMs(ID, this.#backend.clock.monotonicMs()) ?? 0;
+    const grantedTTL = expiry.ttlSeconds(ID);
+    if (grantedTTL === undefined || leftMs <= 0) {
+      return { header, ID, TTL: -1, grantedTTL: 0, keys: [] };
+    }
+    const keys = withKeys ? [...(machine.lease(ID)?.keys ?? [])] : []; // sorted: dear for many
+    return { header, ID, TTL: Math.floor(leftMs / 1000), grantedTTL, keys };
   }
 
   /** All leases, those that end first first. */

@@ -18,6 +18,7 @@ import {
   RangeRequest,
 } from "../../src/proto/gen/etcdserverpb.ts";
 import { configurationOf } from "../../src/raft/membership/configuration.ts";
+import type { Message } from "../../src/raft/message.ts";
 import { founding } from "../../src/raft/restore.ts";
 import type { MemberId } from "../../src/raft/types.ts";
 import { CommandKind } from "../../src/state/command.ts";
@@ -54,7 +55,7 @@ export class DrivenGroup {
   readonly logDisk = new MemoryLogDisk();
   readonly stateDisk = new MemoryStateDisk();
   /** Messages to peers, all of them. */
-  readonly sent: unknown[] = [];
+  readonly sent: Message[] = [];
   readonly #options: DrivenOptions;
   log!: MemoryLogStore;
   store!: MemoryStateStore;
@@ -220,4 +221,60 @@ export class Read {
     if (this.code !== "waiting") throw new Error("a read was answered twice");
     this.code = error === undefined ? "ok" : error.code;
   };
+}
+
+export const PEER = 2n as MemberId;
+
+/** The other voter of a group of two: votes for whoever asks and takes every entry. */
+export class Companion {
+  readonly #driven: DrivenGroup;
+
+  constructor(driven: DrivenGroup) {
+    this.#driven = driven;
+  }
+
+  /** Answers what was sent so far; false if there was nothing. */
+  obey(): boolean {
+    const messages = this.#driven.sent.splice(0);
+    for (const message of messages) this.#answer(message);
+    return messages.length > 0;
+  }
+
+  /** Answers until nothing moves. */
+  settle(): void {
+    do this.#driven.settle();
+    while (this.obey());
+  }
+
+  /** Says that a later term has begun. */
+  depose(): void {
+    const term = this.#driven.group.term + 1;
+    const envelope = { from: PEER, to: MEMBER, term };
+    this.#driven.group.step({ type: "heartbeat", ...envelope, commit: 0, round: 0 });
+  }
+
+  /** Lets the group stand for election, and win. */
+  elect(): void {
+    for (let ticks = 0; !this.#driven.group.isLeader; ticks++) {
+      if (ticks > 4 * ELECTION_TICKS) throw new Error("nobody was elected");
+      this.#driven.tick();
+      this.settle();
+    }
+  }
+
+  #answer(message: Message): void {
+    const envelope = { from: PEER, to: MEMBER, term: message.term };
+    const { group } = this.#driven;
+    if (message.type === "pre-vote") {
+      group.step({ type: "pre-vote-response", ...envelope, granted: true });
+    } else if (message.type === "vote") {
+      group.step({ type: "vote-response", ...envelope, granted: true });
+    } else if (message.type === "append") {
+      const index = message.prevIndex + message.entries.length;
+      const { commit } = message;
+      group.step({ type: "append-response", ...envelope, index, commit, rejection: undefined });
+    } else if (message.type === "heartbeat") {
+      group.step({ type: "heartbeat-response", ...envelope, round: message.round });
+    }
+  }
 }

@@ -13,7 +13,7 @@ describe("lease clock", () => {
   test("a renewal counts the full TTL again", () => {
     const clock = new LeaseClock();
     clock.start(1n, 2000, 0);
-    expect(clock.renew(1n, 1500)).toBe(true);
+    expect(clock.renew(1n, 1500)).toBe(2000);
     expect(clock.takeExpired(2000, 10)).toEqual([]);
     expect(clock.remainingMs(1n, 2000)).toBe(1500);
     expect(clock.takeExpired(3500, 10)).toEqual([1n]);
@@ -22,9 +22,9 @@ describe("lease clock", () => {
   test("a lease whose time is over cannot be renewed", () => {
     const clock = new LeaseClock();
     clock.start(1n, 2000, 0);
-    expect(clock.renew(1n, 2000)).toBe(false);
+    expect(clock.renew(1n, 2000)).toBeUndefined();
     expect(clock.takeExpired(2000, 10)).toEqual([1n]);
-    expect(clock.renew(1n, 2001)).toBe(false);
+    expect(clock.renew(1n, 2001)).toBeUndefined();
   });
 
   test("an expiry that was not applied comes up again, not at once", () => {
@@ -44,6 +44,30 @@ describe("lease clock", () => {
     expect(clock.takeExpired(1e6, 9)).toEqual([3n, 4n, 5n]);
   });
 
+  test("a renewal does not take back a new leader's allowance", () => {
+    const clock = new LeaseClock();
+    clock.start(1n, 2000, 0, 1000);
+    clock.renew(1n, 10);
+    expect(clock.remainingMs(1n, 10)).toBe(2990);
+    clock.verify();
+    expect(clock.takeExpired(2999, 10)).toEqual([]);
+    expect(clock.takeExpired(3000, 10)).toEqual([1n]);
+  });
+
+  test("leases of a day that live for a moment leave nothing behind", () => {
+    const clock = new LeaseClock();
+    clock.start(1n, 500, 0);
+    for (let i = 0; i < 10_000; i++) {
+      clock.start(2n, 86_400_000, 0);
+      clock.forget(2n);
+      if (i % 1000 === 0) clock.verify();
+    }
+    expect(clock.nodeCount).toBeLessThan(2000);
+    expect(clock.takeExpired(500, 10)).toEqual([1n]);
+    clock.clear();
+    expect(clock.nodeCount).toBe(0);
+  });
+
   test("equals a naive map under random operations", () => {
     for (let seed = 1; seed <= 20; seed++) {
       const random = new Prng(seed);
@@ -60,7 +84,7 @@ describe("lease clock", () => {
           naive.set(id, { ttl, deadline: now + ttl });
         } else if (random.chance(50)) {
           const alive = lease !== undefined && lease.deadline > now;
-          expect(clock.renew(id, now)).toBe(alive);
+          expect(clock.renew(id, now)).toBe(alive ? lease.ttl : undefined);
           if (alive) lease.deadline = now + lease.ttl;
         } else {
           const due = [...naive].filter(([, l]) => l.deadline <= now).map(([key]) => key);
