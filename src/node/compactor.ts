@@ -3,6 +3,7 @@
  * they did durably (invariant G3). The state: rows that no legal revision can see are removed by
  * the store, up to what running reads still pin.
  */
+import { AetherError } from "../base/errors.ts";
 import type { Log } from "../base/ports.ts";
 import { MIB } from "../base/units.ts";
 import type { Raft } from "../raft/raft.ts";
@@ -23,6 +24,9 @@ export interface CompactorParts {
   readonly logger: Log;
 }
 
+/** Told that rows are gone, or why they will not go while somebody waits. */
+export type CompactedDone = (error?: AetherError) => void;
+
 export class Compactor {
   readonly #parts: CompactorParts;
   readonly #triggerEntries: number;
@@ -34,7 +38,8 @@ export class Compactor {
   #askedRevision: number;
   /** Up to which it has ended. */
   #removedRevision = -1;
-  #waiting: { readonly revision: number; readonly done: () => void }[] = [];
+  #waiting: { readonly revision: number; readonly done: CompactedDone }[] = [];
+  #stopped = false;
 
   constructor(parts: CompactorParts, triggerEntries: number) {
     this.#parts = parts;
@@ -50,9 +55,16 @@ export class Compactor {
   }
 
   /** Calls `done` once rows superseded at `revision` are gone; at 0 and below there are none. */
-  whenRemoved(revision: number, done: () => void): void {
-    if (revision <= Math.max(this.#removedRevision, 0)) done();
+  whenRemoved(revision: number, done: CompactedDone): void {
+    if (this.#stopped) done(new AetherError("stopped"));
+    else if (revision <= Math.max(this.#removedRevision, 0)) done();
     else this.#waiting.push({ revision, done });
+  }
+
+  /** The stores are about to close: nothing more is asked of them, and nobody waits on. */
+  stop(): void {
+    this.#stopped = true;
+    for (const { done } of this.#waiting.splice(0)) done(new AetherError("stopped"));
   }
 
   tick(): void {
@@ -82,6 +94,7 @@ export class Compactor {
     this.#checkpointing = true;
     store.checkpoint((durableIndex) => {
       this.#checkpointing = false;
+      if (this.#stopped) return; // the log is closed, or will be before it could answer
       const kept = grown >= LOG_BYTES_TRIGGER ? 0 : this.#keptEntries;
       this.#compactLog(Math.min(durableIndex, raft.applied - kept));
     });

@@ -34,7 +34,7 @@ import { batchOrigin, batchSequence, type CommandKind } from "../state/command.t
 import { StateMachine } from "../state/machine.ts";
 import type { Outcome } from "../state/results.ts";
 import { WatchHub } from "../watch/hub.ts";
-import { Compactor } from "./compactor.ts";
+import { type CompactedDone, Compactor } from "./compactor.ts";
 import { Expiry } from "./expiry.ts";
 import { LogWriter } from "./log-writer.ts";
 import type { LogStore, StateStore } from "./ports.ts";
@@ -207,8 +207,8 @@ export class Group {
     else if (this.#reads.ask(done)) this.#ports.turn.after(TurnPhase.READ, this.#runRead);
   }
 
-  /** Calls `done` when rows superseded at `revision` are physically gone. */
-  whenCompacted(revision: number, done: () => void): void {
+  /** Calls `done` when rows superseded at `revision` are physically gone, or with "stopped". */
+  whenCompacted(revision: number, done: CompactedDone): void {
     this.#compactor.whenRemoved(revision, done);
   }
 
@@ -221,12 +221,14 @@ export class Group {
 
   /** A message from a peer. */
   step(message: Message): void {
+    if (this.#stopped) return;
     this.#raft.step(message);
     this.#drive();
   }
 
   /** One tick of the group's clock. */
   tick(): void {
+    if (this.#stopped) return;
     const nowMs = this.#ports.clock.monotonicMs();
     this.#raft.tick(nowMs);
     if (this.isLeader) this.expiry.tick(nowMs, this.#raft.term);
@@ -240,9 +242,12 @@ export class Group {
     this.#drive();
   }
 
-  /** Answers everything that waits with "stopped" and does nothing from then on. */
+  /** Answers everything that waits with "stopped" and does nothing from then on; once. */
   stop(): void {
+    if (this.#stopped) return;
     this.#stopped = true;
+    this.expiry.follow();
+    this.#compactor.stop();
     this.#proposals.failAll(() => new AetherError("stopped"));
     this.#reads.failAll(() => new AetherError("stopped"));
     this.#stateWriter.flush();
@@ -348,10 +353,7 @@ export class Group {
     if (outcome instanceof AetherError) return;
     switch (outcome.kind) {
       case "leaseGrant":
-        if (this.isLeader) {
-          const nowMs = this.#ports.clock.monotonicMs();
-          this.expiry.granted(outcome.id, outcome.ttlSeconds, nowMs);
-        }
+        this.expiry.granted(outcome.id, outcome.ttlSeconds, this.#ports.clock.monotonicMs());
         break;
       case "leaseRevoke":
         this.expiry.ended(outcome.id);

@@ -14,11 +14,13 @@ const BATCH_ROWS = 512;
 const BATCH_BYTES = 256 * KIB;
 
 /**
- * Applied rows which the store has not taken yet, in bytes of their key values. They are held in
- * memory until then; beyond this new proposals are refused. About a second of the store's writing
- * at full speed.
+ * Applied rows which the store has not taken yet, in bytes of memory. They are held until then;
+ * beyond this new proposals are refused. About a second of the store's writing at full speed.
  */
 export const BACKLOG_BYTES_MAX = 128 * MIB;
+
+/** A row beside its key value: the object, the view of its bytes, its places in tail and batch. */
+const ROW_OVERHEAD_BYTES = 200;
 
 export class StateWriter {
   readonly #store: StateStore;
@@ -45,7 +47,7 @@ export class StateWriter {
     for (let i = 0; i < rows.length; i++) bytes += (rows[i] as Row).kv.length;
     this.#rows += rows.length;
     this.#bytes += bytes;
-    this.#backlogBytes += bytes;
+    this.#backlogBytes += bytes + rows.length * ROW_OVERHEAD_BYTES;
     if (this.#rows >= BATCH_ROWS || this.#bytes >= BATCH_BYTES) this.flush();
   }
 
@@ -55,7 +57,7 @@ export class StateWriter {
     if (machine.appliedIndex === this.#flushedIndex) return;
     this.#flushedIndex = machine.appliedIndex;
     const batch = machine.takeBatch();
-    const bytes = this.#bytes;
+    const bytes = this.#bytes + this.#rows * ROW_OVERHEAD_BYTES;
     const lastSeq = batch.rows.at(-1)?.seq;
     this.#rows = 0;
     this.#bytes = 0;

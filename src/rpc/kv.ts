@@ -122,9 +122,10 @@ export class KvService {
     const { physical, revision } = decodeRequest(CompactionRequest, bytes, start, end);
     checkSize(start, end);
     this.#group.propose(CommandKind.compact, bytes, start, end, (outcome) => {
-      if (outcome instanceof AetherError) fail(call, outcome);
-      else if (physical) this.#group.whenCompacted(revision, () => this.#answer(call, outcome));
-      else this.#answer(call, outcome);
+      if (outcome instanceof AetherError || !physical) this.#answerOutcome(call, outcome);
+      else {
+        this.#group.whenCompacted(revision, (error) => this.#answerOutcome(call, error ?? outcome));
+      }
     });
   }
 
