@@ -1,0 +1,171 @@
+/**
+ * One connection to a peer with one stream on it: dialed, opened, lost, once. Who wants another
+ * makes another.
+ *
+ *   dialing ── socket up, stream opened ──▶ greeting ── first answer ──▶ open ──▶ over
+ *      └───────────── too late, refused, connection lost, close() ────────────────▲
+ *
+ * Invariants
+ *   N1  onOver comes exactly once, unless close() came first, and nothing comes after it
+ *   N2  the socket is closed when the stream is over: a stream never shares its connection
+ */
+
+import type { ClientCall, ClientCallHandler } from "../../wire/grpc/client-call.ts";
+import { GrpcClientConnection } from "../../wire/grpc/client-connection.ts";
+import { GrpcCode, grpcCodeName } from "../../wire/grpc/status.ts";
+import { addressText, parseAddress } from "../address.ts";
+import type { PeerDialer, PeerSocket, PeerTimers } from "./ports.ts";
+
+export interface ConnectionSettings {
+  readonly dialer: PeerDialer;
+  readonly timers: PeerTimers;
+  /** From the dial to the first answer. */
+  readonly dialTimeoutMs: number;
+  /** A ping after this time without a byte from the peer. */
+  readonly keepaliveMs: number;
+  /** The connection is given up this long after a ping without any answer. */
+  readonly keepaliveTimeoutMs: number;
+}
+
+/** What the owner of a connection is told. */
+export interface ConnectionEvents {
+  /** A message of the peer, borrowed; false if it is broken, which ends the connection. */
+  onMessage(bytes: Uint8Array, start: number, end: number): boolean;
+  /** The stream's queue has room again. */
+  onDrain(): void;
+  /** The connection is over: why, and the code that the peer gave (UNAVAILABLE if none). */
+  onOver(reason: string, code: GrpcCode): void;
+}
+
+export class PeerConnection implements ClientCallHandler {
+  readonly #settings: ConnectionSettings;
+  readonly #events: ConnectionEvents;
+  readonly #path: string;
+  readonly #fields: readonly string[];
+  readonly #url: string;
+  #connection: GrpcClientConnection | undefined;
+  #call: ClientCall | undefined;
+  #socket: PeerSocket | undefined;
+  #cancelTimer: () => void = nothing;
+  #over = false;
+
+  /** A stream to `path` at `url` with the header fields `fields`; dialed by start(). */
+  constructor(
+    settings: ConnectionSettings,
+    url: string,
+    path: string,
+    fields: readonly string[],
+    events: ConnectionEvents,
+  ) {
+    this.#settings = settings;
+    this.#url = url;
+    this.#path = path;
+    this.#fields = fields;
+    this.#events = events;
+  }
+
+  start(): void {
+    const { dialer, timers, dialTimeoutMs } = this.#settings;
+    this.#cancelTimer = timers.after(dialTimeoutMs, () => {
+      this.#finish(`no answer in ${dialTimeoutMs} ms`, GrpcCode.UNAVAILABLE);
+    });
+    dialer
+      .dial(
+        this.#url,
+        dialTimeoutMs,
+        (nowMs) => this.#connect(nowMs),
+        () => this.#finish(this.#connection?.reason || "connection closed", GrpcCode.UNAVAILABLE),
+      )
+      .then(
+        (socket) => {
+          this.#socket = socket;
+          if (this.#over) socket.terminate();
+        },
+        (error: unknown) => {
+          const text = error instanceof Error ? error.message : String(error);
+          this.#finish(text, GrpcCode.UNAVAILABLE);
+        },
+      );
+  }
+
+  /** The HTTP/2 connection, for calls beside the stream; undefined before it is up. */
+  get grpc(): GrpcClientConnection | undefined {
+    return this.#over ? undefined : this.#connection;
+  }
+
+  /** Bytes which wait here for the peer's window or the system. */
+  get pendingBytes(): number {
+    const queued = this.#call?.queuedBytes ?? 0;
+    return queued + (this.#connection?.output.pending ?? 0);
+  }
+
+  /** False: produce no more until onDrain. */
+  get writable(): boolean {
+    return this.#call?.writable === true;
+  }
+
+  /** Sends one message of the stream; nothing before the stream is opened or after its end. */
+  send(bytes: Uint8Array, start: number, end: number): void {
+    if (!this.#over) this.#call?.send(bytes, start, end);
+  }
+
+  /** No more messages from us. */
+  halfClose(): void {
+    if (!this.#over) this.#call?.halfClose();
+  }
+
+  /** Ends without onOver; what is pending is still handed to the system. */
+  close(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#cancelTimer();
+    this.#socket?.end();
+  }
+
+  onHeaders(): void {
+    // the first message is the answer that counts
+  }
+
+  onMessage(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#over) return;
+    this.#cancelTimer();
+    if (this.#events.onMessage(bytes, start, end)) return;
+    this.#finish("the peer's answer makes no sense", GrpcCode.INTERNAL);
+  }
+
+  onDrain(): void {
+    if (!this.#over) this.#events.onDrain();
+  }
+
+  onEnd(code: GrpcCode, message: string): void {
+    const text = code === GrpcCode.OK ? "the peer ended the stream" : message;
+    this.#finish(code === GrpcCode.OK ? text : `${grpcCodeName(code)}: ${text}`, code);
+  }
+
+  #connect(nowMs: number): GrpcClientConnection {
+    const address = parseAddress(this.#url);
+    const { keepaliveMs, keepaliveTimeoutMs } = this.#settings;
+    const connection = new GrpcClientConnection({
+      scheme: address.secure ? "https" : "http",
+      authority: address.kind === "unix" ? "localhost" : addressText(address),
+      nowMs,
+      keepaliveMs,
+      keepaliveTimeoutMs,
+    });
+    this.#connection = connection;
+    if (!this.#over) this.#call = connection.call(this.#path, this.#fields, undefined, this);
+    return connection;
+  }
+
+  #finish(reason: string, code: GrpcCode): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#cancelTimer();
+    // Not at once: this may run inside the connection, which must not lose its socket meanwhile.
+    const socket = this.#socket;
+    if (socket !== undefined) queueMicrotask(() => socket.terminate());
+    this.#events.onOver(reason, code);
+  }
+}
+
+function nothing(): void {}

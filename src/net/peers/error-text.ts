@@ -1,0 +1,30 @@
+/** Expected failures between members: the codes that one may send, and what another makes of it. */
+import { AetherError, type ErrorCode } from "../../base/errors.ts";
+
+/** What a member may say about a proposal or a call; anything else reads as "unhealthy". */
+const CODES: readonly ErrorCode[] = [
+  "not_leader",
+  "no_leader",
+  "leader_changed",
+  "too_many_requests",
+  "no_space",
+  "stopped",
+  "timeout",
+  "unhealthy",
+  "lease_not_found",
+  "not_primary_lessor",
+  "compacted",
+  "future_revision",
+  "member_not_found",
+  "not_found",
+  "invalid_argument",
+  "unimplemented",
+  "corrupt",
+];
+
+/** The failure that a member named; a code from a newer release is kept in the detail. */
+export function errorOf(code: string, detail: string): AetherError {
+  const known = CODES.find((each) => each === code);
+  if (known !== undefined) return new AetherError(known, detail);
+  return new AetherError("unhealthy", detail === "" ? code : `${code}: ${detail}`);
+}

@@ -1,0 +1,310 @@
+/**
+ * The transport between the members of one cluster. It dials every other member and is dialed by
+ * each, so two connections lead each way between two members (peer.ts says why two):
+ *
+ *   Raft's messages ─ send() ─▶ Peer ─ one frame a lane ─▶ · · · ─▶ RaftReceiver ─▶ onMessages()
+ *
+ * It may lose, delay and reorder what it carries, and never changes or invents anything: every
+ * frame names cluster, sender and receiver and has a checksum. Within one lane and one connection
+ * the order is kept.
+ */
+import { assert } from "../../base/assert.ts";
+import { ByteWriter } from "../../base/bytes.ts";
+import type { Log, Random } from "../../base/ports.ts";
+import { KIB, MIB } from "../../base/units.ts";
+import {
+  AetherPeer,
+  type PeerHello,
+  Lane as PeerLane,
+  type ProposalRefusal,
+} from "../../proto/gen/aether.v1.ts";
+import type { Method, ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
+import {
+  type Admission,
+  admit,
+  helloFields,
+  noRefusals,
+  PeerRefusal,
+  type RefusalReason,
+} from "./admission.ts";
+import type { ConnectionSettings } from "./connection.ts";
+import { errorOf } from "./error-text.ts";
+import type { FrameIds } from "./frame.ts";
+import type { LaneOptions } from "./lane.ts";
+import { Peer, type PeerCounters } from "./peer.ts";
+import type {
+  Authorize,
+  MemberId,
+  Message,
+  PeerAddress,
+  PeerDialer,
+  PeerHandlers,
+  PeerTimers,
+} from "./ports.ts";
+import { RaftReceiver } from "./raft-receiver.ts";
+
+/** Socket, TLS and greeting; a peer in the next room takes a few milliseconds. */
+export const DIAL_MS_MAX = 5_000;
+/** A silent peer is asked after this; less than 5 s would count as a flood of pings. */
+export const KEEPALIVE_MS = 6_000;
+/** And given up after this: half-open connections are found within nine seconds. */
+export const KEEPALIVE_TIMEOUT_MS = 3_000;
+/** Waiting appends per peer: two of Raft's windows (16 MiB in flight), 0.25 s of 1 Gbit/s. */
+export const BULK_BYTES_MAX = 32 * MIB;
+/** Waiting control messages per peer: ten thousand heartbeats and acknowledgements. */
+export const CONTROL_BYTES_MAX = 512 * KIB;
+
+export interface PeersOptions {
+  readonly clusterId: bigint;
+  readonly self: MemberId;
+  readonly handlers: PeerHandlers;
+  readonly authorize: Authorize;
+  /** What proves to others that we belong to the cluster. */
+  readonly secret?: string;
+  readonly dialer: PeerDialer;
+  readonly timers: PeerTimers;
+  readonly random: Random;
+  readonly log: Log;
+  readonly dialTimeoutMs?: number;
+  readonly keepaliveMs?: number;
+  readonly keepaliveTimeoutMs?: number;
+  readonly bulkBytesMax?: number;
+  readonly controlBytesMax?: number;
+}
+
+/** One peer, for health, metrics and people. */
+export interface PeerStatus {
+  readonly id: MemberId;
+  readonly urls: readonly string[];
+  /** Both lanes to it are up. */
+  readonly up: boolean;
+  /** It has both lanes to us up. */
+  readonly heard: boolean;
+  /** Why it is not up. */
+  readonly reason: string;
+  readonly pendingBytes: number;
+  readonly sent: Readonly<PeerCounters>;
+}
+
+/** What was received from all peers; only grows. */
+export interface ReceivedCounters {
+  frames: number;
+  bytes: number;
+  messages: number;
+  /** Calls, frames and streams that were refused, by reason. */
+  readonly refused: Record<RefusalReason, number>;
+}
+
+export class Peers {
+  readonly received: ReceivedCounters = { frames: 0, bytes: 0, messages: 0, refused: noRefusals() };
+  readonly #options: PeersOptions;
+  readonly #admission: Admission;
+  readonly #connection: ConnectionSettings;
+  readonly #scratch = new ByteWriter(64 * KIB);
+  readonly #answers = new ByteWriter(1 * KIB);
+  readonly #peers = new Map<bigint, Peer>();
+  readonly #receivers = new Set<RaftReceiver>();
+  readonly #touched: Peer[] = [];
+  #stopped = false;
+
+  /** Knows nobody before setPeers(). */
+  constructor(options: PeersOptions) {
+    this.#options = options;
+    this.#admission = {
+      clusterId: options.clusterId,
+      self: options.self,
+      knows: (id) => this.#peers.has(id),
+      authorize: options.authorize,
+    };
+    this.#connection = {
+      dialer: options.dialer,
+      timers: options.timers,
+      dialTimeoutMs: options.dialTimeoutMs ?? DIAL_MS_MAX,
+      keepaliveMs: options.keepaliveMs ?? KEEPALIVE_MS,
+      keepaliveTimeoutMs: options.keepaliveTimeoutMs ?? KEEPALIVE_TIMEOUT_MS,
+    };
+  }
+
+  /** The server's side: methods for the peer listener. */
+  get methods(): readonly Method[] {
+    return [{ path: AetherPeer.Raft.path, stream: (call) => this.#receive(call) }];
+  }
+
+  /**
+   * Who the other members are from now on; ourselves may be among them. New ones are dialed, those
+   * with other URLs dialed anew, and who is not named is neither spoken nor listened to any more.
+   */
+  setPeers(list: readonly PeerAddress[]): void {
+    if (this.#stopped) return;
+    const wanted = new Map<bigint, PeerAddress>();
+    for (const address of list)
+      if (address.id !== this.#options.self) wanted.set(address.id, address);
+    for (const [id, peer] of this.#peers) {
+      const next = wanted.get(id);
+      if (next !== undefined && sameUrls(next.urls, peer.address.urls)) continue;
+      peer.close();
+      this.#peers.delete(id);
+    }
+    for (const [id, address] of wanted) {
+      assert(address.urls.length > 0, "a peer has an address");
+      if (!this.#peers.has(id)) this.#peers.set(id, this.#makePeer(address));
+    }
+    for (const receiver of [...this.#receivers]) {
+      if (this.#peers.has(receiver.hello.fromMemberId)) continue;
+      receiver.refuse("unknown-sender", "the caller was removed from the cluster");
+    }
+  }
+
+  /**
+   * Sends what Raft said, one frame a peer and lane. Never blocks; what cannot be sent now is
+   * dropped. Snapshot messages go by sendSnapshot().
+   */
+  send(group: number, messages: readonly Message[]): void {
+    const touched = this.#touched;
+    for (let i = 0; i < messages.length; i++) {
+      const message = messages[i] as Message;
+      assert(message.type !== "snapshot", "a snapshot is sent by sendSnapshot");
+      const peer = this.#peers.get(message.to);
+      if (peer === undefined) continue;
+      const { controlQueue, bulkQueue } = peer;
+      if (controlQueue.length + bulkQueue.length === 0) touched.push(peer);
+      if (message.type === "append") bulkQueue.push(message);
+      else controlQueue.push(message);
+    }
+    for (let i = 0; i < touched.length; i++) (touched[i] as Peer).flush(group);
+    touched.length = 0;
+  }
+
+  /**
+   * Forwards a batch of ours to the leader. False: it certainly did not leave. True: it will be
+   * seen applied, refused through onRefusal, or lost.
+   */
+  propose(to: MemberId, group: number, payload: Uint8Array): boolean {
+    return this.#peers.get(to)?.propose(group, payload) === true;
+  }
+
+  /** Every peer, for health and metrics. */
+  status(): PeerStatus[] {
+    return [...this.#peers.values()].map((peer) => ({
+      id: peer.address.id,
+      urls: peer.address.urls,
+      up: peer.up,
+      heard: this.#lanesFrom(peer.address.id) === 2,
+      reason: peer.reason,
+      pendingBytes: peer.pendingBytes,
+      sent: peer.counters,
+    }));
+  }
+
+  /** Ends all streams; what was sent before is still handed to the system. */
+  stop(): void {
+    this.#stopped = true;
+    for (const peer of this.#peers.values()) peer.close();
+    this.#peers.clear();
+    for (const receiver of [...this.#receivers]) receiver.finish();
+  }
+
+  #makePeer(address: PeerAddress): Peer {
+    const { clusterId, self, handlers, bulkBytesMax, controlBytesMax } = this.#options;
+    const ids: FrameIds = { clusterId, from: self, to: address.id };
+    return new Peer({
+      address,
+      ids,
+      control: this.#lane(address, "control", controlBytesMax ?? CONTROL_BYTES_MAX),
+      bulk: this.#lane(address, "bulk", bulkBytesMax ?? BULK_BYTES_MAX),
+      scratch: this.#scratch,
+      onRefusal: (refusal) => this.#onRefusal(refusal),
+      onUnreachable: (id) => handlers.onUnreachable(id),
+    });
+  }
+
+  #lane(address: PeerAddress, name: "control" | "bulk", bytesMax: number): LaneOptions {
+    const { clusterId, self, secret, random, log } = this.#options;
+    const ids: FrameIds = { clusterId, from: self, to: address.id };
+    const lane = name === "control" ? PeerLane.CONTROL : PeerLane.BULK;
+    return {
+      name,
+      peer: address.id.toString(16),
+      urls: address.urls,
+      fields: helloFields(ids, lane, secret, this.#answers),
+      bytesMax,
+      connection: this.#connection,
+      random,
+      log,
+    };
+  }
+
+  #receive(call: ServerCall): StreamHandler {
+    let hello: PeerHello;
+    try {
+      hello = admit(call, this.#admission);
+      if (hello.lane !== PeerLane.CONTROL && hello.lane !== PeerLane.BULK) {
+        throw new PeerRefusal("malformed", "a stream of Raft frames needs a lane for them");
+      }
+    } catch (error) {
+      if (!(error instanceof PeerRefusal)) throw error;
+      this.#onRefused(error.reason, error.message, call.peer);
+      call.fail(error.code, error.message);
+      return IGNORING;
+    }
+    const receiver = new RaftReceiver(call, hello, {
+      admission: this.#admission,
+      handlers: this.#options.handlers,
+      scratch: this.#answers,
+      onFrame: (bytes, messages) => {
+        this.received.frames++;
+        this.received.bytes += bytes;
+        this.received.messages += messages;
+      },
+      onRefused: (reason, detail) => this.#onRefused(reason, detail, call.peer),
+      onEnd: (ended) => this.#receivers.delete(ended),
+    });
+    this.#replace(receiver);
+    this.#peers.get(hello.fromMemberId)?.wake();
+    return receiver;
+  }
+
+  /** The newest stream of a peer's lane counts: the older one's other end is gone. */
+  #replace(receiver: RaftReceiver): void {
+    for (const older of [...this.#receivers]) {
+      const { fromMemberId, lane } = older.hello;
+      if (fromMemberId === receiver.hello.fromMemberId && lane === receiver.hello.lane) {
+        older.finish();
+      }
+    }
+    this.#receivers.add(receiver);
+  }
+
+  #lanesFrom(id: bigint): number {
+    let count = 0;
+    for (const { hello } of this.#receivers) if (hello.fromMemberId === id) count++;
+    return count;
+  }
+
+  #onRefused(reason: RefusalReason, detail: string, peer: string): void {
+    this.received.refused[reason]++;
+    this.#options.log.warn("peer refused", { peer, reason, detail });
+  }
+
+  #onRefusal(refusal: ProposalRefusal): void {
+    const { group, originMemberId, sequence, leaderMemberId } = refusal;
+    if (originMemberId !== this.#options.self) return; // not ours: nobody here waits for it
+    const error = errorOf(refusal.error, refusal.detail);
+    const leader = leaderMemberId;
+    this.#options.handlers.onRefusal({ group, origin: originMemberId, sequence, error, leader });
+  }
+}
+
+/** What is left of a call that was refused. */
+const IGNORING: StreamHandler = {
+  onMessage: ignore,
+  onHalfClose: ignore,
+  onCancel: ignore,
+  onDrain: ignore,
+};
+
+function ignore(): void {}
+
+function sameUrls(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((url, i) => url === b[i]);
+}

@@ -1,0 +1,188 @@
+/** The transport as its users see it, over real sockets on loopback. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { AetherError } from "../../../src/base/errors.ts";
+import { until } from "../until.ts";
+import { append, heartbeat, ID, introduce, type Member, startMember } from "./members.ts";
+
+const members: Member[] = [];
+
+async function start(...args: Parameters<typeof startMember>): Promise<Member> {
+  const member = await startMember(...args);
+  members.push(member);
+  return member;
+}
+
+/** Both directions are up: what is sent from here on arrives unless a test breaks something. */
+async function connected(...all: readonly Member[]): Promise<void> {
+  introduce(...all);
+  await up(...all);
+}
+
+async function up(...all: readonly Member[]): Promise<void> {
+  const whole = (member: Member): boolean =>
+    member.peers.status().every((status) => status.up && status.heard);
+  await until(() => all.every(whole), "all lanes are up");
+}
+
+afterEach(async () => {
+  for (const member of members.splice(0)) await member.stop();
+});
+
+/** A batch of commands, as far as the transport looks into it. */
+function batch(origin: bigint, sequence: number): Uint8Array {
+  const bytes = Buffer.alloc(40, 7);
+  bytes[0] = 1;
+  bytes.writeBigUInt64BE(origin, 1);
+  bytes.writeBigUInt64BE(BigInt(sequence), 9);
+  return bytes;
+}
+
+describe("messages", () => {
+  test("both dial at once; each lane keeps its order, both ways", async () => {
+    const [a, b] = [await start(1), await start(2)];
+    await connected(a, b);
+    for (let i = 1; i <= 200; i++) {
+      a.peers.send(1, [append(1, 2, i, i * 10), heartbeat(1, 2, i)]);
+      b.peers.send(7, [heartbeat(2, 1, i)]);
+    }
+    await until(() => b.seen.messages.length === 400, "all messages of a");
+    await until(() => a.seen.messages.length === 200, "all messages of b");
+    const indexes = b.seen.messages.flatMap(({ message }) =>
+      message.type === "append" ? message.entries.map(({ index }) => index) : [],
+    );
+    const counted = Array.from({ length: 200 }, (_, i) => i + 1);
+    expect(indexes).toEqual(counted);
+    expect(b.seen.rounds).toEqual(counted);
+    expect(a.seen.rounds).toEqual(counted);
+    expect(a.seen.messages[0]).toMatchObject({ group: 7, message: heartbeat(2, 1, 1) });
+    expect(a.seen.unreachable).toEqual([]);
+    expect(a.log.lines).toEqual([]);
+  });
+
+  test("one send makes one frame a peer and lane", async () => {
+    const [a, b, c] = [await start(1), await start(2), await start(3)];
+    await connected(a, b, c);
+    a.peers.send(1, [
+      append(1, 2, 1, 10),
+      heartbeat(1, 3, 1),
+      heartbeat(1, 2, 1),
+      append(1, 2, 2, 10),
+      heartbeat(1, 2, 2),
+    ]);
+    await until(() => b.seen.messages.length === 4, "b has its four");
+    await until(() => c.seen.messages.length === 1, "c has its one");
+    expect(b.peers.received).toMatchObject({ frames: 2, messages: 4 });
+    expect(c.peers.received).toMatchObject({ frames: 1, messages: 1 });
+  });
+
+  test("large appends are cut into frames, and one too large for any is dropped", async () => {
+    const [a, b] = [await start(1), await start(2)];
+    await connected(a, b);
+    const sizes = [700_000, 700_000, 3_000_000, 31 * 1024 * 1024, 5];
+    a.peers.send(
+      1,
+      sizes.map((size, i) => append(1, 2, i + 1, size)),
+    );
+    await until(() => b.seen.messages.length === 4, "all but the impossible one");
+    const arrived = b.seen.messages.map(({ message }) =>
+      message.type === "append" ? message.entries[0]?.payload.length : 0,
+    );
+    expect(arrived).toEqual([700_000, 700_000, 3_000_000, 5]);
+    expect(a.peers.status()[0]?.sent.dropped).toBe(1);
+  });
+});
+
+describe("proposals", () => {
+  test("arrive as they are; a refusal comes back to the origin", async () => {
+    const [a, b] = [await start(1), await start(2)];
+    await connected(a, b);
+    expect(a.peers.propose(ID(2), 3, batch(ID(1), 77))).toBe(true);
+    await until(() => b.seen.proposals.length === 1, "the proposal");
+    const [proposal] = b.seen.proposals;
+    expect(proposal).toMatchObject({ from: ID(1), group: 3 });
+    expect(Buffer.compare(proposal?.payload ?? Buffer.alloc(0), batch(ID(1), 77))).toBe(0);
+    proposal?.refuse(new AetherError("not_leader", "ask another"), ID(9));
+    proposal?.refuse(new AetherError("stopped"), 0n); // one answer is enough
+    await until(() => a.seen.refusals.length > 0, "the refusal");
+    a.peers.propose(ID(2), 3, batch(ID(1), 78));
+    await until(() => b.seen.proposals.length === 2, "the next one");
+    expect(a.seen.refusals).toHaveLength(1);
+    expect(a.seen.refusals[0]).toMatchObject({
+      group: 3,
+      origin: ID(1),
+      sequence: 77,
+      leader: ID(9),
+      error: { code: "not_leader", detail: "ask another" },
+    });
+  });
+
+  test("to nobody, or over a lane that is down, do not leave", async () => {
+    const a = await start(1);
+    expect(a.peers.propose(ID(2), 1, batch(ID(1), 1))).toBe(false);
+    a.peers.setPeers([{ id: ID(2), urls: ["http://127.0.0.1:1"] }]);
+    expect(a.peers.propose(ID(2), 1, batch(ID(1), 1))).toBe(false);
+  });
+
+  test("of another origin than their sender end the stream", async () => {
+    const [a, b] = [await start(1), await start(2)];
+    await connected(a, b);
+    a.peers.propose(ID(2), 3, batch(ID(3), 77));
+    await until(() => b.peers.received.refused.malformed === 1, "the refusal");
+    expect(b.seen.proposals).toEqual([]);
+    await up(a, b);
+  });
+});
+
+describe("peers come and go", () => {
+  test("a restarted one is found again, and the loss is told once", async () => {
+    const [a, b] = [await start(1), await start(2)];
+    await connected(a, b);
+    const port = Number(new URL(b.url).port);
+    await b.stop();
+    await until(() => a.seen.unreachable.length > 0, "the loss");
+    for (let i = 1; i < 10; i++) a.peers.send(1, [append(1, 2, i, 10)]);
+    expect(a.seen.unreachable).toEqual([ID(2)]);
+    expect(a.peers.status()[0]?.sent.dropped).toBe(9);
+    const again = await start(2, {}, port);
+    await connected(a, again);
+    a.peers.send(1, [append(1, 2, 1, 10)]);
+    await until(() => again.seen.messages.length === 1, "a message after the restart");
+    await again.stop();
+    await until(() => a.seen.unreachable.length === 2, "the second loss");
+  });
+
+  test("a changed address is followed; an unchanged one keeps its connection", async () => {
+    const [a, b, moved] = [await start(1), await start(2), await start(2)];
+    await connected(a, b);
+    a.peers.setPeers([{ id: ID(2), urls: [b.url] }]);
+    expect(a.peers.status()[0]?.up).toBe(true);
+    moved.peers.setPeers([{ id: ID(1), urls: [a.url] }]);
+    a.peers.setPeers([{ id: ID(2), urls: [moved.url] }]);
+    expect(a.peers.status()[0]?.up).toBe(false);
+    await until(() => a.peers.status()[0]?.up === true, "up at the new address");
+    a.peers.send(1, [heartbeat(1, 2, 5)]);
+    await until(() => moved.seen.messages.length === 1, "a message at the new address");
+    expect(b.seen.messages).toEqual([]);
+  });
+
+  test("each URL of a member is tried", async () => {
+    const [a, b] = [await start(1), await start(2)];
+    b.peers.setPeers([{ id: ID(1), urls: [a.url] }]);
+    a.peers.setPeers([{ id: ID(2), urls: ["http://127.0.0.1:1", b.url] }]);
+    await up(a, b);
+  });
+
+  test("a removed one is neither spoken nor listened to", async () => {
+    const [a, b] = [await start(1), await start(2)];
+    await connected(a, b);
+    b.peers.setPeers([]);
+    await until(() => a.peers.status()[0]?.up === false, "a is cut off");
+    const why = "removed, or has not been added yet";
+    await until(() => a.peers.status()[0]?.reason.includes(why) === true, "it tries in vain");
+    expect(b.peers.received.refused["unknown-sender"]).toBeGreaterThan(2);
+    a.peers.send(1, [heartbeat(1, 2, 1)]);
+    introduce(a, b);
+    await up(a, b);
+    expect(b.seen.messages).toEqual([]);
+  });
+});
