@@ -44,6 +44,7 @@ import {
 import type { Method, ServerCall, StreamHandler, UnaryMethod } from "../wire/grpc/server-call.ts";
 import { checkSize, decodeRequest, fail, reply, replyScratch, scratch } from "./answer.ts";
 import { headerAt, type Identity } from "./headers.ts";
+import { LargeRange, PIECE_BYTES, sizeOfKvs } from "./large-range.ts";
 import { oneRequest } from "./one-request.ts";
 import { RangeStreamSender } from "./range-stream.ts";
 import { encodeTxnResult } from "./txn-response.ts";
@@ -220,10 +221,15 @@ export class KvService {
   }
 
   #answerCursor(call: ServerCall, cursor: RangeCursor): void {
-    const { revision, kvs, more, count } = cursor.result();
+    const result = cursor.result();
     cursor.close();
-    const header = this.#header.at(revision, this.#group.term);
-    encodeRangeResponse(header, kvs, more, count, scratch);
+    const header = this.#header.at(result.revision, this.#group.term);
+    const kvsBytes = sizeOfKvs(result);
+    if (kvsBytes >= PIECE_BYTES) {
+      new LargeRange(call, this.#turn, result).begin(header, kvsBytes);
+      return;
+    }
+    encodeRangeResponse(header, result.kvs, result.more, result.count, scratch);
     replyScratch(call);
   }
 

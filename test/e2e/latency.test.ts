@@ -74,12 +74,7 @@ function text({ count, p50, p99, worst }: Figures): string {
   return `${count}: p50 ${p50.toFixed(1)} p99 ${p99.toFixed(1)} worst ${worst.toFixed(1)} ms`;
 }
 
-/*
- * Expected to fail: 26 to 44 ms. The scan of a range is sliced, its answer is not: encoding 28 MB
- * in one step takes 9 to 20 ms, copying it to the stream's queue 16 more. test.failing complains
- * when that has been mended.
- */
-test.failing(
+test(
   "small requests beside ranges over 100,000 keys",
   async () => {
     await using server = await startAether();

@@ -35,6 +35,9 @@ export class FakeCall implements ServerCall {
   /** How often the handler has ended the call, cancelled or not. */
   endings = 0;
   handler: StreamHandler | undefined = undefined;
+  onReplyDrain: (() => void) | undefined = undefined;
+  readonly #parts: Buffer[] = [];
+  #left = 0;
 
   constructor(path: string) {
     this.path = path;
@@ -45,6 +48,19 @@ export class FakeCall implements ServerCall {
       this.messages.push(Buffer.from(bytes.slice(start, end)));
     }
     this.#end({ code: 0, message: "" });
+  }
+
+  beginReply(size: number, onDrain: () => void): void {
+    this.#left = size;
+    this.onReplyDrain = onDrain;
+  }
+
+  continueReply(bytes: Uint8Array, start: number, end: number): void {
+    this.#parts.push(Buffer.from(bytes.slice(start, end)));
+    this.#left -= end - start;
+    if (this.#left > 0) return;
+    const whole = Buffer.concat(this.#parts);
+    this.reply(whole, 0, whole.length);
   }
 
   send(bytes: Uint8Array, start: number, end: number): void {

@@ -23,6 +23,14 @@ export interface ServerCall {
   readonly cancelled: boolean;
   /** Unary: headers, the one message and status OK in one go. */
   reply(bytes: Uint8Array, start: number, end: number): void;
+  /**
+   * Unary, for an answer too large to be made in one go: its message has `size` bytes, which
+   * follow by continueReply; the call ends with the last of them. After each piece wait for
+   * `onDrain` unless `writable`; it is also called when the client has gone (see `cancelled`).
+   */
+  beginReply(size: number, onDrain: () => void): void;
+  /** The next bytes of the message that beginReply began; fail() cuts it off instead. */
+  continueReply(bytes: Uint8Array, start: number, end: number): void;
   /** Streaming: one message. Never refused; look at `writable` before producing much more. */
   send(bytes: Uint8Array, start: number, end: number): void;
   /** Streaming: status OK. */

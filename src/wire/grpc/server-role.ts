@@ -3,11 +3,12 @@
  * into answers (gRPC over HTTP/2, "Responses"). A call ends once; whatever comes later from its
  * handler is dropped, because a handler that waited for consensus cannot know that its client left.
  */
+import { assert } from "../../base/assert.ts";
 import { RepeatedFields } from "../http2/header-writer.ts";
 import { BODY_TIMEOUT_MS, QUEUED_BYTES_MAX, STALL_TIMEOUT_MS } from "../http2/limits.ts";
 import { Http2Code } from "../http2/protocol.ts";
 import type { Http2Role } from "../http2/role.ts";
-import { MESSAGE_PREFIX_BYTES } from "../http2/sender.ts";
+import { MESSAGE_PREFIX_BYTES, putMessagePrefix } from "../http2/sender.ts";
 import { StreamState } from "../http2/stream.ts";
 import type { StreamEngine } from "../http2/stream-engine.ts";
 import type { GrpcServer } from "./grpc-server.ts";
@@ -108,7 +109,9 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
 
   onDrain(stream: ServerStream): void {
     if (stream.exchange !== undefined) this.#guarded(stream, stream.exchange.onDrain);
-    else if (!stream.done) this.#guarded(stream, () => stream.handler?.onDrain());
+    else if (!stream.done) {
+      this.#guarded(stream, stream.onReplyDrain ?? (() => stream.handler?.onDrain()));
+    }
   }
 
   onClosed(): void {}
@@ -157,6 +160,29 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
       this.#engine.sender.send(stream, bytes, start, end, true);
       this.#engine.finish(stream, this.#statusOk);
     } else this.#engine.answer(stream, this.#answerHead, bytes, start, end, this.#statusOk);
+    this.#ended(stream, GrpcCode.OK);
+  }
+
+  beginReply(stream: ServerStream, size: number): void {
+    assert(size > 0 && stream.replyLeft === 0, "an answer in pieces is begun once");
+    stream.replyLeft = size;
+    if (stream.done) return;
+    this.#sendHead(stream);
+    const prefix = Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES);
+    putMessagePrefix(prefix, 0, size);
+    this.#engine.sender.send(stream, prefix, 0, MESSAGE_PREFIX_BYTES, false);
+    this.#setTimer(stream, STALL_TIMEOUT_MS);
+  }
+
+  continueReply(stream: ServerStream, bytes: Uint8Array, start: number, end: number): void {
+    stream.replyLeft -= end - start;
+    assert(stream.replyLeft >= 0, "an answer in pieces is as long as it was said to be");
+    if (!stream.done) {
+      this.#engine.sender.send(stream, bytes, start, end, false);
+      this.#setTimer(stream, STALL_TIMEOUT_MS);
+    }
+    if (stream.replyLeft > 0 || !this.#mayEnd(stream)) return;
+    this.#engine.finish(stream, this.#statusOk);
     this.#ended(stream, GrpcCode.OK);
   }
 
@@ -316,7 +342,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
     if (stream.exchange !== undefined) this.#guarded(stream, stream.exchange.onCancel);
     else {
       this.#server.onEnd(stream.head.path, code);
-      this.#guarded(stream, () => stream.handler?.onCancel());
+      this.#guarded(stream, stream.onReplyDrain ?? (() => stream.handler?.onCancel()));
     }
   }
 
@@ -332,12 +358,14 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   /** A request that stopped coming, or an answer that stopped going. */
   #onTimer(stream: ServerStream, nowMs: number): void {
     const { queue } = stream;
-    if (!stream.done && stream.exchange === undefined) {
+    const stopsHalfWay = !stream.done && stream.exchange === undefined;
+    if (stopsHalfWay && stream.replyLeft === 0) {
       this.fail(stream, GrpcCode.CANCELLED, "the request stopped half way", undefined);
     } else if (queue !== undefined && queue.taken !== stream.queueTaken) {
       stream.queueTaken = queue.taken;
       stream.timerMs = nowMs + STALL_TIMEOUT_MS;
     } else {
+      if (stopsHalfWay) this.#cancel(stream, GrpcCode.CANCELLED);
       stream.done = true;
       this.#engine.reset(stream, queue === undefined ? Http2Code.NO_ERROR : Http2Code.CANCEL);
     }

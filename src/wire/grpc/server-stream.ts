@@ -16,6 +16,8 @@ export interface CallOwner {
   readonly peer: string;
   readonly peerName: string | undefined;
   reply(stream: ServerStream, bytes: Uint8Array, start: number, end: number): void;
+  beginReply(stream: ServerStream, size: number): void;
+  continueReply(stream: ServerStream, bytes: Uint8Array, start: number, end: number): void;
   send(stream: ServerStream, bytes: Uint8Array, start: number, end: number): void;
   finish(stream: ServerStream): void;
   fail(
@@ -64,6 +66,9 @@ export class ServerStream implements ServerCall, Http2Stream {
   /** Cancelled, but the unary handler has not ended: still counts as a stream. */
   lingers = false;
   handler: StreamHandler | undefined = undefined;
+  /** Bytes of a piecewise answer that are still to come. */
+  replyLeft = 0;
+  onReplyDrain: (() => void) | undefined = undefined;
   reader: MessageReader | undefined = undefined;
   /** Bytes of the queue taken when the timer was set: whether the answer moves. */
   queueTaken = 0;
@@ -101,6 +106,15 @@ export class ServerStream implements ServerCall, Http2Stream {
 
   reply(bytes: Uint8Array, start: number, end: number): void {
     this.owner.reply(this, bytes, start, end);
+  }
+
+  beginReply(size: number, onDrain: () => void): void {
+    this.onReplyDrain = onDrain;
+    this.owner.beginReply(this, size);
+  }
+
+  continueReply(bytes: Uint8Array, start: number, end: number): void {
+    this.owner.continueReply(this, bytes, start, end);
   }
 
   send(bytes: Uint8Array, start: number, end: number): void {
