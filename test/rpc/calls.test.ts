@@ -74,6 +74,7 @@ describe("a stream that takes one request", () => {
     const harness = filled(100);
     const call = harness.start(KV.RangeStream.path);
     harness.say(call, request);
+    call.writable = false;
     harness.say(call, request);
     expect(call.ending?.code).toBe(GrpcCode.INTERNAL);
     harness.driven.settle();
