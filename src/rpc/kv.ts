@@ -65,6 +65,8 @@ export class KvService {
   readonly #turn: Turn;
   readonly #header: HeaderEncoder;
   readonly #put = new PutView();
+  /** Streams that were begun and had something to send when we looked last. */
+  readonly #streams = new Set<RangeStreamSender>();
 
   constructor({ group, identity, turn }: KvBackend) {
     this.#group = group;
@@ -92,6 +94,14 @@ export class KvService {
       { path: AetherKV.Delete.path, unary: deleteRange },
       { path: AetherKV.Txn.path, unary: txn },
     ];
+  }
+
+  /** Ends streams whose clients have stopped reading; call it about once a second or oftener. */
+  tick(nowMs: number): void {
+    for (const stream of this.#streams) {
+      if (!stream.idle) stream.tick(nowMs);
+      if (stream.idle) this.#streams.delete(stream);
+    }
   }
 
   #onPut(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
@@ -258,6 +268,7 @@ export class KvService {
         checkRangeStream(request);
         this.#whenReadable(call, request.serializable, () => {
           sender.begin(this.#group.machine.openRange(request));
+          if (!sender.idle) this.#streams.add(sender);
         });
       },
       onEnd: () => sender.cancel(),

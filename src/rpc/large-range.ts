@@ -13,6 +13,7 @@ import { putDelimited, sizeOfDelimited } from "../proto/hot/responses.ts";
 import { putNumber, sizeOfNumber } from "../proto/writer.ts";
 import type { RangeResult } from "../state/results.ts";
 import type { ServerCall } from "../wire/grpc/server-call.ts";
+import { GrpcCode } from "../wire/grpc/status.ts";
 import { fail, scratch } from "./answer.ts";
 
 /** Answers from this size on are made in pieces of this size: some 100 µs of copying. */
@@ -22,6 +23,12 @@ export const PIECE_BYTES = 256 * KIB;
 const KVS_TAG = 0x12;
 const MORE_TAG = 0x18;
 const COUNT_TAG = 0x20;
+
+/**
+ * The largest message that etcd's server sends and that its clients take (gRPC for Go: an int32);
+ * twice that would not fit the prefix of a message any more.
+ */
+const MESSAGE_BYTES_MAX = 2 ** 31 - 1;
 
 /** Bytes of the key values as fields of the response. */
 export function sizeOfKvs({ kvs }: RangeResult): number {
@@ -51,6 +58,12 @@ export class LargeRange {
   begin(header: HeaderEncoder, kvsBytes: number): void {
     const { more, count } = this.#result;
     const size = header.size + kvsBytes + (more ? 2 : 0) + 1 + sizeOfNumber(count);
+    if (size > MESSAGE_BYTES_MAX) {
+      const bounds = `(${size} vs. ${MESSAGE_BYTES_MAX})`;
+      const message = `grpc: trying to send message larger than max ${bounds}`;
+      this.#call.fail(GrpcCode.RESOURCE_EXHAUSTED, message);
+      return;
+    }
     this.#head = new Uint8Array(header.size);
     header.put(this.#head, 0);
     this.#call.beginReply(size, this.#step);

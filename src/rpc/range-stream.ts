@@ -1,7 +1,8 @@
 /**
  * RangeStream (etcd 3.7): a large range in chunks at one pinned revision. Chunks hold key values
  * only; header, more and count come with the last. The chunk size doubles while the client keeps
- * up, to at most the request limit, and nothing is read while the client does not.
+ * up, to at most the request limit, and nothing is read while the client does not. A stream holds
+ * its revision against compaction, so a client that takes nothing for a minute loses it.
  */
 
 import { ByteWriter } from "../base/bytes.ts";
@@ -12,12 +13,16 @@ import type { HeaderEncoder } from "../proto/hot/header.ts";
 import { encodeRangeResponse } from "../proto/hot/responses.ts";
 import type { RangeCursor } from "../state/range.ts";
 import type { ServerCall } from "../wire/grpc/server-call.ts";
+import { GrpcCode } from "../wire/grpc/status.ts";
 import { fail, scratch, sendScratch } from "./answer.ts";
 
 /** The first chunk's keys (etcd's 10), so that the first answer comes at once. */
 const FIRST_KEYS = 10;
 const KEYS_MAX = 1000;
 const CHUNK_BYTES = 1 * MIB;
+
+/** As long as any other answer may stand still (wire/http2/limits.ts). */
+const STALL_MS = 60_000;
 
 /** RangeStreamResponse.range_response, delimited. */
 const RANGE_RESPONSE_TAG = 0x0a;
@@ -34,11 +39,31 @@ export class RangeStreamSender {
   #cursor: RangeCursor | undefined;
   #keys = FIRST_KEYS;
   #scheduled = false;
+  /** What the client had not taken when we looked last, and since when that is so. */
+  #unreadBytes = -1;
+  #unreadSinceMs = 0;
 
   constructor(call: ServerCall, turn: Turn, header: () => HeaderEncoder) {
     this.#call = call;
     this.#turn = turn;
     this.#header = header;
+  }
+
+  /** Nothing more is to be sent, or nothing has begun. */
+  get idle(): boolean {
+    return this.#cursor === undefined;
+  }
+
+  /** Ends a stream whose client has taken nothing for STALL_MS; to be called now and then. */
+  tick(nowMs: number): void {
+    const { writable, queuedBytes } = this.#call;
+    if (writable || queuedBytes !== this.#unreadBytes) {
+      this.#unreadBytes = queuedBytes;
+      this.#unreadSinceMs = nowMs;
+    } else if (nowMs - this.#unreadSinceMs >= STALL_MS) {
+      this.cancel();
+      this.#call.fail(GrpcCode.CANCELLED, "the answer was not read for a minute");
+    }
   }
 
   /** The store's revision when the stream began. */

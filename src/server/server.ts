@@ -191,7 +191,7 @@ class Server implements RunningServer {
 
   async start(): Promise<void> {
     const { heartbeatIntervalMs } = this.#config;
-    this.#ticker = setInterval(() => this.#group.tick(), heartbeatIntervalMs);
+    this.#ticker = setInterval(() => this.#tick(), heartbeatIntervalMs);
     this.#group.start();
     if (this.#stores.dataDir.openToOthers) {
       this.#log.warn("others may read the data directory", { path: this.#stores.dataDir.path });
@@ -216,6 +216,11 @@ class Server implements RunningServer {
     await this.#stores.state.close();
     this.#stores.dataDir.release();
     this.#end.resolve(0);
+  }
+
+  #tick(): void {
+    this.#group.tick();
+    this.#services.tick(clock.monotonicMs());
   }
 
   #createGroup(memberId: MemberId): Group {

@@ -31,6 +31,7 @@ export class Services {
   readonly backend: ServicesBackend;
   readonly health: HealthService;
   readonly meter: CallMeter;
+  readonly #kv: KvService;
   readonly #watch: WatchService;
   readonly #lease: LeaseService;
   readonly #methods: readonly Method[];
@@ -46,9 +47,10 @@ export class Services {
       },
       wakeHub: () => group.wakeHub(),
     });
+    this.#kv = new KvService(backend);
     this.#lease = new LeaseService(backend);
     const methods = [
-      ...new KvService(backend).methods(),
+      ...this.#kv.methods(),
       ...this.#watch.methods(),
       ...this.#lease.methods(),
       ...clusterMethods(backend),
@@ -71,6 +73,11 @@ export class Services {
     const failure = expectedFailure(error);
     if (failure !== undefined) return failure;
     throw error instanceof Error ? error : new AssertionError(String(error));
+  }
+
+  /** Looks after streams whose clients stand still; call it with each tick of the group. */
+  tick(nowMs: number): void {
+    this.#kv.tick(nowMs);
   }
 
   /** Ends the streams that have no end of their own. */

@@ -117,6 +117,7 @@ export class Harness {
   readonly health: HealthService;
   readonly watch: WatchService;
   readonly lease: LeaseService;
+  readonly kv: KvService;
   readonly methods = new Map<string, Method>();
 
   constructor(options: HarnessOptions = {}) {
@@ -139,8 +140,9 @@ export class Harness {
     });
     const native = options.native ?? NO_LIMITS;
     this.lease = new LeaseService({ group, identity, clock, random, ttlSecondsMin: 2, native });
+    this.kv = new KvService({ group, identity, turn });
     const all = [
-      ...new KvService({ group, identity, turn }).methods(),
+      ...this.kv.methods(),
       ...this.watch.methods(),
       ...this.lease.methods(),
       ...this.health.methods(),

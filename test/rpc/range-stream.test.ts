@@ -112,12 +112,46 @@ describe("a stream", () => {
   test("that is cancelled lets go of its revision", () => {
     const harness = filled(500);
     const call = open(harness, ALL);
-    harness.driven.compact(501);
-    while (harness.driven.log.pendingCount === 0) harness.driven.endTurn();
-    call.cancel();
+    call.writable = false;
+    harness.driven.put("later");
+    harness.driven.settle();
+    harness.driven.compact(502);
     harness.driven.settle();
     expect(harness.driven.group.machine.physicalTarget()).toBe(501);
+    call.cancel();
+    expect(harness.driven.group.machine.physicalTarget()).toBe(502);
     expect(call.endings).toBe(0);
+  });
+});
+
+describe("a client that stops reading", () => {
+  test("loses its stream, and the revision is let go", () => {
+    const harness = filled(500);
+    const call = open(harness, ALL);
+    call.writable = false;
+    call.queuedBytes = 1000;
+    harness.driven.put("later");
+    harness.driven.compact(502);
+    harness.driven.settle();
+    harness.kv.tick(0);
+    harness.kv.tick(59_000);
+    call.queuedBytes = 900; // it took something
+    harness.kv.tick(61_000);
+    harness.kv.tick(120_000);
+    expect([call.text, harness.driven.group.machine.physicalTarget()]).toEqual(["open", 501]);
+    harness.kv.tick(121_000);
+    expect(call.text).toBe("1 the answer was not read for a minute");
+    expect(harness.driven.group.machine.physicalTarget()).toBe(502);
+    harness.kv.tick(999_000);
+    expect(call.endings).toBe(1);
+  });
+
+  test("does not, as long as it is only we who have nothing to send", () => {
+    const harness = filled(500);
+    const call = open(harness, ALL);
+    harness.kv.tick(0);
+    harness.kv.tick(999_000);
+    expect(call.text).toBe("open");
   });
 });
 
