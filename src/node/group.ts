@@ -64,6 +64,8 @@ export interface GroupPorts {
   readonly logger: Log;
   /** Hands messages to the transport; never blocks, may lose them. */
   readonly send: (messages: readonly Message[]) => void;
+  /** For metrics: how long a write of the log took until it was durable. */
+  readonly observeLogWriteMs?: (ms: number) => void;
 }
 
 /** etcd's request timeout: 5 s, and two election timeouts for a leader to be found. */
@@ -92,6 +94,7 @@ export class Group {
   /** A compaction is among the entries that are being applied. */
   #compacted = false;
   #leaderChanges = 0;
+  #refusedProposals = 0;
   #knownLeader = NOBODY;
   #whenReady: (() => void)[] = [];
 
@@ -119,7 +122,8 @@ export class Group {
       readerOf(log, snapshot),
     );
     this.#proposals = new Proposals<Outcome>(options.memberId, random.below(2 ** 31) * 2 ** 16);
-    this.#logWriter = new LogWriter({ log, send: ports.send }, (ack) => {
+    const { clock, send, observeLogWriteMs: observeMs } = ports;
+    this.#logWriter = new LogWriter({ log, send, clock, observeMs }, (ack) => {
       this.#raft.written(ack);
       this.#drive();
     });
@@ -152,6 +156,10 @@ export class Group {
   /** Calls that wait for consensus. */
   get pendingProposals(): number {
     return this.#proposals.sentCount + this.#proposals.filling;
+  }
+  /** Calls that were refused, or whose outcome is unknown: too late, or the node is stopping. */
+  get failedProposals(): number {
+    return this.#refusedProposals + this.#proposals.failedCount;
   }
   /** Reads can be served linearizably: this member leads and has applied an entry of its term. */
   get isReady(): boolean {
@@ -189,6 +197,7 @@ export class Group {
   ): void {
     const refusal = this.#refusal();
     if (refusal !== undefined) {
+      this.#refusedProposals++;
       done(refusal);
       return;
     }

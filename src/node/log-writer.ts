@@ -11,6 +11,7 @@
  * rely on (raft/retire.ts): then Raft asks for a synced write, and it goes with that one.
  */
 import { assert } from "../base/assert.ts";
+import type { Clock } from "../base/ports.ts";
 import type { Message } from "../raft/message.ts";
 import type { Persist, WriteAck } from "../raft/ready.ts";
 import type { Entry, HardState } from "../raft/types.ts";
@@ -19,6 +20,9 @@ import type { LogStore } from "./ports.ts";
 export interface WriterPorts {
   readonly log: LogStore;
   readonly send: (messages: readonly Message[]) => void;
+  /** Told how long each write took until it was durable. */
+  readonly observeMs?: ((ms: number) => void) | undefined;
+  readonly clock: Clock;
 }
 
 /** A restart after a crash replays at most so many writes more than it had to learn of. */
@@ -27,6 +31,7 @@ const COMMIT_EVERY = 256;
 interface PendingWrite {
   readonly ack: WriteAck;
   readonly after: Message[];
+  readonly sentMs: number;
 }
 
 export class LogWriter {
@@ -54,7 +59,8 @@ export class LogWriter {
     if (persist.hardState !== undefined) this.#hardState = persist.hardState;
     if (persist.mustSync) {
       this.#noteChanges(persist.entries);
-      this.#pending.push({ ack: persist.ack, after: [...after] });
+      const sentMs = this.#ports.clock.monotonicMs();
+      this.#pending.push({ ack: persist.ack, after: [...after], sentMs });
       this.#write(persist.entries, persist.snapshot, this.#answered, this.#isHardStateDue());
       return;
     }
@@ -106,6 +112,7 @@ export class LogWriter {
   #answer(): void {
     const write = this.#pending.shift();
     assert(write !== undefined, "the log store answers what it was given");
+    this.#ports.observeMs?.(this.#ports.clock.monotonicMs() - write.sentMs);
     if (write.after.length > 0) this.#ports.send(write.after);
     this.#onDurable(write.ack);
   }

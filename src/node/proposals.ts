@@ -38,6 +38,8 @@ export class Proposals<Outcome> {
   readonly #sent = new Map<number, SentBatch<Outcome>>();
   #waiters: Done<Outcome>[] = [];
   #sequence: number;
+  /** Calls that were answered with an error instead of an outcome. */
+  failedCount = 0;
 
   /** `firstSequence` must be random over restarts (below 2^48 leaves room to count up). */
   constructor(origin: bigint, firstSequence: number) {
@@ -95,8 +97,9 @@ export class Proposals<Outcome> {
     return batch;
   }
 
-  /** Fails one batch that Raft refused. */
+  /** Fails one batch: Raft refused it, or nobody waits for it any longer. */
   refuse(batch: SentBatch<Outcome>, error: AetherError): void {
+    this.failedCount += batch.waiters.length;
     this.#sent.delete(batch.sequence);
     answerAll(batch, error);
   }

@@ -127,6 +127,12 @@ function registerRaft(metrics: Metrics, { group, memberId }: MeteredParts): void
   );
   metrics.read(
     "counter",
+    "etcd_server_proposals_failed_total",
+    "The total number of failed proposals seen.",
+    () => group.failedProposals,
+  );
+  metrics.read(
+    "counter",
     "etcd_server_leader_changes_seen_total",
     "The number of leader changes seen.",
     () => group.leaderChanges,

@@ -32,7 +32,7 @@ import { GrpcServerConnection } from "../wire/grpc/server-connection.ts";
 import { Http1Connection } from "../wire/http1/server-connection.ts";
 import type { Config } from "./config/config.ts";
 import { Endpoints, type HttpAnswer } from "./endpoints.ts";
-import { registerNode } from "./metrics.ts";
+import { fsyncHistogram, registerNode } from "./metrics.ts";
 import { Services } from "./services.ts";
 
 /** The first group owns the whole key space; regions will add more. */
@@ -226,6 +226,7 @@ class Server implements RunningServer {
   #createGroup(memberId: MemberId): Group {
     const { log: stored, state } = this.#stores;
     const { electionTimeoutMs, heartbeatIntervalMs, snapshotTriggerLogEntries } = this.#config;
+    const fsyncs = fsyncHistogram(this.#metrics);
     return new Group(
       {
         memberId,
@@ -242,6 +243,7 @@ class Server implements RunningServer {
         turn: this.#turn,
         logger: this.#log,
         send: () => {}, // a group of one has nobody to talk to
+        observeLogWriteMs: (ms) => fsyncs.observe(ms / 1000),
       },
     );
   }

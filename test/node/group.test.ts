@@ -105,6 +105,7 @@ describe("proposals", () => {
     expect([old.code, young.code]).toEqual(["timeout", "waiting"]);
     driven.settle();
     expect([old.code, young.code]).toEqual(["timeout", "ok"]);
+    expect(driven.group.failedProposals).toBe(1);
     expect(driven.contents()).toEqual(["a=1", "b=2"]);
   });
 
@@ -252,6 +253,7 @@ describe("stop", () => {
     expect([read.code, second.code]).toEqual(["stopped", "stopped"]);
     expect([sent.code, filling.code]).toEqual(["stopped", "stopped"]);
     expect([driven.put("c").code, driven.read().code]).toEqual(["stopped", "stopped"]);
+    expect(driven.group.failedProposals).toBe(3);
     driven.settle();
     driven.group.stop();
   });

@@ -10,6 +10,8 @@ class Recorder {
   readonly writes: LogWrite[] = [];
   readonly sent: Message[] = [];
   readonly durable: number[] = [];
+  readonly tookMs: number[] = [];
+  nowMs = 0;
   readonly #answers: (() => void)[] = [];
   readonly writer: LogWriter;
 
@@ -20,7 +22,10 @@ class Recorder {
     };
     const send = (messages: readonly Message[]): void => void this.sent.push(...messages);
     const log = { write, stored: { lastIndex: 0 } } as LogStore;
-    this.writer = new LogWriter({ log, send }, (ack) => this.durable.push(ack.sequence));
+    const clock = { monotonicMs: () => this.nowMs, wallMs: () => 0 };
+    const observeMs = (ms: number): void => void this.tookMs.push(ms);
+    const ports = { log, send, clock, observeMs };
+    this.writer = new LogWriter(ports, (ack) => this.durable.push(ack.sequence));
   }
 
   answer(): void {
@@ -91,5 +96,16 @@ describe("log writer", () => {
     writer.persist(persist(undefined, false), [message(4)]);
     expect(sent.at(-1)).toEqual(message(4));
     expect(recorder.durable.length).toBe(2);
+  });
+
+  test("each write is measured from when it was handed over", () => {
+    const recorder = new Recorder();
+    recorder.writer.persist(persist(undefined), []);
+    recorder.nowMs = 3;
+    recorder.writer.persist(persist(undefined), []);
+    recorder.nowMs = 5;
+    recorder.answer();
+    recorder.answer();
+    expect(recorder.tookMs).toEqual([5, 2]);
   });
 });

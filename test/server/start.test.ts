@@ -7,6 +7,25 @@ import { silentLog } from "../../src/observe/log.ts";
 import { loadConfig } from "../../src/server/config/config.ts";
 import { type RunningServer, startServer } from "../../src/server/server.ts";
 
+/** Those of etcd's dashboards and alerts that one node can fill, with the types they expect. */
+const ETCD_METRICS = [
+  "etcd_server_has_leader gauge",
+  "etcd_server_is_leader gauge",
+  "etcd_server_leader_changes_seen_total counter",
+  "etcd_server_proposals_applied_total gauge",
+  "etcd_server_proposals_committed_total gauge",
+  "etcd_server_proposals_failed_total counter",
+  "etcd_server_proposals_pending gauge",
+  "etcd_disk_wal_fsync_duration_seconds histogram",
+  "etcd_mvcc_db_total_size_in_bytes gauge",
+  "etcd_mvcc_db_total_size_in_use_in_bytes gauge",
+  "etcd_network_client_grpc_received_bytes_total counter",
+  "etcd_network_client_grpc_sent_bytes_total counter",
+  "grpc_server_handled_total counter",
+  "grpc_server_started_total counter",
+  "process_resident_memory_bytes gauge",
+];
+
 const directories: string[] = [];
 
 afterEach(() => {
@@ -58,6 +77,22 @@ describe("a server", () => {
     const second = await start(path, { "node-id": "1" });
     expect(await clusterOf(second)).toEqual(cluster);
     await second.stop();
+  });
+
+  test("shows etcd's metrics, each of them once", async () => {
+    const server = await start(newDirectory());
+    const answer = await fetch(`http://${server.metricsAddress}/metrics`);
+    const lines = (await answer.text()).split("\n");
+    await server.stop();
+    const names = lines.filter((line) => line.startsWith("# TYPE ")).map((line) => line.slice(7));
+    expect(new Set(names.map((name) => name.split(" ")[0])).size).toBe(names.length);
+    expect(names).toEqual(expect.arrayContaining(ETCD_METRICS));
+    expect(lines).toContain('etcd_server_version{server_version="3.7.1"} 1');
+    expect(lines).toContain('etcd_cluster_version{cluster_version="3.7"} 1');
+    expect(lines).toContain("etcd_server_has_leader 1");
+    // The founding, our vote and the first entry were written at least.
+    const fsyncs = lines.find((line) => line.startsWith("etcd_disk_wal_fsync_duration_seconds_c"));
+    expect(Number(fsyncs?.split(" ")[1])).toBeGreaterThan(1);
   });
 
   test("that is already running on the directory is named", async () => {
