@@ -408,7 +408,8 @@ function begun(log: LogStore, start: Founding, appliedIndex: number): Founding {
 function takeUpStart(machine: StateMachine, snapshot: SnapshotMeta, start: Founding): void {
   if (machine.appliedIndex >= snapshot.index) return;
   if (machine.appliedIndex > 0 || snapshot.index > start.snapshot.index) {
-    const gap = `the state ends at ${machine.appliedIndex}, its Raft log begins after ${snapshot.index}`;
+    const ends = `the state ends at ${machine.appliedIndex}`;
+    const gap = `${ends}, its Raft log begins after ${snapshot.index}`;
     throw new AetherError("corrupt", `${gap}; restore both`);
   }
   machine.advance(snapshot.index, snapshot.term);

@@ -68,7 +68,7 @@ describe("log writer", () => {
     expect(writes.length).toBe(count);
   });
 
-  test("that a change of the membership is committed goes with the write that Raft asks for", () => {
+  test("that a change of membership is committed goes with the write Raft asks for", () => {
     const { writer, writes } = new Recorder();
     const state = (commit: number): HardState => ({ term: 1, vote: 1n, commit });
     const commits = (): (number | undefined)[] => writes.map(({ hardState }) => hardState?.commit);

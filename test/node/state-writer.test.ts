@@ -73,7 +73,7 @@ describe("the state writer", () => {
     expect(bench.stored).toEqual([512]);
   });
 
-  test("is full at its bound, in bytes of values and of rows, until the store has caught up", () => {
+  test("is full at its bound, of values and of rows, until the store has caught up", () => {
     const bench = new StateBench();
     bench.apply(512, 400_000);
     expect(bench.isFull()).toBe(true);

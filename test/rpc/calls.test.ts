@@ -1,4 +1,4 @@
-/** Calls that end in an unusual way: cancelled, garbage, too many messages, answers nobody reads. */
+/** Calls that end in an unusual way: cancelled, garbage, too many messages, answers left unread. */
 import { describe, expect, test } from "bun:test";
 import { AetherKV, GetRequest } from "../../src/proto/gen/aether.v1.ts";
 import {

@@ -67,7 +67,7 @@ async function clusterOf({ clientAddress }: RunningServer): Promise<unknown> {
 }
 
 describe("a server", () => {
-  test("starts on free ports, serves, ends with status 0, starts again as the same member", async () => {
+  test("starts on free ports, serves, ends, starts again as the same member", async () => {
     const path = newDirectory();
     const first = await start(path);
     const cluster = await clusterOf(first);
