@@ -76,14 +76,8 @@ const tail: Figure = {
 };
 const latency: Figure = { ...tail, suffix: "", must: 0.85, aim: 0.7, of: (m) => m.p50 };
 
+/** Reads first: after a million puts of any key etcd 3.4 reads at half its speed (seen here). */
 const WORKLOADS: readonly Workload[] = [
-  {
-    work: "put, 20 connections × 50 streams",
-    path: KV.Put.path,
-    body: grpcBody(KV.Put, written),
-    load: WIDE,
-    figures: [rate(2, 3.5), tail],
-  },
   {
     work: "linearizable get, 20 × 50",
     path: KV.Range.path,
@@ -97,6 +91,13 @@ const WORKLOADS: readonly Workload[] = [
     body: grpcBody(KV.Range, { ...read, serializable: true }),
     load: WIDE,
     figures: [rate(4, 8), tail],
+  },
+  {
+    work: "put, 20 connections × 50 streams",
+    path: KV.Put.path,
+    body: grpcBody(KV.Put, written),
+    load: WIDE,
+    figures: [rate(2, 3.5), tail],
   },
   {
     work: "put, one at a time: median",
