@@ -10,6 +10,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import { ByteWriter } from "../../base/bytes.ts";
+import { AetherError } from "../../base/errors.ts";
 import type { Log, Random } from "../../base/ports.ts";
 import { KIB, MIB } from "../../base/units.ts";
 import {
@@ -18,6 +19,7 @@ import {
   Lane as PeerLane,
   type ProposalRefusal,
 } from "../../proto/gen/aether.v1.ts";
+import type { MethodType } from "../../proto/message.ts";
 import type { Method, ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
 import {
   type Admission,
@@ -27,6 +29,7 @@ import {
   PeerRefusal,
   type RefusalReason,
 } from "./admission.ts";
+import { callMethods, callPeer } from "./calls.ts";
 import type { ConnectionSettings } from "./connection.ts";
 import { errorOf } from "./error-text.ts";
 import type { FrameIds } from "./frame.ts";
@@ -40,8 +43,14 @@ import type {
   PeerDialer,
   PeerHandlers,
   PeerTimers,
+  SnapshotMessage,
+  SnapshotSource,
 } from "./ports.ts";
 import { RaftReceiver } from "./raft-receiver.ts";
+import { CHUNK_BYTES, CHUNKS_WAITING_MAX, SNAPSHOT_BYTES_PER_SECOND } from "./snapshot-limits.ts";
+import type { SnapshotTransfer } from "./snapshot-sender.ts";
+import { Snapshots } from "./snapshots.ts";
+import { Throttle } from "./throttle.ts";
 
 /** Socket, TLS and greeting; a peer in the next room takes a few milliseconds. */
 export const DIAL_MS_MAX = 5_000;
@@ -70,6 +79,8 @@ export interface PeersOptions {
   readonly keepaliveTimeoutMs?: number;
   readonly bulkBytesMax?: number;
   readonly controlBytesMax?: number;
+  /** Of all snapshots that are sent, together. */
+  readonly snapshotBytesPerSecond?: number;
 }
 
 /** One peer, for health, metrics and people. */
@@ -105,6 +116,8 @@ export class Peers {
   readonly #peers = new Map<bigint, Peer>();
   readonly #receivers = new Set<RaftReceiver>();
   readonly #touched: Peer[] = [];
+  readonly #snapshots = new Snapshots();
+  readonly #throttle: Throttle;
   #stopped = false;
 
   /** Knows nobody before setPeers(). */
@@ -123,11 +136,24 @@ export class Peers {
       keepaliveMs: options.keepaliveMs ?? KEEPALIVE_MS,
       keepaliveTimeoutMs: options.keepaliveTimeoutMs ?? KEEPALIVE_TIMEOUT_MS,
     };
+    const rate = options.snapshotBytesPerSecond ?? SNAPSHOT_BYTES_PER_SECOND;
+    this.#throttle = new Throttle(rate, CHUNKS_WAITING_MAX * CHUNK_BYTES, options.timers.nowMs());
   }
 
   /** The server's side: methods for the peer listener. */
   get methods(): readonly Method[] {
-    return [{ path: AetherPeer.Raft.path, stream: (call) => this.#receive(call) }];
+    const { Raft, Snapshot } = AetherPeer;
+    return [
+      {
+        path: Raft.path,
+        stream: (call) => this.#admitted(call, (hello) => this.#receive(call, hello)),
+      },
+      {
+        path: Snapshot.path,
+        stream: (call) => this.#admitted(call, (hello) => this.#receiveSnapshot(call, hello)),
+      },
+      ...callMethods(this.#options.handlers.calls, (call) => this.#admit(call)),
+    ];
   }
 
   /**
@@ -153,6 +179,7 @@ export class Peers {
       if (this.#peers.has(receiver.hello.fromMemberId)) continue;
       receiver.refuse("unknown-sender", "the caller was removed from the cluster");
     }
+    this.#snapshots.keep(this.#admission.knows);
   }
 
   /**
@@ -183,6 +210,46 @@ export class Peers {
     return this.#peers.get(to)?.propose(group, payload) === true;
   }
 
+  /**
+   * Sends a copy of the state in place of Raft's snapshot message, whose meta must be the copy's.
+   * Throws AetherError: "member_not_found", "too_many_requests" while another one goes to the same
+   * peer. Close the source when `done` has settled.
+   */
+  sendSnapshot(group: number, message: SnapshotMessage, source: SnapshotSource): SnapshotTransfer {
+    const { to } = message;
+    if (!this.#peers.has(to)) throw new AetherError("member_not_found", to.toString(16));
+    return this.#snapshots.send({
+      group,
+      message,
+      source,
+      urls: () => this.#peers.get(to)?.address.urls,
+      fields: this.#fields(to, PeerLane.SNAPSHOT),
+      connection: this.#connection,
+      throttle: this.#throttle,
+      random: this.#options.random,
+    });
+  }
+
+  /**
+   * Asks another member, by a method of AetherPeer with one request and one answer. Rejects with
+   * AetherError: what the member failed with, "timeout", or "unhealthy" if it cannot be reached.
+   */
+  call<Request, Response>(
+    to: MemberId,
+    type: MethodType<Request, Response>,
+    request: Request,
+    timeoutMs: number,
+  ): Promise<Response> {
+    const peer = this.#peers.get(to);
+    const grpc = peer?.grpc;
+    if (grpc === undefined) {
+      const why = peer === undefined ? "no such member" : peer.reason;
+      return Promise.reject(new AetherError("unhealthy", `${to.toString(16)}: ${why}`));
+    }
+    const deadlineMs = this.#options.timers.nowMs() + timeoutMs;
+    return callPeer(grpc, type, this.#fields(to, PeerLane.CALL), request, deadlineMs);
+  }
+
   /** Every peer, for health and metrics. */
   status(): PeerStatus[] {
     return [...this.#peers.values()].map((peer) => ({
@@ -202,6 +269,7 @@ export class Peers {
     for (const peer of this.#peers.values()) peer.close();
     this.#peers.clear();
     for (const receiver of [...this.#receivers]) receiver.finish();
+    this.#snapshots.stop();
   }
 
   #makePeer(address: PeerAddress): Peer {
@@ -219,14 +287,13 @@ export class Peers {
   }
 
   #lane(address: PeerAddress, name: "control" | "bulk", bytesMax: number): LaneOptions {
-    const { clusterId, self, secret, random, log } = this.#options;
-    const ids: FrameIds = { clusterId, from: self, to: address.id };
+    const { random, log } = this.#options;
     const lane = name === "control" ? PeerLane.CONTROL : PeerLane.BULK;
     return {
       name,
       peer: address.id.toString(16),
       urls: address.urls,
-      fields: helloFields(ids, lane, secret, this.#answers),
+      fields: this.#fields(address.id, lane),
       bytesMax,
       connection: this.#connection,
       random,
@@ -234,18 +301,36 @@ export class Peers {
     };
   }
 
-  #receive(call: ServerCall): StreamHandler {
-    let hello: PeerHello;
+  #fields(to: MemberId, lane: PeerLane): string[] {
+    const { clusterId, self, secret } = this.#options;
+    return helloFields({ clusterId, from: self, to }, lane, secret, this.#answers);
+  }
+
+  /** The hello of a call that may come in; others are counted. Throws PeerRefusal. */
+  #admit(call: ServerCall): PeerHello {
     try {
-      hello = admit(call, this.#admission);
-      if (hello.lane !== PeerLane.CONTROL && hello.lane !== PeerLane.BULK) {
-        throw new PeerRefusal("malformed", "a stream of Raft frames needs a lane for them");
-      }
+      return admit(call, this.#admission);
+    } catch (error) {
+      if (error instanceof PeerRefusal) this.#onRefused(error.reason, error.message, call.peer);
+      throw error;
+    }
+  }
+
+  #admitted(call: ServerCall, receive: (hello: PeerHello) => StreamHandler): StreamHandler {
+    try {
+      return receive(this.#admit(call));
     } catch (error) {
       if (!(error instanceof PeerRefusal)) throw error;
-      this.#onRefused(error.reason, error.message, call.peer);
       call.fail(error.code, error.message);
       return IGNORING;
+    }
+  }
+
+  #receive(call: ServerCall, hello: PeerHello): StreamHandler {
+    if (hello.lane !== PeerLane.CONTROL && hello.lane !== PeerLane.BULK) {
+      const text = "a stream of Raft frames needs a lane for them";
+      this.#onRefused("malformed", text, call.peer);
+      throw new PeerRefusal("malformed", text);
     }
     const receiver = new RaftReceiver(call, hello, {
       admission: this.#admission,
@@ -262,6 +347,15 @@ export class Peers {
     this.#replace(receiver);
     this.#peers.get(hello.fromMemberId)?.wake();
     return receiver;
+  }
+
+  #receiveSnapshot(call: ServerCall, hello: PeerHello): StreamHandler {
+    return this.#snapshots.receive(call, hello, {
+      store: this.#options.handlers.snapshots,
+      log: this.#options.log,
+      scratch: this.#answers,
+      onRefused: (reason, detail) => this.#onRefused(reason, detail, call.peer),
+    });
   }
 
   /** The newest stream of a peer's lane counts: the older one's other end is gone. */

@@ -12,6 +12,7 @@ import type {
   MemberId,
   Message,
   PeerHandlers,
+  PeerTimers,
   Refusal,
   Refuse,
 } from "../../../src/net/peers/ports.ts";
@@ -20,6 +21,7 @@ import type { GrpcServer } from "../../../src/wire/grpc/grpc-server.ts";
 import { GrpcServerConnection } from "../../../src/wire/grpc/server-connection.ts";
 import { GrpcCode } from "../../../src/wire/grpc/status.ts";
 import { ToyConnection } from "../toy-connection.ts";
+import type { PipeNet } from "./pipes.ts";
 
 export const CLUSTER = 0xc1c2_c3c4_c5c6_c7c8n;
 
@@ -121,6 +123,23 @@ export async function startMember(
     await listener.stop(0);
   };
   return { id: ID(n), peers, seen, log, listener, url, stop };
+}
+
+/** A member whose connections are pipes of `net`, at the URL `http://member-N:1`. */
+export function pipedMember(
+  n: number,
+  net: PipeNet,
+  timers: PeerTimers,
+  extra: Partial<PeersOptions> = {},
+): Omit<Member, "listener" | "stop"> {
+  const seen = new Seen();
+  const log = new Warnings();
+  const url = `http://member-${n}:1`;
+  const random = new Prng(n);
+  const options = { clusterId: CLUSTER, self: ID(n), handlers: seen, dialer: net, timers, random };
+  const peers = new Peers({ ...options, log, authorize: membersOnly(undefined), ...extra });
+  net.servers.set(url, toyServer(peers));
+  return { id: ID(n), peers, seen, log, url };
 }
 
 export function toyServer(peers: Peers): GrpcServer {

@@ -1,0 +1,66 @@
+/** All snapshots of one member: at most one to each peer, and one sink a group. */
+import { AetherError } from "../../base/errors.ts";
+import type { PeerHello } from "../../proto/gen/aether.v1.ts";
+import type { ServerCall } from "../../wire/grpc/server-call.ts";
+import { SnapshotReceiver, type SnapshotReceiverOptions } from "./snapshot-receiver.ts";
+import {
+  SnapshotSender,
+  type SnapshotSenderOptions,
+  type SnapshotTransfer,
+} from "./snapshot-sender.ts";
+
+export class Snapshots {
+  readonly #transfers = new Map<bigint, SnapshotSender>();
+  readonly #receivers = new Set<SnapshotReceiver>();
+  /** The last that was offered for each group: the next one waits for its sink. */
+  readonly #latest = new Map<number, SnapshotReceiver>();
+
+  /** Begins a transfer. Throws AetherError "too_many_requests" while one goes to the same peer. */
+  send(options: SnapshotSenderOptions): SnapshotTransfer {
+    const { to } = options.message;
+    if (this.#transfers.has(to)) {
+      throw new AetherError("too_many_requests", "a snapshot to this peer is on its way");
+    }
+    const transfer = new SnapshotSender(options);
+    this.#transfers.set(to, transfer);
+    const forget = (): void => {
+      this.#transfers.delete(to);
+    };
+    transfer.done.then(forget, forget);
+    return transfer;
+  }
+
+  /** Takes up an admitted stream. */
+  receive(
+    call: ServerCall,
+    hello: PeerHello,
+    options: Pick<SnapshotReceiverOptions, "store" | "log" | "scratch" | "onRefused">,
+  ): SnapshotReceiver {
+    const receiver = new SnapshotReceiver(call, hello, {
+      ...options,
+      onOffer: (offered, group) => {
+        const older = this.#latest.get(group);
+        this.#latest.set(group, offered);
+        older?.finish();
+        return older;
+      },
+      onEnd: (ended) => this.#receivers.delete(ended),
+    });
+    this.#receivers.add(receiver);
+    return receiver;
+  }
+
+  /** Ends what goes to and comes from members that are not known any more. */
+  keep(knows: (id: bigint) => boolean): void {
+    for (const [id, transfer] of this.#transfers) if (!knows(id)) transfer.cancel();
+    for (const receiver of [...this.#receivers]) {
+      if (knows(receiver.hello.fromMemberId)) continue;
+      receiver.refuse("unknown-sender", "the caller was removed from the cluster");
+    }
+  }
+
+  stop(): void {
+    for (const transfer of this.#transfers.values()) transfer.cancel();
+    for (const receiver of [...this.#receivers]) receiver.finish();
+  }
+}

@@ -1,0 +1,224 @@
+/** Callers that are no peers, or say what is not so: refused, counted, told what to do. */
+import { describe, expect, test } from "bun:test";
+import { ByteWriter } from "../../../src/base/bytes.ts";
+import { Prng } from "../../../src/base/prng.ts";
+import { helloFields, membersOnly } from "../../../src/net/peers/admission.ts";
+import { encodeMessages, encodeProposal, type FrameIds } from "../../../src/net/peers/frame.ts";
+import type { PeersOptions } from "../../../src/net/peers/peers.ts";
+import { AetherPeer, PeerHello, RaftAnswer } from "../../../src/proto/gen/aether.v1.ts";
+import type { ClientCall } from "../../../src/wire/grpc/client-call.ts";
+import { GrpcClientConnection } from "../../../src/wire/grpc/client-connection.ts";
+import { encodeBinary } from "../../../src/wire/grpc/metadata.ts";
+import { GrpcCode } from "../../../src/wire/grpc/status.ts";
+import { CLUSTER, heartbeat, ID, pipedMember } from "./members.ts";
+import { PipeNet, ToyTimers, turn } from "./pipes.ts";
+
+interface Stranger {
+  readonly call: ClientCall;
+  /** Code and message once the stream has ended. */
+  readonly end: { code: GrpcCode; message: string } | undefined;
+  readonly welcomed: boolean;
+}
+
+const RIGHT: FrameIds = { clusterId: CLUSTER, from: ID(2), to: ID(1) };
+
+/** Member 1, which knows 2 and 3, and a way to call it. */
+function target(extra: Partial<PeersOptions> = {}): {
+  member: ReturnType<typeof pipedMember>;
+  call: (fields: readonly string[], path?: string) => Promise<Stranger>;
+} {
+  const timers = new ToyTimers();
+  const net = new PipeNet(timers, 1);
+  const member = pipedMember(1, net, timers, extra);
+  member.peers.setPeers([2, 3].map((n) => ({ id: ID(n), urls: [`http://member-${n}:1`] })));
+  const call = async (
+    fields: readonly string[],
+    path = AetherPeer.Raft.path,
+  ): Promise<Stranger> => {
+    const result: { end: Stranger["end"]; welcomed: boolean } = { end: undefined, welcomed: false };
+    let opened: ClientCall | undefined;
+    const connect = (): GrpcClientConnection => {
+      const connection = new GrpcClientConnection({ scheme: "http", authority: "x", nowMs: 0 });
+      opened = connection.call(path, fields, undefined, {
+        onHeaders: () => undefined,
+        onDrain: () => undefined,
+        onMessage: (bytes, start, end) => {
+          const answer = RaftAnswer.decode(bytes, start, end);
+          result.welcomed ||= answer.welcome !== undefined;
+        },
+        onEnd: (code, message) => {
+          result.end = { code, message };
+        },
+      });
+      return connection;
+    };
+    await net.dial(member.url, 0, connect, () => undefined);
+    await turn();
+    return Object.assign(result, { call: opened as ClientCall });
+  };
+  return { member, call };
+}
+
+function hello(changed: Partial<PeerHello>): string[] {
+  const out = new ByteWriter(64);
+  const usual = { format: 1, clusterId: CLUSTER, fromMemberId: ID(2), toMemberId: ID(1) };
+  PeerHello.encode(PeerHello.create({ ...usual, ...changed }), out);
+  return ["x-aether-peer-bin", encodeBinary(out.view())];
+}
+
+describe("hello", () => {
+  const cases: [string, readonly string[], keyof typeof reasons, string][] = [
+    ["none", [], "malformed", "clients use the client port"],
+    ["broken", ["x-aether-peer-bin", "/w"], "malformed", "the hello is broken"],
+    ["of another format", hello({ format: 9, version: "7.0" }), "format", "protocol 9 (7.0)"],
+    ["of another cluster", hello({ clusterId: 5n }), "wrong-cluster", "initial cluster token"],
+    ["for another member", hello({ toMemberId: ID(3) }), "wrong-recipient", "check the peer URLs"],
+    ["of a stranger", hello({ fromMemberId: ID(9) }), "unknown-sender", "has not been added yet"],
+    ["of ourselves", hello({ fromMemberId: ID(1) }), "unknown-sender", "no member known here"],
+    ["for another lane", hello({ lane: 3 }), "malformed", "needs a lane"],
+  ];
+  const reasons = {
+    malformed: GrpcCode.INVALID_ARGUMENT,
+    format: GrpcCode.FAILED_PRECONDITION,
+    "wrong-cluster": GrpcCode.FAILED_PRECONDITION,
+    "wrong-recipient": GrpcCode.FAILED_PRECONDITION,
+    "unknown-sender": GrpcCode.PERMISSION_DENIED,
+  };
+  for (const [name, fields, reason, text] of cases) {
+    test(name, async () => {
+      const { member, call } = target();
+      const stranger = await call(fields);
+      expect(stranger.welcomed).toBe(false);
+      expect(stranger.end?.code).toBe(reasons[reason]);
+      expect(stranger.end?.message).toContain(text);
+      expect(member.peers.received.refused[reason]).toBe(1);
+      expect(member.log.lines.at(-1)).toContain(reason);
+      for (const id of [CLUSTER, ID(1)]) {
+        expect(stranger.end?.message).not.toContain(id.toString(16));
+      }
+    });
+  }
+
+  test("is asked of snapshots and small calls as well", async () => {
+    const { member, call } = target();
+    for (const { path } of [AetherPeer.Snapshot, AetherPeer.LeaseRenew, AetherPeer.HashKV]) {
+      const stranger = await call(hello({ clusterId: 5n }), path);
+      stranger.call.send(new Uint8Array(0), 0, 0);
+      stranger.call.halfClose();
+      await turn();
+      expect(stranger.end?.code).toBe(GrpcCode.FAILED_PRECONDITION);
+    }
+    expect(member.peers.received.refused["wrong-cluster"]).toBe(3);
+  });
+});
+
+describe("authorization", () => {
+  const authorized = async (
+    rule: PeersOptions["authorize"],
+    secret: string | undefined,
+  ): Promise<string | undefined> => {
+    const { call } = target({ authorize: rule });
+    const stranger = await call(helloFields(RIGHT, 0, secret, new ByteWriter(64)));
+    return stranger.end?.message;
+  };
+
+  test("with a secret, only who has it comes in", async () => {
+    const rule = membersOnly("grün & geheim");
+    expect(await authorized(rule, "grün & geheim")).toBeUndefined();
+    expect(await authorized(rule, "grün & geheim!")).toContain("set the same one on every member");
+    expect(await authorized(rule, undefined)).toContain("wrong or no cluster secret");
+  });
+
+  test("without one, only this machine does", () => {
+    const rule = membersOnly(undefined);
+    const ask = (address: string, certificateName?: string): string | undefined =>
+      rule(PeerHello.create(), { address, certificateName, secret: undefined });
+    for (const address of [
+      "127.0.0.1:80",
+      "127.9.9.9:1",
+      "[::1]:80",
+      "unix",
+      "[::ffff:127.0.0.1]:1",
+    ]) {
+      expect(ask(address)).toBeUndefined();
+    }
+    for (const address of ["10.0.0.1:80", "[fe80::1]:80", "128.0.0.1:1", "[::127.0.0.1]:1"]) {
+      expect(ask(address)).toContain("set a cluster secret or peer TLS");
+    }
+    expect(ask("10.0.0.1:80", "member-2")).toBeUndefined();
+  });
+});
+
+describe("frames", () => {
+  const send = async (frame: (out: ByteWriter) => void): Promise<[Stranger, Seen]> => {
+    const { member, call } = target();
+    const stranger = await call(hello({}));
+    expect(stranger.welcomed).toBe(true);
+    const out = new ByteWriter(64);
+    frame(out);
+    stranger.call.send(out.bytes, 0, out.length);
+    await turn();
+    return [stranger, member];
+  };
+  type Seen = ReturnType<typeof pipedMember>;
+  const beat = heartbeat(2, 1, 7);
+
+  test("that fit are delivered", async () => {
+    const [stranger, member] = await send((out) => encodeMessages(out, RIGHT, 1, [beat], 0, 1));
+    expect(stranger.end).toBeUndefined();
+    expect(member.seen.messages).toHaveLength(1);
+  });
+
+  test("with other ids than the hello's end the stream", async () => {
+    const wrong: [Partial<FrameIds>, "wrong-cluster" | "wrong-recipient" | "unknown-sender"][] = [
+      [{ clusterId: 5n }, "wrong-cluster"],
+      [{ to: ID(3) }, "wrong-recipient"],
+      [{ from: ID(3) }, "unknown-sender"], // a member, but not the one of this stream
+    ];
+    for (const [changed, reason] of wrong) {
+      const [stranger, member] = await send((out) =>
+        encodeMessages(out, { ...RIGHT, ...changed }, 1, [beat], 0, 1),
+      );
+      expect(stranger.end?.message).toContain("a frame");
+      expect(member.peers.received.refused[reason]).toBe(1);
+      expect(member.seen.messages).toEqual([]);
+    }
+  });
+
+  test("that are cut, spoilt, empty or of a new kind end the stream", async () => {
+    const spoilers: [(out: ByteWriter) => void, "malformed" | "corrupt"][] = [
+      [(out) => out.length--, "malformed"],
+      [(out) => out.bytes.writeUInt8(out.bytes.readUInt8(50) ^ 1, 50), "corrupt"],
+      [(out) => out.reset(), "wrong-cluster" as "malformed"],
+    ];
+    for (const [spoil, reason] of spoilers) {
+      const [stranger, member] = await send((out) => {
+        encodeMessages(out, RIGHT, 1, [beat], 0, 1);
+        spoil(out);
+      });
+      expect(stranger.end?.code).not.toBe(GrpcCode.OK);
+      expect(member.peers.received.refused[reason]).toBe(1);
+      expect(member.seen.messages).toEqual([]);
+    }
+    const [, member] = await send((out) => encodeProposal(out, RIGHT, 1, new Uint8Array(20)));
+    expect(member.peers.received.refused.malformed).toBe(1);
+    expect(member.seen.proposals).toEqual([]);
+  });
+
+  test("of chance bytes never do more than end their stream", async () => {
+    const { member, call } = target();
+    const random = new Prng(5);
+    for (let run = 0; run < 60; run++) {
+      const stranger = await call(hello({}));
+      const bytes = new Uint8Array(random.below(100));
+      for (let i = 0; i < bytes.length; i++) bytes[i] = random.below(run % 2 === 0 ? 256 : 50);
+      stranger.call.send(bytes, 0, bytes.length);
+      await turn();
+      expect(stranger.end?.code).toBeOneOf([
+        GrpcCode.INVALID_ARGUMENT,
+        GrpcCode.FAILED_PRECONDITION,
+      ]);
+    }
+    expect(member.seen.messages).toEqual([]);
+  });
+});
