@@ -60,8 +60,9 @@ export const KEEPALIVE_MS = 6_000;
 export const KEEPALIVE_TIMEOUT_MS = 3_000;
 /** Waiting appends per peer: two of Raft's windows (16 MiB in flight), 0.25 s of 1 Gbit/s. */
 export const BULK_BYTES_MAX = 32 * MIB;
-/** Waiting control messages per peer: ten thousand heartbeats and acknowledgements. */
-export const CONTROL_BYTES_MAX = 512 * KIB;
+/** Waiting control messages per peer: forty thousand; more than the 1 MiB that HTTP/2 moves towards
+ * the socket at once, so that a large call on the same connection makes no heartbeat drop. */
+export const CONTROL_BYTES_MAX = 2 * MIB;
 
 export interface PeersOptions {
   readonly clusterId: bigint;

@@ -8,7 +8,8 @@
  * Invariants
  *   S1  nothing is installed whose hash is not the one that was offered
  *   S2  of a group at most one sink is open: a newer offer waits until the older one's is closed
- *   S3  at most CHUNKS_WAITING_MAX chunks wait for the sink; a sender that sends more is cut off
+ *   S3  a copy whose last answer was lost is not installed again when it is offered again
+ *   S4  at most CHUNKS_WAITING_MAX chunks wait for the sink; a sender that sends more is cut off
  */
 import { crc32 } from "node:zlib";
 import { AssertionError } from "../../base/assert.ts";
@@ -41,6 +42,9 @@ export interface SnapshotReceiverOptions {
   readonly onRefused: (reason: RefusalReason, detail: string) => void;
   /** The offer came: ends the receiver of the same group, if there is one, and names it. */
   readonly onOffer: (receiver: SnapshotReceiver, group: number) => SnapshotReceiver | undefined;
+  /** This copy is the last that was installed for its group, in this process. */
+  readonly isInstalled: (news: SnapshotNews) => boolean;
+  readonly onInstalled: (news: SnapshotNews) => void;
   readonly onEnd: (receiver: SnapshotReceiver) => void;
 }
 
@@ -151,6 +155,10 @@ export class SnapshotReceiver implements StreamHandler {
     try {
       await older?.closed; // S2
       if (this.#over) return;
+      if (this.#options.isInstalled(news)) {
+        this.#installed(news); // S3
+        return;
+      }
       sink = await this.#options.store.open(news);
       const fits = await this.#fill(news, sink);
       if (fits === undefined) return;
@@ -164,13 +172,18 @@ export class SnapshotReceiver implements StreamHandler {
       const whole = sink;
       sink = undefined; // the callee's from here on
       await this.#options.store.install(news, whole);
-      this.#answer(Stage.INSTALLED, news.size);
-      if (this.#end()) this.#call.finish();
+      this.#options.onInstalled(news);
+      this.#installed(news);
     } catch (error) {
       this.#fail(error);
     } finally {
       await this.#release(sink);
     }
+  }
+
+  #installed(news: SnapshotNews): void {
+    this.#answer(Stage.INSTALLED, news.size);
+    if (this.#end()) this.#call.finish();
   }
 
   /** Takes chunks until the copy is whole: whether its hash fits, or undefined if broken off. */

@@ -14,6 +14,8 @@ export class Snapshots {
   readonly #receivers = new Set<SnapshotReceiver>();
   /** The last that was offered for each group: the next one waits for its sink. */
   readonly #latest = new Map<number, SnapshotReceiver>();
+  /** The hash of the last copy that was installed for each group. */
+  readonly #installed = new Map<number, Uint8Array>();
 
   /** Begins a transfer. Throws AetherError "too_many_requests" while one goes to the same peer. */
   send(options: SnapshotSenderOptions): SnapshotTransfer {
@@ -43,6 +45,13 @@ export class Snapshots {
         this.#latest.set(group, offered);
         older?.finish();
         return older;
+      },
+      isInstalled: ({ group, sha256 }) => {
+        const last = this.#installed.get(group);
+        return last !== undefined && Buffer.compare(last, sha256) === 0;
+      },
+      onInstalled: ({ group, sha256 }) => {
+        this.#installed.set(group, sha256);
       },
       onEnd: (ended) => this.#receivers.delete(ended),
     });

@@ -1,5 +1,6 @@
 /** Connections that are refused, lost, stalled and healed, in toy time over pipes in memory. */
 import { describe, expect, test } from "bun:test";
+import { until } from "../until.ts";
 import { append, heartbeat, ID, introduce, pipedMember } from "./members.ts";
 import { PipeNet, ToyTimers, turn } from "./pipes.ts";
 
@@ -176,8 +177,7 @@ describe("lanes", () => {
     expect(a.seen.unreachable).toEqual([ID(2)]);
     bulk.stalled = false;
     bulk.tick(timers.nowMs());
-    await turn();
-    expect(a.peers.status()[0]?.pendingBytes).toBe(0);
+    await until(() => a.peers.status()[0]?.pendingBytes === 0, "all is on its way");
     a.peers.send(1, [append(1, 2, 101, 10)]);
     await turn();
     expect(b.seen.messages.at(-1)?.message).toEqual(append(1, 2, 101, 10));

@@ -119,7 +119,7 @@ export class Pipe implements PeerSocket {
   }
 
   #move(from: ProtocolConnection, to: ProtocolConnection, towardsServer: boolean): void {
-    for (let pieces = 0; pieces < 64 && !this.closed && from.output.pending > 0; pieces++) {
+    for (let pieces = 0; pieces < 8 && !this.closed && from.output.pending > 0; pieces++) {
       const { output } = from;
       const size = Math.min(output.pending, 1 + this.#random.below(40_000));
       const bytes = Buffer.from(output.bytes.subarray(output.start, output.start + size));
