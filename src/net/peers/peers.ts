@@ -117,6 +117,9 @@ export class Peers {
   readonly #peers = new Map<bigint, Peer>();
   readonly #receivers = new Set<RaftReceiver>();
   readonly #touched: Peer[] = [];
+  /** Peers that a send could not reach; told at its end, since who is told may send again. */
+  readonly #lost: MemberId[] = [];
+  #sending = false;
   readonly #snapshots = new Snapshots();
   readonly #throttle: Throttle;
   #stopped = false;
@@ -199,8 +202,12 @@ export class Peers {
       if (message.type === "append") bulkQueue.push(message);
       else controlQueue.push(message);
     }
+    this.#sending = true;
     for (let i = 0; i < touched.length; i++) (touched[i] as Peer).flush(group);
     touched.length = 0;
+    this.#sending = false;
+    while (this.#lost.length > 0)
+      this.#options.handlers.onUnreachable(this.#lost.pop() as MemberId);
   }
 
   /**
@@ -274,7 +281,7 @@ export class Peers {
   }
 
   #makePeer(address: PeerAddress): Peer {
-    const { clusterId, self, handlers, bulkBytesMax, controlBytesMax } = this.#options;
+    const { clusterId, self, bulkBytesMax, controlBytesMax } = this.#options;
     const ids: FrameIds = { clusterId, from: self, to: address.id };
     return new Peer({
       address,
@@ -283,7 +290,7 @@ export class Peers {
       bulk: this.#lane(address, "bulk", bulkBytesMax ?? BULK_BYTES_MAX),
       scratch: this.#scratch,
       onRefusal: (refusal) => this.#onRefusal(refusal),
-      onUnreachable: (id) => handlers.onUnreachable(id),
+      onUnreachable: (id) => this.#onUnreachable(id),
     });
   }
 
@@ -379,6 +386,11 @@ export class Peers {
   #onRefused(reason: RefusalReason, detail: string, peer: string): void {
     this.received.refused[reason]++;
     this.#options.log.warn("peer refused", { peer, reason, detail });
+  }
+
+  #onUnreachable(id: MemberId): void {
+    if (this.#sending) this.#lost.push(id);
+    else this.#options.handlers.onUnreachable(id);
   }
 
   #onRefusal(refusal: ProposalRefusal): void {

@@ -92,6 +92,23 @@ describe("messages", () => {
   });
 });
 
+test("who is told of a loss may send at once", async () => {
+  const [a, b] = [await start(1), await start(2)];
+  a.peers.setPeers([
+    { id: ID(2), urls: [b.url] },
+    { id: ID(3), urls: ["http://127.0.0.1:1"] },
+  ]);
+  b.peers.setPeers([{ id: ID(1), urls: [a.url] }]);
+  await until(() => a.peers.status()[0]?.up === true, "a reaches b");
+  a.seen.onUnreachable = () => a.peers.send(1, [append(1, 2, 3, 10)]);
+  a.peers.send(1, [append(1, 3, 1, 10), append(1, 2, 1, 10), append(1, 2, 2, 10)]);
+  await until(() => b.seen.messages.length >= 3, "all three");
+  const indexes = b.seen.messages.map(({ message }) =>
+    message.type === "append" ? message.prevIndex + 1 : 0,
+  );
+  expect(indexes).toEqual([1, 2, 3]);
+});
+
 describe("proposals", () => {
   test("arrive as they are; a refusal comes back to the origin", async () => {
     const [a, b] = [await start(1), await start(2)];

@@ -1,4 +1,4 @@
-/** Snapshots: whole, broken off anywhere and taken up again, spoilt, refused, canceled, throttled. */
+/** Snapshots: whole, broken off and taken up again, spoilt, refused, canceled, throttled. */
 import { describe, expect, test } from "bun:test";
 import { AetherError } from "../../../src/base/errors.ts";
 import { Prng } from "../../../src/base/prng.ts";
