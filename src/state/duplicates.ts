@@ -6,7 +6,8 @@
  *     deletes of nested transactions before it; but the two branches of one nested transaction may
  *     put the same key, and a later one may delete what an earlier one put;
  *   - this level's puts may meet nothing of what is nested in it.
- * Deletes may overlap. A range end of "\0" means no end here as everywhere.
+ * Deletes may overlap. A range end of "\0" is not looked at: etcd compares the byte literally
+ * here, where such a range is empty, and its clients rely on what it lets pass.
  *
  * Cost: the puts of a level are merged into the larger set, deleted ranges are kept sorted and
  * disjoint, so n operations take O(n log n) comparisons on each level that deletes anything.
@@ -29,7 +30,7 @@ interface Changes {
 function changesOf(operations: readonly RequestOp[]): Changes {
   const own: KeyBounds[] = [];
   for (const { requestDeleteRange } of operations) {
-    if (requestDeleteRange === undefined) continue;
+    if (requestDeleteRange === undefined || requestDeleteRange.rangeEnd === "\0") continue;
     own.push(new KeyBounds(requestDeleteRange.key, requestDeleteRange.rangeEnd));
   }
   let deletes = disjoint(own);

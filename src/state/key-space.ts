@@ -143,14 +143,21 @@ export class KeySpace {
 
   /**
    * The stored form of what the row's key was at row.revision - 1; undefined if it was not, or if
-   * that row is physically gone. The compaction point is not asked: an event that is published
+   * that row is physically gone, or if the row creates the key (etcd's rule, also when the same
+   * revision deleted it first). The compaction point is not asked: an event that is published
    * shows what it replaced also when a compaction was applied in the same batch.
    */
   previousOf(row: Row): Uint8Array | undefined {
-    let before: Row | undefined = row;
-    do before = before.prev === 0 ? undefined : this.rowAt(before.prev);
-    while (before !== undefined && before.revision === row.revision);
+    let before = this.#rowBefore(row);
+    if (before?.tombstone && !row.tombstone) return undefined;
+    while (before !== undefined && before.revision === row.revision) {
+      before = this.#rowBefore(before);
+    }
     return before === undefined || before.tombstone ? undefined : before.kv;
+  }
+
+  #rowBefore(row: Row): Row | undefined {
+    return row.prev === 0 ? undefined : this.rowAt(row.prev);
   }
 
   /** The smallest seq whose row has revision ≥ `revision`; one past the last if none has. */

@@ -26,8 +26,8 @@ export interface PutParts {
  * Puts a key with the value bytes[valueStart, valueEnd) and binds it to the lease that it names, or
  * to none. Fails with lease_not_found, and with key_not_found if it should keep the value or the
  * lease of a key that does not exist. Once a transaction has changed something it may not fail: a
- * key to keep which it has deleted itself (validation refuses that before it is proposed) is put
- * with an empty value.
+ * key to keep which it has deleted itself (by a range without end; others are refused before they
+ * are proposed) is put with an empty value. etcd 3.4 panics there.
  */
 export function put(
   space: KeySpace,

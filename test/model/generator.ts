@@ -18,8 +18,6 @@ import type {
 /** Few, so that they meet; with the smallest, the largest, prefixes of each other. */
 export const KEYS = ["a", "aa", "ab", "b", "b\0", "c", "\0", "\xff", "\xff\xff", "dir/1", "dir/2"];
 
-const PAST_ALL_KEYS = "\xff\xff\xff";
-
 /** Leases that keys are attached to: far from expiry during a run. */
 const LEASES = [1, 2, 3, 4];
 const LEASE_TTL_SECONDS = 100_000;
@@ -205,7 +203,7 @@ export class RequestGenerator {
     if (roll < 1) return {};
     if (roll < 40) return { requestPut: this.#put() };
     if (roll < 68) return { requestRange: this.#range(context) };
-    if (roll < 85) return { requestDeleteRange: closed(this.#deleteRange()) };
+    if (roll < 85) return { requestDeleteRange: this.#deleteRange() };
     if (depth + 1 >= TXN_DEPTH_MAX) return { requestPut: this.#put() };
     return { requestTxn: this.#txn(context, depth + 1) };
   }
@@ -240,15 +238,6 @@ export class RequestGenerator {
   }
 }
 
-/**
- * In a transaction, a deleted range with an end: one that ends with "\0" counts as a duplicate of
- * the puts it covers for us, and never for etcd, which compares the byte literally there
- * (src/state/DESIGN.md). The two would part ways from then on.
- */
-function closed(range: DeleteRangeBody): DeleteRangeBody {
-  return range.rangeEnd === "\0" ? { ...range, rangeEnd: PAST_ALL_KEYS } : range;
-}
-
 /** Leaves out puts of keys that another op of the list writes; nested ones are not looked at. */
 function withoutDuplicates(ops: readonly OpBody[]): OpBody[] {
   const written = new Set<string>();
@@ -265,5 +254,5 @@ function deletes(op: OpBody, key: string): boolean {
   const range = op.requestDeleteRange;
   if (range === undefined) return false;
   if (range.rangeEnd === "") return range.key === key;
-  return range.key <= key && (range.rangeEnd === "\0" || key < range.rangeEnd);
+  return range.key <= key && key < range.rangeEnd;
 }

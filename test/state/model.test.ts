@@ -15,6 +15,7 @@ import {
   PutRequest,
   TxnRequest,
 } from "../../src/proto/gen/etcdserverpb.ts";
+import { createRevisionOf } from "../../src/proto/hot/key-value.ts";
 import { CommandKind } from "../../src/state/command.ts";
 import { StateMachine } from "../../src/state/machine.ts";
 import type { RangeCursor } from "../../src/state/range.ts";
@@ -212,7 +213,8 @@ class Run {
     const changes = this.model.changes.filter((change) => change.revision >= from);
     expect(rows.map(rowText)).toEqual(changes.map(changeText));
     for (const row of rows) {
-      const before = this.model.at(row.key, row.revision - 1);
+      const creates = !row.tombstone && createRevisionOf(row.kv) === row.revision;
+      const before = creates ? undefined : this.model.at(row.key, row.revision - 1);
       const visible = row.revision - 1 >= this.model.compactRevision;
       const previous = machine.prevKv(row);
       const removed = previous === undefined && !visible;

@@ -78,13 +78,15 @@ export class Model {
   put(request: PutRequest): ModelResult {
     if (request.lease !== 0n && !this.leases.has(request.lease)) fail("lease_not_found");
     const before = this.at(request.key, this.visible);
-    if ((request.ignoreValue || request.ignoreLease) && !before) fail("key_not_found");
+    // A transaction that has changed something may not fail: it keeps an empty value.
+    const keepsNothing = (request.ignoreValue || request.ignoreLease) && !before;
+    if (keepsNothing && this.visible === this.revision) fail("key_not_found");
     this.#write({
       key: request.key,
       create: before?.create ?? this.revision + 1,
       version: (before?.version ?? 0) + 1,
-      value: request.ignoreValue ? (before as Version).value : text(request.value),
-      lease: request.ignoreLease ? (before as Version).lease : request.lease,
+      value: request.ignoreValue ? (before?.value ?? "") : text(request.value),
+      lease: request.ignoreLease ? (before?.lease ?? 0n) : request.lease,
     });
     const previous = request.prevKv && before ? shown(before) : undefined;
     return { kind: "put", revision: this.visible, previous };
