@@ -100,13 +100,17 @@ test("who is told of a loss may send at once", async () => {
   ]);
   b.peers.setPeers([{ id: ID(1), urls: [a.url] }]);
   await until(() => a.peers.status()[0]?.up === true, "a reaches b");
-  a.seen.onUnreachable = () => a.peers.send(1, [append(1, 2, 3, 10)]);
+  a.seen.onUnreachable = () => a.peers.send(9, [append(1, 2, 3, 10)]);
   a.peers.send(1, [append(1, 3, 1, 10), append(1, 2, 1, 10), append(1, 2, 2, 10)]);
   await until(() => b.seen.messages.length >= 3, "all three");
-  const indexes = b.seen.messages.map(({ message }) =>
-    message.type === "append" ? message.prevIndex + 1 : 0,
+  const got = b.seen.messages.map(({ group, message }) =>
+    message.type === "append" ? [group, message.prevIndex + 1] : [],
   );
-  expect(indexes).toEqual([1, 2, 3]);
+  expect(got).toEqual([
+    [1, 1],
+    [1, 2],
+    [9, 3],
+  ]);
 });
 
 describe("proposals", () => {

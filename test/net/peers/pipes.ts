@@ -75,12 +75,12 @@ export class Pipe implements PeerSocket {
     this.#queue();
   }
 
-  /** Both ends learn that the connection is gone. */
+  /** Both ends learn that the connection is gone; the server does not if nothing moves. */
   cut(): void {
     if (this.closed) return;
     this.closed = true;
     this.#client.closed(this.#nowMs());
-    this.#server.closed(this.#nowMs());
+    if (!this.stalled) this.#server.closed(this.#nowMs());
     this.#onClosed();
   }
 
@@ -89,7 +89,7 @@ export class Pipe implements PeerSocket {
   }
 
   end(): void {
-    this.#move(this.#client, this.#server, true);
+    if (!this.stalled) this.#move(this.#client, this.#server, true);
     this.cut();
   }
 

@@ -225,6 +225,7 @@ describe("a snapshot", () => {
     };
     await send().done;
     expect(b.peers.received.refused.corrupt).toBe(1);
+    expect(store.discarded).toBe(0); // the chunk's own checksum told, not the whole's hash
     expect(Buffer.compare(store.installed[0]?.bytes ?? Buffer.alloc(0), bytes)).toBe(0);
   });
 
@@ -258,14 +259,18 @@ describe("a snapshot", () => {
   test("may be canceled, and the next one to the peer begins after it", async () => {
     const { a, store, send } = await world(7);
     const { promise, resolve } = Promise.withResolvers<void>();
-    store.beforeWrite = () => promise;
+    let writing = false;
+    store.beforeWrite = () => {
+      writing = true;
+      return promise;
+    };
     const first = send();
-    await until(() => store.opened.length === 1, "it has begun");
+    await until(() => writing, "the disk is slow");
     expect(() => send()).toThrow("too_many_requests");
     first.cancel();
     expect(await codeOf(first.done)).toBe("canceled");
     const second = send();
-    await turn();
+    for (let i = 0; i < 10; i++) await turn();
     expect(store.openSinksMax).toBe(1); // it waits for the first one's sink
     resolve();
     await second.done;
@@ -331,9 +336,9 @@ test("the throttle keeps its rate over any pieces, after a burst", () => {
 });
 
 test("a transfer takes as long as the rate says", async () => {
-  // 12 chunks at 20 chunks a (hasty) second, of which eight are the burst.
-  const { send } = await world(18, 20 * CHUNK_BYTES);
+  // 12 chunks at two a (hasty) second, of which eight are the burst.
+  const { send } = await world(18, 2 * CHUNK_BYTES);
   const startMs = HASTY.nowMs();
   await send(content(12 * CHUNK_BYTES, 18)).done;
-  expect(HASTY.nowMs() - startMs).toBeGreaterThan(190);
+  expect(HASTY.nowMs() - startMs).toBeGreaterThan(1_900);
 });
