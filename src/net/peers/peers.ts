@@ -271,13 +271,16 @@ export class Peers {
     }));
   }
 
-  /** Ends all streams; what was sent before is still handed to the system. */
-  stop(): void {
+  /**
+   * Ends all streams at once; what was sent before is still handed to the system. Resolves when no
+   * snapshot is being written or installed any more.
+   */
+  async stop(): Promise<void> {
     this.#stopped = true;
     for (const peer of this.#peers.values()) peer.close();
     this.#peers.clear();
     for (const receiver of [...this.#receivers]) receiver.finish();
-    this.#snapshots.stop();
+    await this.#snapshots.stop();
   }
 
   #makePeer(address: PeerAddress): Peer {

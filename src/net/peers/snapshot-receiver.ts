@@ -102,9 +102,14 @@ export class SnapshotReceiver implements StreamHandler {
     // answers are few and small
   }
 
-  /** Another offer takes its place, or we stop; what is kept stays. */
-  finish(): void {
-    if (this.#end()) this.#call.fail(GrpcCode.ABORTED, "another snapshot, or the end, came first");
+  /** Another offer of the same group takes its place; what is kept stays. */
+  giveWay(): void {
+    if (this.#end()) this.#call.fail(GrpcCode.ABORTED, "another snapshot of the group came");
+  }
+
+  /** We stop; what is kept stays, and the sender may try again. */
+  stop(): void {
+    if (this.#end()) this.#call.fail(GrpcCode.UNAVAILABLE, "the member stops");
   }
 
   /** Ends it with blame. */

@@ -43,7 +43,7 @@ export class Snapshots {
       onOffer: (offered, group) => {
         const older = this.#latest.get(group);
         this.#latest.set(group, offered);
-        older?.finish();
+        older?.giveWay();
         return older;
       },
       isInstalled: ({ group, sha256 }) => {
@@ -68,8 +68,10 @@ export class Snapshots {
     }
   }
 
-  stop(): void {
+  /** Ends all; resolves when every sink is closed or was handed over and taken. */
+  async stop(): Promise<void> {
     for (const transfer of this.#transfers.values()) transfer.cancel();
-    for (const receiver of [...this.#receivers]) receiver.finish();
+    for (const receiver of [...this.#receivers]) receiver.stop();
+    for (const receiver of this.#latest.values()) await receiver.closed;
   }
 }

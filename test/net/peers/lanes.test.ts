@@ -33,8 +33,8 @@ describe("lanes", () => {
       );
       expect(sizes).toEqual(Array.from({ length: 40 }, (_, i) => 20_000 * ((i + 1) % 4)));
       expect(b.seen.rounds).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
-      a.peers.stop();
-      b.peers.stop();
+      await a.peers.stop();
+      await b.peers.stop();
       expect(net.open).toEqual([]);
     }
   });
@@ -89,7 +89,7 @@ describe("lanes", () => {
     await timers.pass(5_100);
     expect(a.peers.status()[0]?.reason).toBe("no answer in 5000 ms");
     expect(a.seen.unreachable).toEqual([]); // it was never up
-    a.peers.stop();
+    await a.peers.stop();
   });
 
   test("a half-open connection is found by a ping, told once and replaced", async () => {

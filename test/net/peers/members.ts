@@ -119,7 +119,7 @@ export async function startMember(
   const { address } = listener;
   const url = address.kind === "tcp" ? `http://127.0.0.1:${address.port}` : "";
   const stop = async (): Promise<void> => {
-    peers.stop();
+    await peers.stop();
     await listener.stop(0);
   };
   return { id: ID(n), peers, seen, log, listener, url, stop };

@@ -164,8 +164,8 @@ describe("a snapshot", () => {
     expect(Buffer.compare(store.installed[0]?.bytes ?? Buffer.alloc(0), bytes)).toBe(0);
     expect(store.openSinks).toBe(0);
     await until(() => net.open.length === 4, "its connection is closed");
-    a.peers.stop();
-    b.peers.stop();
+    await a.peers.stop();
+    await b.peers.stop();
   });
 
   test("of nothing is one too", async () => {
@@ -310,10 +310,10 @@ describe("a snapshot", () => {
 
   test("to nobody at home is given up after some attempts", async () => {
     const { net, a, b, send } = await world(10);
-    b.peers.stop();
+    await b.peers.stop();
     net.servers.clear();
     expect(await codeOf(send().done)).toBe("unhealthy");
-    a.peers.stop();
+    await a.peers.stop();
   });
 
   test("from a source that fails, fails as it did", async () => {
