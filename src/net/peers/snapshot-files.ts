@@ -13,7 +13,7 @@ export interface FileSource extends SnapshotSource {
   close(): Promise<void>;
 }
 
-/** Reads the file once for its hash, in pieces that do not hold up the loop. Nobody may change it. */
+/** Reads the file once for its hash, in small pieces. Nobody may change it before close(). */
 export async function fileSource(path: string): Promise<FileSource> {
   const file = await open(path, "r");
   try {
