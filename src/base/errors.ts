@@ -14,6 +14,7 @@ export type ErrorCode =
   | "duplicate_key"
   | "invalid_sort_option"
   | "request_too_large"
+  | "answer_too_large"
   | "invalid_argument"
   | "lease_ttl_too_large"
   | "lease_ttl_over_limit"

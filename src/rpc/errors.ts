@@ -32,6 +32,7 @@ const WIRE = {
   duplicate_key: [INVALID_ARGUMENT, "etcdserver: duplicate key given in txn request"],
   invalid_sort_option: [INVALID_ARGUMENT, "etcdserver: invalid sort option"],
   request_too_large: [INVALID_ARGUMENT, "etcdserver: request is too large"],
+  answer_too_large: [RESOURCE_EXHAUSTED, undefined],
   invalid_argument: [INVALID_ARGUMENT, undefined],
   lease_ttl_too_large: [OUT_OF_RANGE, "etcdserver: too large lease TTL"],
   lease_ttl_over_limit: [INVALID_ARGUMENT, undefined],

@@ -47,7 +47,15 @@ import { headerAt, type Identity } from "./headers.ts";
 import { LargeRange, PIECE_BYTES, sizeOfKvs } from "./large-range.ts";
 import { oneRequest } from "./one-request.ts";
 import { RangeStreamSender } from "./range-stream.ts";
-import { encodeTxnResult } from "./txn-response.ts";
+import { encodeTxnResult, kvBytesOfTxn } from "./txn-response.ts";
+
+/**
+ * A transaction's answer is made in one go and copied twice on its way, so it has to be small
+ * beside the memory of the process: a request of two kilobytes can name a store 128 times.
+ */
+const TXN_ANSWER_BYTES_MAX = 64 * MIB;
+const TXN_TOO_LARGE =
+  "the transaction ran, its answer is over 64 MiB: read large ranges by Range or RangeStream";
 
 /** One slice of a read: some hundred microseconds of work. */
 const SLICE_KEYS = 1000;
@@ -166,6 +174,10 @@ export class KvService {
         encodeDeleteRangeResponse(header, result.deleted, result.previous, scratch);
         break;
       case "txn":
+        if (kvBytesOfTxn(result) > TXN_ANSWER_BYTES_MAX) {
+          fail(call, new AetherError("answer_too_large", TXN_TOO_LARGE));
+          return;
+        }
         encodeTxnResult(header, result, scratch);
         break;
       default:

@@ -14,6 +14,24 @@ import type { OperationResult, TxnResult } from "../state/results.ts";
 /** Headers inside a transaction hold the revision only (etcd's rule). */
 const inner = new HeaderEncoder(0n, 0n);
 
+/** Bytes of the key values in a response: nearly all of it. */
+export function kvBytesOfTxn(result: TxnResult): number {
+  let bytes = 0;
+  for (const response of result.responses) {
+    if (response.kind === "txn") bytes += kvBytesOfTxn(response);
+    else if (response.kind === "range") bytes += bytesOf(response.kvs);
+    else if (response.kind === "deleteRange") bytes += bytesOf(response.previous);
+    else bytes += response.previous?.length ?? 0;
+  }
+  return bytes;
+}
+
+function bytesOf(kvs: readonly Uint8Array[]): number {
+  let bytes = 0;
+  for (const kv of kvs) bytes += kv.length;
+  return bytes;
+}
+
 /** Appends the response of a whole transaction. */
 export function encodeTxnResult(header: HeaderEncoder, result: TxnResult, out: ByteWriter): void {
   beginTxn(header, result.succeeded, out);

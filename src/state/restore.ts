@@ -9,6 +9,7 @@
  * are superseded ones on their way out, and a chain that ends early reads the same.
  */
 import { assert } from "../base/assert.ts";
+import { AetherError } from "../base/errors.ts";
 import { StoredKeyValue } from "../proto/hot/key-value.ts";
 import { extendChain, type KeyEntry } from "./key-entry.ts";
 import type { KeySpace } from "./key-space.ts";
@@ -67,7 +68,9 @@ class Restore {
     let lastSeq = 0;
     let revision = space.revision;
     for (const row of rows) {
-      assert(row.seq > lastSeq, "rows are stored in order of seq");
+      if (row.seq <= lastSeq) {
+        throw new AetherError("corrupt", `state.db: row ${row.seq} stands after row ${lastSeq}`);
+      }
       lastSeq = row.seq;
       if (row.revision > revision) revision = row.revision;
       this.#row(row);

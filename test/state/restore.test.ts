@@ -74,7 +74,7 @@ describe("a broken store", () => {
     const stored = driver.history.stored();
     const rows = [...stored.rows].reverse();
     const machine = new StateMachine(new MemoryHistory());
-    expect(() => machine.restore({ ...stored, rows })).toThrow("in order of seq");
+    expect(() => machine.restore({ ...stored, rows })).toThrow("row 329 stands after row 330");
   });
 
   test("a live key whose lease is not there stops the start", () => {

@@ -29,6 +29,7 @@ export async function ctl(words: readonly string[]): Promise<never> {
 /** Runs one command; the exit status. Rejects only for a mistake of ours. */
 export async function runCtl(words: readonly string[], io: Io): Promise<number> {
   try {
+    refuseMangled(words);
     const found = findCommand(words, COMMANDS, GLOBAL_ARGS);
     await run(found, io);
     return EXIT.OK;
@@ -95,4 +96,15 @@ function showSettings(args: Arguments, io: Io): void {
     const value = SECRET.has(flag) && args.text(flag) !== "" ? "…" : args.text(flag);
     io.err(`${variable}=${value}\n`);
   }
+}
+
+/**
+ * The runtime hands over arguments as text, with U+FFFD for every byte that is not UTF-8: two
+ * different binary keys would become one, and the wrong one be written or deleted.
+ */
+function refuseMangled(words: readonly string[]): void {
+  const mangled = words.findIndex((word) => word.includes("\ufffd"));
+  if (mangled < 0) return;
+  const what = `argument ${mangled + 1} is not valid UTF-8`;
+  throw new ExitError(EXIT.BAD_ARGUMENTS, `${what}; give a binary value on standard input`);
 }
