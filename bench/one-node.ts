@@ -78,7 +78,7 @@ const tail: Figure = {
 };
 const latency: Figure = { ...tail, suffix: "", must: 0.85, aim: 0.7, of: (m) => m.p50 };
 
-/** Reads first: after a million puts of any key etcd 3.4 reads at half its speed (seen here). */
+/** Reads first: after a million puts of any key etcd 3.4 reads at 0.4 of its speed here. */
 const WORKLOADS: readonly Workload[] = [
   {
     work: "linearizable get, 20 × 50",
