@@ -19,7 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   node: "base proto raft state watch",
   cluster: "base proto raft node",
   storage: "base raft state node:ports",
-  net: "base wire proto node:ports",
+  net: "base raft wire proto node:ports",
   observe: "base",
   rpc: "base proto wire node state watch",
   client: "base proto wire net",

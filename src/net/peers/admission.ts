@@ -8,11 +8,12 @@ import type { ByteWriter } from "../../base/bytes.ts";
 import { VERSION } from "../../base/version.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
 import { PeerHello } from "../../proto/gen/aether.v1.ts";
+import type { MemberId } from "../../raft/types.ts";
 import { encodeBinary, type Metadata } from "../../wire/grpc/metadata.ts";
 import type { ServerCall } from "../../wire/grpc/server-call.ts";
 import { GrpcCode } from "../../wire/grpc/status.ts";
 import { type FrameIds, type FrameView, PEER_FORMAT } from "./frame.ts";
-import type { Authorize, MemberId, PeerIdentity } from "./ports.ts";
+import type { Authorize, PeerIdentity } from "./ports.ts";
 
 const HELLO_FIELD = "x-aether-peer-bin";
 /** The cluster's secret travels where HTTP/2 never keeps a value in its tables. */

@@ -13,8 +13,8 @@ import { MIB } from "../../base/units.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
 import { readerOf } from "../../proto/reader.ts";
 import { sizeOfUint32, writeBigint, writeUint32 } from "../../proto/writer.ts";
+import type { Message } from "../../raft/message.ts";
 import { encodeMessage, messageBytes } from "./message-codec.ts";
-import type { Message } from "./ports.ts";
 
 /** The version of hello, frames and messages; a peer of another one is refused, naming both. */
 export const PEER_FORMAT = 1;
@@ -32,6 +32,8 @@ export const BodyKind = { MESSAGES: 1, PROPOSAL: 2 } as const;
 
 /** kind u8, group u64. */
 const BODY_HEAD_BYTES = 1 + 8;
+/** Before the batch of a proposal. */
+const TERM_BYTES = 8;
 
 const CLUSTER_TAG = (1 << 3) | 0;
 const FROM_TAG = (2 << 3) | 0;
@@ -64,14 +66,18 @@ export function encodeMessages(
   endBody(out, at);
 }
 
-/** Appends a frame with a batch of commands. */
-export function encodeProposal(
-  out: ByteWriter,
-  ids: FrameIds,
-  group: number,
-  payload: Uint8Array,
-): void {
-  const at = beginBody(out, ids, BodyKind.PROPOSAL, group, payload.length);
+/** A batch of commands on its way to the leader of `term`. */
+export interface Proposal {
+  readonly group: number;
+  readonly term: number;
+  readonly payload: Uint8Array;
+}
+
+/** Appends a frame with a proposal. */
+export function encodeProposal(out: ByteWriter, ids: FrameIds, proposal: Proposal): void {
+  const { group, term, payload } = proposal;
+  const at = beginBody(out, ids, BodyKind.PROPOSAL, group, TERM_BYTES + payload.length);
+  putCounter(out, term);
   out.append(payload);
   endBody(out, at);
 }
@@ -84,7 +90,6 @@ function beginBody(
   group: number,
   contentBytes: number,
 ): number {
-  assert(Number.isSafeInteger(group) && group >= 0, "a group is numbered");
   const length = BODY_HEAD_BYTES + contentBytes;
   out.u8(CLUSTER_TAG);
   writeBigint(out, ids.clusterId);
@@ -97,9 +102,14 @@ function beginBody(
   const at = out.reserve(length + 1 + sizeOfUint32(TWO_32 - 1));
   out.length = at; // the room is there: nothing below grows the buffer again
   out.u8(kind);
-  out.u32(Math.floor(group / TWO_32));
-  out.u32(group % TWO_32);
+  putCounter(out, group);
   return at;
+}
+
+function putCounter(out: ByteWriter, value: number): void {
+  assert(Number.isSafeInteger(value) && value >= 0, "groups and terms are safe integers");
+  out.u32(Math.floor(value / TWO_32));
+  out.u32(value % TWO_32);
 }
 
 function endBody(out: ByteWriter, start: number): void {
@@ -116,7 +126,7 @@ export class FrameView {
   to = 0n;
   kind = 0;
   group = 0;
-  /** What follows kind and group: [start, end) of the bytes that were read. */
+  /** What was not read yet of the body: [start, end) of the bytes. */
   start = 0;
   end = 0;
   #crc = 0;
@@ -149,14 +159,25 @@ export class FrameView {
     return crc32(this.#bytes.subarray(this.start, this.end)) === this.#crc;
   }
 
-  /** Reads kind and group. Throws DecodeError. */
+  /** Reads kind and group; `start` is behind them then. Throws DecodeError. */
   open(): void {
     if (this.end - this.start < BODY_HEAD_BYTES) throw new DecodeError("a frame without a body");
+    this.kind = this.#bytes[this.start++] as number;
+    this.group = this.#counter();
+  }
+
+  /** Reads the term at the front of a proposal. Throws DecodeError. */
+  openProposal(): number {
+    if (this.end - this.start < TERM_BYTES) throw new DecodeError("a proposal without its term");
+    return this.#counter();
+  }
+
+  #counter(): number {
     const bytes = asBuffer(this.#bytes);
-    this.kind = bytes[this.start] as number;
-    const high = bytes.readUInt32BE(this.start + 1);
-    if (high >= 2 ** 20) throw new DecodeError("a group is out of range");
-    this.group = high * TWO_32 + bytes.readUInt32BE(this.start + 5);
-    this.start += BODY_HEAD_BYTES;
+    const high = bytes.readUInt32BE(this.start);
+    if (high >= 2 ** 20) throw new DecodeError("a group or a term is out of range");
+    const low = bytes.readUInt32BE(this.start + 4);
+    this.start += 8;
+    return high * TWO_32 + low;
   }
 }

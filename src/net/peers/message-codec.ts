@@ -22,7 +22,8 @@
 import { assert } from "../../base/assert.ts";
 import { asBuffer, type ByteWriter, EMPTY_BYTES } from "../../base/bytes.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
-import type { Configuration, Entry, MemberId, Message } from "./ports.ts";
+import type { Message, MessageOf } from "../../raft/message.ts";
+import type { Configuration, Entry, MemberId } from "../../raft/types.ts";
 
 /** Upper halves of counters stay below this: counters below 2^52, as Raft has them. */
 const COUNTER_HIGH_END = 2 ** 20;
@@ -132,7 +133,7 @@ function putBody(bytes: Buffer, at: number, message: Message): number {
   }
 }
 
-function putAppend(bytes: Buffer, start: number, message: Message & { type: "append" }): number {
+function putAppend(bytes: Buffer, start: number, message: MessageOf<"append">): number {
   let at = putCounter(bytes, start, message.prevIndex);
   at = putCounter(bytes, at, message.prevTerm);
   at = putCounter(bytes, at, message.commit);
@@ -152,7 +153,7 @@ function putAppend(bytes: Buffer, start: number, message: Message & { type: "app
 function putAppendResponse(
   bytes: Buffer,
   start: number,
-  message: Message & { type: "append-response" },
+  message: MessageOf<"append-response">,
 ): number {
   const { rejection } = message;
   const at = putCounter(bytes, putCounter(bytes, start, message.index), message.commit);

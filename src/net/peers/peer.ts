@@ -9,12 +9,20 @@
  */
 import type { ByteWriter } from "../../base/bytes.ts";
 import type { ProposalRefusal } from "../../proto/gen/aether.v1.ts";
+import type { Message } from "../../raft/message.ts";
+import type { MemberId } from "../../raft/types.ts";
 import type { GrpcClientConnection } from "../../wire/grpc/client-connection.ts";
-import type { FrameIds } from "./frame.ts";
-import { encodeMessages, encodeProposal, FRAME_BYTES_FULL, FRAME_BYTES_MAX } from "./frame.ts";
+import {
+  encodeMessages,
+  encodeProposal,
+  FRAME_BYTES_FULL,
+  FRAME_BYTES_MAX,
+  type FrameIds,
+  type Proposal,
+} from "./frame.ts";
 import { Lane, type LaneOptions } from "./lane.ts";
 import { messageBytes } from "./message-codec.ts";
-import type { MemberId, Message, PeerAddress } from "./ports.ts";
+import type { PeerAddress } from "./ports.ts";
 
 /** A frame that is not full may take one more message of this size. */
 export const MESSAGE_BYTES_MAX = FRAME_BYTES_MAX - 2 * FRAME_BYTES_FULL;
@@ -90,13 +98,13 @@ export class Peer {
   }
 
   /** Forwards a batch; false if it was not sent. */
-  propose(group: number, payload: Uint8Array): boolean {
+  propose(proposal: Proposal): boolean {
     const { scratch, ids } = this.#options;
-    if (!this.#bulk.open || payload.length > MESSAGE_BYTES_MAX) {
+    if (!this.#bulk.open || proposal.payload.length > MESSAGE_BYTES_MAX) {
       this.counters.dropped++;
       return false;
     }
-    encodeProposal(scratch, ids, group, payload);
+    encodeProposal(scratch, ids, proposal);
     this.#sendFrame(this.#bulk);
     return true;
   }

@@ -20,6 +20,8 @@ import {
   type ProposalRefusal,
 } from "../../proto/gen/aether.v1.ts";
 import type { MethodType } from "../../proto/message.ts";
+import type { Message, SnapshotMessage } from "../../raft/message.ts";
+import type { MemberId } from "../../raft/types.ts";
 import type { Method, ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
 import {
   type Admission,
@@ -37,13 +39,10 @@ import type { LaneOptions } from "./lane.ts";
 import { Peer, type PeerCounters } from "./peer.ts";
 import type {
   Authorize,
-  MemberId,
-  Message,
   PeerAddress,
   PeerDialer,
   PeerHandlers,
   PeerTimers,
-  SnapshotMessage,
   SnapshotSource,
 } from "./ports.ts";
 import { RaftReceiver } from "./raft-receiver.ts";
@@ -211,11 +210,11 @@ export class Peers {
   }
 
   /**
-   * Forwards a batch of ours to the leader. False: it certainly did not leave. True: it will be
-   * seen applied, refused through onRefusal, or lost.
+   * Forwards a batch of ours to the leader of `term`. False: it certainly did not leave. True: it
+   * will be seen applied, refused through onRefusal, or lost.
    */
-  propose(to: MemberId, group: number, payload: Uint8Array): boolean {
-    return this.#peers.get(to)?.propose(group, payload) === true;
+  propose(to: MemberId, group: number, term: number, payload: Uint8Array): boolean {
+    return this.#peers.get(to)?.propose({ group, term, payload }) === true;
   }
 
   /**

@@ -1,9 +1,7 @@
 /**
- * What the transport between members needs of the rest, and the shapes it carries. The messages
- * are those of Raft (src/raft/message.ts) as this room sees them: net/ does not import raft/, so
- * the shapes are written out, and a test holds the two together in both directions.
+ * What the transport between members needs of the rest: who takes what arrives, who lets callers
+ * in, where copies of the state come from and go to, connections and time.
  */
-import type { Branded } from "../../base/brand.ts";
 import type { AetherError } from "../../base/errors.ts";
 import type {
   HashKVPeerRequest,
@@ -16,111 +14,9 @@ import type {
   MemberInfoResponse,
   PeerHello,
 } from "../../proto/gen/aether.v1.ts";
+import type { Message, SnapshotMessage } from "../../raft/message.ts";
+import type { MemberId } from "../../raft/types.ts";
 import type { ProtocolConnection } from "../../wire/connection.ts";
-
-/** A member's identity, as in raft/types.ts. */
-export type MemberId = Branded<bigint, "MemberId">;
-
-interface Envelope {
-  readonly from: MemberId;
-  readonly to: MemberId;
-  readonly term: number;
-}
-
-export interface Entry {
-  readonly index: number;
-  readonly term: number;
-  readonly kind: "normal" | "config" | "noop";
-  readonly payload: Uint8Array;
-}
-
-export interface Configuration {
-  readonly voters: readonly MemberId[];
-  readonly votersOutgoing: readonly MemberId[];
-  readonly learners: readonly MemberId[];
-  readonly learnersNext: readonly MemberId[];
-  readonly autoLeave: boolean;
-}
-
-export interface AppendMessage extends Envelope {
-  readonly type: "append";
-  readonly prevIndex: number;
-  readonly prevTerm: number;
-  readonly commit: number;
-  readonly entries: readonly Entry[];
-}
-
-export interface AppendResponseMessage extends Envelope {
-  readonly type: "append-response";
-  readonly index: number;
-  readonly commit: number;
-  readonly rejection: { readonly hintIndex: number; readonly hintTerm: number } | undefined;
-}
-
-export interface HeartbeatMessage extends Envelope {
-  readonly type: "heartbeat";
-  readonly commit: number;
-  readonly round: number;
-}
-
-export interface HeartbeatResponseMessage extends Envelope {
-  readonly type: "heartbeat-response";
-  readonly round: number;
-}
-
-export interface VoteMessage extends Envelope {
-  readonly type: "vote" | "pre-vote";
-  readonly lastIndex: number;
-  readonly lastTerm: number;
-  readonly force: boolean;
-}
-
-export interface VoteResponseMessage extends Envelope {
-  readonly type: "vote-response" | "pre-vote-response";
-  readonly granted: boolean;
-}
-
-export interface SnapshotMessage extends Envelope {
-  readonly type: "snapshot";
-  readonly meta: {
-    readonly index: number;
-    readonly term: number;
-    readonly configuration: Configuration;
-  };
-}
-
-export interface TimeoutNowMessage extends Envelope {
-  readonly type: "timeout-now";
-}
-
-export interface TransferMessage extends Envelope {
-  readonly type: "transfer";
-  readonly target: MemberId;
-}
-
-export interface ReadIndexMessage extends Envelope {
-  readonly type: "read-index";
-  readonly sequence: number;
-}
-
-export interface ReadIndexResponseMessage extends Envelope {
-  readonly type: "read-index-response";
-  readonly sequence: number;
-  readonly index: number;
-}
-
-export type Message =
-  | AppendMessage
-  | AppendResponseMessage
-  | HeartbeatMessage
-  | HeartbeatResponseMessage
-  | VoteMessage
-  | VoteResponseMessage
-  | SnapshotMessage
-  | TimeoutNowMessage
-  | TransferMessage
-  | ReadIndexMessage
-  | ReadIndexResponseMessage;
 
 /** A member other than this one. */
 export interface PeerAddress {
@@ -151,8 +47,11 @@ export type Refuse = (error: AetherError, leader: bigint) => void;
 export interface PeerHandlers {
   /** The messages of one frame, in order: step all of them, then drive the group once. */
   onMessages(group: number, messages: readonly Message[]): void;
-  /** A batch of a follower (its whole header is there): to be proposed here, or refused. */
-  onProposal(from: MemberId, group: number, payload: Buffer, refuse: Refuse): void;
+  /**
+   * A batch of a follower (its whole header is there): to be proposed here if this member leads in
+   * exactly `term`, else refused.
+   */
+  onProposal(from: MemberId, group: number, term: number, payload: Buffer, refuse: Refuse): void;
   /** A batch of ours was refused. */
   onRefusal(refusal: Refusal): void;
   /** Appends to the peer may have been lost; once per loss. For Raft's reportUnreachable(). */

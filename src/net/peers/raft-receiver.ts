@@ -8,12 +8,13 @@ import type { AetherError } from "../../base/errors.ts";
 import { VERSION } from "../../base/version.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
 import { type PeerHello, RaftAnswer } from "../../proto/gen/aether.v1.ts";
+import type { MemberId } from "../../raft/types.ts";
 import type { ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
 import type { GrpcCode } from "../../wire/grpc/status.ts";
 import { type Admission, checkFrame, PeerRefusal, type RefusalReason } from "./admission.ts";
 import { BodyKind, FrameView, PEER_FORMAT } from "./frame.ts";
 import { decodeMessages } from "./message-codec.ts";
-import type { MemberId, PeerHandlers } from "./ports.ts";
+import type { PeerHandlers } from "./ports.ts";
 
 /** version u8, origin u64, sequence u64, count u32: the head of a batch (src/state/command.ts). */
 const BATCH_HEAD_BYTES = 21;
@@ -94,12 +95,13 @@ export class RaftReceiver implements StreamHandler {
       handlers.onMessages(frame.group, messages);
     } else if (frame.kind === BodyKind.PROPOSAL) {
       onFrame(end - start, 0);
+      const term = frame.openProposal();
       const copy = Uint8Array.prototype.slice.call(bytes, frame.start, frame.end);
-      this.#onProposal(from, frame.group, asBuffer(copy));
+      this.#onProposal(from, frame.group, term, asBuffer(copy));
     } else throw new DecodeError(`frames of kind ${frame.kind} are unknown`);
   }
 
-  #onProposal(from: MemberId, group: number, payload: Buffer): void {
+  #onProposal(from: MemberId, group: number, term: number, payload: Buffer): void {
     if (payload.length < BATCH_HEAD_BYTES) throw new DecodeError("a batch without its head");
     const originMemberId = payload.readBigUInt64BE(ORIGIN_AT);
     const sequence = Number(payload.readBigUInt64BE(SEQUENCE_AT));
@@ -114,7 +116,7 @@ export class RaftReceiver implements StreamHandler {
       const refusal = { group, originMemberId, sequence, error: code, detail, leaderMemberId };
       this.#answer({ welcome: undefined, refusal });
     };
-    this.#options.handlers.onProposal(from, group, payload, refuse);
+    this.#options.handlers.onProposal(from, group, term, payload, refuse);
   }
 
   #answer(answer: RaftAnswer): void {

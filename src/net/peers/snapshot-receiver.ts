@@ -25,12 +25,13 @@ import {
   SnapshotProgress,
   Stage,
 } from "../../proto/gen/aether.v1.ts";
+import type { MemberId } from "../../raft/types.ts";
 import type { ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
 import { GrpcCode } from "../../wire/grpc/status.ts";
 import { PeerRefusal, type RefusalReason } from "./admission.ts";
 import { failCall } from "./calls.ts";
 import { decodeMessages } from "./message-codec.ts";
-import type { MemberId, SnapshotNews, SnapshotSink, SnapshotStore } from "./ports.ts";
+import type { SnapshotNews, SnapshotSink, SnapshotStore } from "./ports.ts";
 import { CHUNK_BYTES, CHUNK_BYTES_MAX, CHUNKS_WAITING_MAX } from "./snapshot-limits.ts";
 import { Wakeup } from "./wakeup.ts";
 

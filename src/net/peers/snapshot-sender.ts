@@ -11,11 +11,12 @@ import { AetherError } from "../../base/errors.ts";
 import type { Random } from "../../base/ports.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
 import { AetherPeer, SnapshotPart, SnapshotProgress, Stage } from "../../proto/gen/aether.v1.ts";
+import type { SnapshotMessage } from "../../raft/message.ts";
 import { GrpcCode } from "../../wire/grpc/status.ts";
 import { Backoff } from "./backoff.ts";
 import { type ConnectionEvents, type ConnectionSettings, PeerConnection } from "./connection.ts";
 import { encodeMessage } from "./message-codec.ts";
-import type { SnapshotMessage, SnapshotSource } from "./ports.ts";
+import type { SnapshotSource } from "./ports.ts";
 import {
   CHUNK_BYTES,
   CHUNKS_WAITING_MAX,

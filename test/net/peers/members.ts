@@ -7,16 +7,10 @@ import { Network } from "../../../src/net/network.ts";
 import { membersOnly } from "../../../src/net/peers/admission.ts";
 import { processTimers, socketDialer } from "../../../src/net/peers/dial.ts";
 import { Peers, type PeersOptions } from "../../../src/net/peers/peers.ts";
-import type {
-  HeartbeatMessage,
-  MemberId,
-  Message,
-  PeerHandlers,
-  PeerTimers,
-  Refusal,
-  Refuse,
-} from "../../../src/net/peers/ports.ts";
+import type { PeerHandlers, PeerTimers, Refusal, Refuse } from "../../../src/net/peers/ports.ts";
 import { peerServer } from "../../../src/net/peers/server.ts";
+import type { HeartbeatMessage, Message } from "../../../src/raft/message.ts";
+import type { MemberId } from "../../../src/raft/types.ts";
 import type { GrpcServer } from "../../../src/wire/grpc/grpc-server.ts";
 import { GrpcServerConnection } from "../../../src/wire/grpc/server-connection.ts";
 import { GrpcCode } from "../../../src/wire/grpc/status.ts";
@@ -30,7 +24,13 @@ export const ID = (n: number): MemberId => (0xf000_0000_0000_0000n + BigInt(n)) 
 /** What a member's handlers were told. */
 export class Seen implements PeerHandlers {
   readonly messages: { group: number; message: Message; atMs: number }[] = [];
-  readonly proposals: { from: MemberId; group: number; payload: Buffer; refuse: Refuse }[] = [];
+  readonly proposals: {
+    from: MemberId;
+    group: number;
+    term: number;
+    payload: Buffer;
+    refuse: Refuse;
+  }[] = [];
   readonly refusals: Refusal[] = [];
   readonly unreachable: MemberId[] = [];
   calls: PeerHandlers["calls"] = {
@@ -50,8 +50,8 @@ export class Seen implements PeerHandlers {
     const atMs = performance.now();
     for (const message of messages) this.messages.push({ group, message, atMs });
   }
-  onProposal(from: MemberId, group: number, payload: Buffer, refuse: Refuse): void {
-    this.proposals.push({ from, group, payload, refuse });
+  onProposal(from: MemberId, group: number, term: number, payload: Buffer, refuse: Refuse): void {
+    this.proposals.push({ from, group, term, payload, refuse });
   }
   onRefusal(refusal: Refusal): void {
     this.refusals.push(refusal);

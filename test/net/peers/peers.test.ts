@@ -117,16 +117,17 @@ describe("proposals", () => {
   test("arrive as they are; a refusal comes back to the origin", async () => {
     const [a, b] = [await start(1), await start(2)];
     await connected(a, b);
-    expect(a.peers.propose(ID(2), 3, batch(ID(1), 77))).toBe(true);
+    expect(a.peers.propose(ID(2), 3, 12, batch(ID(1), 77))).toBe(true);
     await until(() => b.seen.proposals.length === 1, "the proposal");
     const [proposal] = b.seen.proposals;
-    expect(proposal).toMatchObject({ from: ID(1), group: 3 });
+    expect(proposal).toMatchObject({ from: ID(1), group: 3, term: 12 });
     expect(Buffer.compare(proposal?.payload ?? Buffer.alloc(0), batch(ID(1), 77))).toBe(0);
     proposal?.refuse(new AetherError("not_leader", "ask another"), ID(9));
     proposal?.refuse(new AetherError("stopped"), 0n); // one answer is enough
     await until(() => a.seen.refusals.length > 0, "the refusal");
-    a.peers.propose(ID(2), 3, batch(ID(1), 78));
+    a.peers.propose(ID(2), 3, 2 ** 52 - 1, batch(ID(1), 78));
     await until(() => b.seen.proposals.length === 2, "the next one");
+    expect(b.seen.proposals[1]?.term).toBe(2 ** 52 - 1);
     expect(a.seen.refusals).toHaveLength(1);
     expect(a.seen.refusals[0]).toMatchObject({
       group: 3,
@@ -139,15 +140,15 @@ describe("proposals", () => {
 
   test("to nobody, or over a lane that is down, do not leave", async () => {
     const a = await start(1);
-    expect(a.peers.propose(ID(2), 1, batch(ID(1), 1))).toBe(false);
+    expect(a.peers.propose(ID(2), 1, 1, batch(ID(1), 1))).toBe(false);
     a.peers.setPeers([{ id: ID(2), urls: ["http://127.0.0.1:1"] }]);
-    expect(a.peers.propose(ID(2), 1, batch(ID(1), 1))).toBe(false);
+    expect(a.peers.propose(ID(2), 1, 1, batch(ID(1), 1))).toBe(false);
   });
 
   test("of another origin than their sender end the stream", async () => {
     const [a, b] = [await start(1), await start(2)];
     await connected(a, b);
-    a.peers.propose(ID(2), 3, batch(ID(3), 77));
+    a.peers.propose(ID(2), 3, 1, batch(ID(3), 77));
     await until(() => b.peers.received.refused.malformed === 1, "the refusal");
     expect(b.seen.proposals).toEqual([]);
     await up(a, b);

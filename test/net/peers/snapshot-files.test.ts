@@ -4,9 +4,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Prng } from "../../../src/base/prng.ts";
-import type { SnapshotMessage, SnapshotStore } from "../../../src/net/peers/ports.ts";
+import type { SnapshotStore } from "../../../src/net/peers/ports.ts";
 import { fileSnapshots, fileSource } from "../../../src/net/peers/snapshot-files.ts";
 import { CHUNK_BYTES } from "../../../src/net/peers/snapshot-limits.ts";
+import type { SnapshotMessage } from "../../../src/raft/message.ts";
 import { until } from "../until.ts";
 import { ID, introduce, type Member, startMember } from "./members.ts";
 

@@ -4,7 +4,6 @@ import { AetherError } from "../../../src/base/errors.ts";
 import { Prng } from "../../../src/base/prng.ts";
 import type {
   PeerTimers,
-  SnapshotMessage,
   SnapshotNews,
   SnapshotSink,
   SnapshotSource,
@@ -13,6 +12,7 @@ import type {
 import { CHUNK_BYTES } from "../../../src/net/peers/snapshot-limits.ts";
 import type { SnapshotTransfer } from "../../../src/net/peers/snapshot-sender.ts";
 import { Throttle } from "../../../src/net/peers/throttle.ts";
+import type { SnapshotMessage } from "../../../src/raft/message.ts";
 import { until } from "../until.ts";
 import { ID, introduce, pipedMember } from "./members.ts";
 import { type Pipe, PipeNet, turn } from "./pipes.ts";

@@ -200,9 +200,18 @@ describe("frames", () => {
       expect(member.peers.received.refused[reason]).toBe(1);
       expect(member.seen.messages).toEqual([]);
     }
-    const [, member] = await send((out) => encodeProposal(out, RIGHT, 1, new Uint8Array(20)));
-    expect(member.peers.received.refused.malformed).toBe(1);
-    expect(member.seen.proposals).toEqual([]);
+    for (const [term, bytes] of [
+      [1, 20], // a batch has a head of 21
+      [2 ** 52, 40],
+    ] as const) {
+      const payload = Buffer.alloc(bytes);
+      payload.writeBigUInt64BE(ID(2), 1); // its origin is right
+      const [, member] = await send((out) =>
+        encodeProposal(out, RIGHT, { group: 1, term, payload }),
+      );
+      expect(member.peers.received.refused.malformed).toBe(1);
+      expect(member.seen.proposals).toEqual([]);
+    }
   });
 
   test("of chance bytes never do more than end their stream", async () => {
