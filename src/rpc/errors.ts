@@ -45,6 +45,22 @@ const WIRE = {
   too_many_leases: [RESOURCE_EXHAUSTED, undefined],
   not_found: [NOT_FOUND, undefined],
   member_not_found: [NOT_FOUND, "etcdserver: member not found"],
+  member_exists: [FAILED_PRECONDITION, "etcdserver: member ID already exist"],
+  peer_urls_exist: [FAILED_PRECONDITION, "etcdserver: Peer URLs already exists"],
+  bad_member_urls: [INVALID_ARGUMENT, "etcdserver: given member URLs are invalid"],
+  // etcd sends this one as Unknown, as too_many_requests.
+  too_few_started_members: [
+    UNKNOWN,
+    "etcdserver: re-configuration failed due to not enough started members",
+  ],
+  not_a_learner: [FAILED_PRECONDITION, "etcdserver: can only promote a learner member"],
+  learner_not_ready: [
+    FAILED_PRECONDITION,
+    "etcdserver: can only promote a learner member which is in sync with leader",
+  ],
+  too_many_learners: [FAILED_PRECONDITION, "etcdserver: too many learner members in cluster"],
+  bad_transferee: [FAILED_PRECONDITION, "etcdserver: bad leader transferee"],
+  not_for_learners: [FAILED_PRECONDITION, "etcdserver: rpc not supported for learner"],
   no_space: [RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded"],
   // etcd sends this one as Unknown (its server maps it to the client's error type): 3.7.1 util.go.
   too_many_requests: [UNKNOWN, "etcdserver: too many requests"],
@@ -57,6 +73,10 @@ const WIRE = {
   timeout_leader_failure: [
     UNAVAILABLE,
     "etcdserver: request timed out, possibly due to previous leader failure",
+  ],
+  timeout_leader_transfer: [
+    UNKNOWN,
+    "etcdserver: request timed out, leader transfer took too long",
   ],
   unhealthy: [UNAVAILABLE, "etcdserver: unhealthy cluster"],
   not_primary_lessor: [UNKNOWN, "not a primary lessor"],

@@ -26,6 +26,12 @@ export const CommandKind = {
   leaseGrant: 5, // etcdserverpb.LeaseGrantRequest, ID and TTL chosen by the leader
   leaseRevoke: 6, // etcdserverpb.LeaseRevokeRequest
   leaseExpire: 7, // aether.v1.LeaseExpire: revoke many, refused if the leader's term is old
+  memberAdd: 8, // etcdserverpb.Member, in the context of a configuration change (as 9 and 10)
+  memberRemove: 9, // etcdserverpb.MemberRemoveRequest
+  memberPromote: 10, // etcdserverpb.MemberPromoteRequest
+  memberUpdate: 11, // etcdserverpb.MemberUpdateRequest: other peer URLs
+  memberPublish: 12, // etcdserverpb.Member: a member's own name and client URLs
+  alarm: 13, // etcdserverpb.AlarmRequest: raise or clear
 } as const;
 
 export type CommandKind = (typeof CommandKind)[keyof typeof CommandKind];
@@ -58,6 +64,13 @@ export function endBatch(out: ByteWriter, count: number): Uint8Array {
   const payload = out.copy();
   out.reset();
   return payload;
+}
+
+/** A copy of a batch under another number of its origin; owned by the caller. */
+export function renumberBatch(payload: Buffer, sequence: number): Buffer {
+  const copy = Buffer.from(payload);
+  copy.writeBigUInt64BE(BigInt(sequence), 9);
+  return copy;
 }
 
 /** Who proposed a batch, and its number there, without reading the rest. */

@@ -2,26 +2,27 @@
  * The state of one group in memory, for tests and the simulator. The disk outlives the store: it
  * holds what is readable and, apart from it, what a power cut would leave; a new store after
  * disk.crash() is a restart. The test decides when a batch is stored and when it is synced
- * (`acknowledge: "on demand"`).
+ * (`acknowledge: "on demand"`): store() moves batches, compactions, stagings and installs, sync()
+ * makes durable and answers checkpoints and holds.
  */
 import { assert } from "../base/assert.ts";
 import type { Key } from "../base/bytes.ts";
-import type { StateStore } from "../node/ports.ts";
+import type { HeldState, StateStore } from "../node/ports.ts";
 import type { Row, StateBatch, StoredState } from "../state/ports.ts";
 
 /** A batch, or the revision of a compaction. */
 type Change = StateBatch | number;
 
 /** Rows, records and the applied index at one moment. */
-class Image {
+export class MemoryImage {
   rows: Row[] = []; // in order of seq
   readonly records = new Map<string, { space: string; key: Key; value: Uint8Array }>();
   appliedIndex = 0;
   appliedTerm = 0;
   compacted = 0;
 
-  clone(): Image {
-    const copy = new Image();
+  clone(): MemoryImage {
+    const copy = new MemoryImage();
     copy.rows = this.rows.slice();
     for (const [name, record] of this.records) copy.records.set(name, record);
     copy.appliedIndex = this.appliedIndex;
@@ -83,10 +84,12 @@ function bisect(rows: readonly Row[], reached: (row: Row) => boolean): number {
 
 export class MemoryStateDisk {
   /** What can be read now. */
-  current = new Image();
+  current = new MemoryImage();
   /** What a power cut leaves. */
-  #durable = new Image();
+  #durable = new MemoryImage();
   #unsynced: Change[] = [];
+  /** A received copy beside the state; durable. */
+  #staged: MemoryImage | undefined = undefined;
 
   get durableIndex(): number {
     return this.#durable.appliedIndex;
@@ -107,6 +110,36 @@ export class MemoryStateDisk {
     this.#unsynced = [];
   }
 
+  /** A copy of what a power cut leaves. */
+  durableImage(): MemoryImage {
+    return this.#durable.clone();
+  }
+
+  /** The applied index of the copy that lies beside the state, if one does. */
+  get stagedIndex(): number | undefined {
+    return this.#staged?.appliedIndex;
+  }
+
+  /** Lays a copy of `image` beside the state, durably, in the place of an earlier one. */
+  stage(image: MemoryImage): void {
+    this.#staged = image.clone();
+  }
+
+  /** The copy beside the state takes its place; nothing of the old state is left. */
+  install(): void {
+    assert(this.#staged !== undefined, "a copy lies beside the state before it is installed");
+    this.current = this.#staged;
+    this.#durable = this.#staged.clone();
+    this.#unsynced = [];
+    this.#staged = undefined;
+  }
+
+  /** What a start does first: goes on with an install if the log begins after it, or drops it. */
+  settle(logStartIndex: number): void {
+    if (this.#staged !== undefined && this.#staged.appliedIndex === logStartIndex) this.install();
+    this.#staged = undefined;
+  }
+
   /** A power cut that leaves the first `kept` unsynced changes; stores on it are dead now. */
   crash(kept = 0): void {
     const left = this.#unsynced.slice(0, kept);
@@ -116,43 +149,73 @@ export class MemoryStateDisk {
   }
 }
 
+/** A state held still. Its image is the copy that is sent: stage() takes it at the receiver. */
+export class MemoryHeldState implements HeldState {
+  readonly image: MemoryImage;
+  readonly #onRelease: () => void;
+
+  constructor(image: MemoryImage, onRelease: () => void) {
+    this.image = image;
+    this.#onRelease = onRelease;
+  }
+
+  get index(): number {
+    return this.image.appliedIndex;
+  }
+
+  get term(): number {
+    return this.image.appliedTerm;
+  }
+
+  release(): void {
+    this.#onRelease();
+  }
+}
+
 export interface MemoryStateOptions {
   /** `soon`: stored in a microtask, synced when asked. `on demand`: by store() and sync(). */
   readonly acknowledge: "soon" | "on demand";
+  /** Where the log begins, after this index: decides about a copy that was not installed. */
+  readonly logStartIndex?: number;
 }
 
 interface Pending {
-  readonly change: Change;
+  readonly run: () => void;
   readonly onDone: () => void;
 }
 
 export class MemoryStateStore implements StateStore {
-  readonly stored: StoredState;
+  #stored: StoredState;
   readonly #disk: MemoryStateDisk;
   readonly #options: MemoryStateOptions;
   #pending: Pending[] = [];
   #checkpoints: ((appliedIndex: number) => void)[] = [];
+  #holding: ((held: HeldState) => void)[] = [];
+  #holds = new Set<HeldState>();
+  /** The index of the copy that is about to take the state's place. */
+  #installing: number | undefined = undefined;
   #scheduled = false;
   #closed = false;
 
   constructor(disk: MemoryStateDisk, options: MemoryStateOptions = { acknowledge: "soon" }) {
     this.#disk = disk;
     this.#options = options;
-    const { current } = disk;
-    this.stored = {
-      appliedIndex: current.appliedIndex,
-      appliedTerm: current.appliedTerm,
-      records: [...current.records.values()],
-      rows: current.rows.slice(),
-    };
+    disk.settle(options.logStartIndex ?? 0);
+    this.#stored = contentOf(disk.current);
+  }
+
+  get stored(): StoredState {
+    return this.#stored;
   }
 
   write(batch: StateBatch, onStored: () => void): void {
-    this.#enqueue({ change: batch, onDone: onStored });
+    const next = this.#installing ?? Number.POSITIVE_INFINITY;
+    assert(batch.appliedIndex < next, "the new state is written to when it is installed");
+    this.#enqueue({ run: () => this.#disk.apply(batch), onDone: onStored });
   }
 
   compact(revision: number, onDone: () => void): void {
-    this.#enqueue({ change: revision, onDone });
+    this.#enqueue({ run: () => this.#disk.apply(revision), onDone });
   }
 
   read(seq: number): Row | undefined {
@@ -177,8 +240,30 @@ export class MemoryStateStore implements StateStore {
   }
 
   checkpoint(onDurable: (appliedIndex: number) => void): void {
+    if (this.#installing !== undefined) return;
     this.#checkpoints.push(onDurable);
     this.#schedule();
+  }
+
+  hold(onHeld: (held: HeldState) => void): void {
+    if (this.#installing !== undefined) return;
+    this.#holding.push(onHeld);
+    this.#schedule();
+  }
+
+  /** Lays a copy beside the state; `onStaged` when it is durable there. */
+  stage(image: MemoryImage, onStaged: () => void): void {
+    this.#enqueue({ run: () => this.#disk.stage(image), onDone: onStaged });
+  }
+
+  install(index: number, onInstalled: () => void): void {
+    assert(this.#disk.stagedIndex === index, "what is installed lies beside the state");
+    this.#pending = [];
+    this.#checkpoints = [];
+    this.#holding = [];
+    this.#holds = new Set();
+    this.#enqueue({ run: () => this.#install(), onDone: onInstalled });
+    this.#installing = index;
   }
 
   sizeBytes(): number {
@@ -197,31 +282,53 @@ export class MemoryStateStore implements StateStore {
     this.#closed = true;
   }
 
-  /** Batches and compactions that are not stored yet. */
+  /** What is not stored yet: batches, compactions, stagings, an install. */
   get pendingCount(): number {
     return this.#pending.length;
   }
 
-  /** Stores the oldest `count` of them, in order, and answers each. */
+  /** Holds that were not released. */
+  get holdCount(): number {
+    return this.#holds.size;
+  }
+
+  /** Does the oldest `count` of what is pending, in order, and answers each. */
   store(count = Number.POSITIVE_INFINITY): void {
     for (let left = Math.min(count, this.#pending.length); left > 0; left--) {
-      const { change, onDone } = this.#pending.shift() as Pending;
-      this.#disk.apply(change);
+      const { run, onDone } = this.#pending.shift() as Pending;
+      run();
       onDone();
     }
   }
 
-  /** Syncs what is stored and answers the checkpoints that wait, if nothing else does. */
+  /** Syncs what is stored unless it is held still; answers who waits, if nothing is pending. */
   sync(): void {
-    this.#disk.sync();
+    const still = this.#holds.size > 0;
+    if (!still) this.#disk.sync();
     if (this.#pending.length > 0) return;
-    const waiting = this.#checkpoints;
-    this.#checkpoints = [];
-    for (const onDurable of waiting) onDurable(this.#disk.durableIndex);
+    const checkpoints = still ? [] : this.#checkpoints;
+    if (!still) this.#checkpoints = [];
+    for (const onHeld of this.#holding.splice(0)) onHeld(this.#hold());
+    for (const onDurable of checkpoints) onDurable(this.#disk.durableIndex);
+  }
+
+  #hold(): HeldState {
+    const held = new MemoryHeldState(this.#disk.durableImage(), () => {
+      if (this.#holds.delete(held)) this.#schedule();
+    });
+    this.#holds.add(held);
+    return held;
+  }
+
+  #install(): void {
+    this.#disk.install();
+    this.#stored = contentOf(this.#disk.current);
+    this.#installing = undefined;
   }
 
   #enqueue(pending: Pending): void {
     assert(!this.#closed, "no write follows close()");
+    if (this.#installing !== undefined) return;
     this.#pending.push(pending);
     this.#schedule();
   }
@@ -232,7 +339,16 @@ export class MemoryStateStore implements StateStore {
     queueMicrotask(() => {
       this.#scheduled = false;
       this.store();
-      if (this.#checkpoints.length > 0) this.sync();
+      if (this.#checkpoints.length + this.#holding.length > 0) this.sync();
     });
   }
+}
+
+function contentOf(image: MemoryImage): StoredState {
+  return {
+    appliedIndex: image.appliedIndex,
+    appliedTerm: image.appliedTerm,
+    records: [...image.records.values()],
+    rows: image.rows.slice(),
+  };
 }

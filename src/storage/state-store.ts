@@ -12,7 +12,8 @@
  * any moment leaves a prefix of the transactions that is no shorter than that.
  */
 import { assert } from "../base/assert.ts";
-import type { StateStore } from "../node/ports.ts";
+import { AetherError } from "../base/errors.ts";
+import type { HeldState, StateStore } from "../node/ports.ts";
 import type { Row, StateBatch, StoredState } from "../state/ports.ts";
 import { PendingQueue } from "./pending-queue.ts";
 import type { FoundState, StateDatabaseOptions, StateEvent } from "./state-database.ts";
@@ -119,6 +120,14 @@ class WorkerStateStore implements StateStore {
     this.#checkpointing.push({ until: this.#writtenIndex, onDone: onDurable });
     this.#pending.push(nothing);
     this.#link.post(encodeCheckpoint());
+  }
+
+  hold(_onHeld: (held: HeldState) => void): void {
+    throw new AetherError("unimplemented", "state.db cannot be held yet");
+  }
+
+  install(_index: number, _onInstalled: () => void): void {
+    throw new AetherError("unimplemented", "state.db cannot be replaced yet");
   }
 
   sizeBytes(): number {
