@@ -17,14 +17,17 @@ import { MIB } from "../base/units.ts";
 import { DecodeError } from "../proto/decode-error.ts";
 import { LeaseExpire } from "../proto/gen/aether.v1.ts";
 import {
+  type AlarmMember,
   CompactionRequest,
   DeleteRangeRequest,
   LeaseGrantRequest,
   LeaseRevokeRequest,
+  type Member,
   type RangeRequest,
   TxnRequest,
 } from "../proto/gen/etcdserverpb.ts";
 import { PutView } from "../proto/hot/put-view.ts";
+import { ClusterRecords } from "./cluster-records.ts";
 import { BatchReader, CommandKind } from "./command.ts";
 import { KeySpace } from "./key-space.ts";
 import { leaseGone, leaseRecord, sortedEntries } from "./leases.ts";
@@ -66,6 +69,7 @@ export class StateMachine {
   #appliedIndex = 0;
   #appliedTerm = 0;
   readonly #space: KeySpace;
+  readonly #cluster = new ClusterRecords();
   readonly #view = new PutView();
   #records: StateRecord[] = [];
   /** The first seq that takeRows() and takeBatch() have not handed out. */
@@ -122,12 +126,19 @@ export class StateMachine {
     this.#space.sweep(SWEEP_PER_ENTRY);
   }
 
-  /** Notes an entry that carries no commands (a term's first entry, a membership change). */
+  /** Notes an entry that carries no commands (a term's first entry, the end of a joint phase). */
   advance(index: number, term: number): void {
     assert(index > this.#appliedIndex, "entries are applied once, in order");
     assert(term >= this.#appliedTerm, "terms do not go back");
     this.#appliedIndex = index;
     this.#appliedTerm = term;
+  }
+
+  /** Begins as a founder does: who founds is known where the log begins. On a new machine only. */
+  found(members: readonly Member[], index: number, term: number): void {
+    assert(this.#appliedIndex === 0, "only a new machine is founded");
+    for (const member of members) this.#cluster.members.add(member, this.#records);
+    this.advance(index, term);
   }
 
   /** Rows made since the last call, in order, for the watch hub. */
@@ -202,6 +213,34 @@ export class StateMachine {
     for (const lease of this.#space.leases.all()) visit(lease.id, lease.ttlSeconds);
   }
 
+  /** In order of id; borrowed, as all that is returned of members and alarms. */
+  members(): readonly Member[] {
+    return this.#cluster.members.all;
+  }
+
+  member(id: bigint): Member | undefined {
+    return this.#cluster.members.get(id);
+  }
+
+  /** Whether a member had this id and was removed: it can never have it again. */
+  isRemoved(id: bigint): boolean {
+    return this.#cluster.members.isRemoved(id);
+  }
+
+  removedMembers(): readonly bigint[] {
+    return this.#cluster.members.removed;
+  }
+
+  /** In order of member, then type. */
+  alarms(): readonly AlarmMember[] {
+    return this.#cluster.alarms.all;
+  }
+
+  /** Whether anybody, or the member given, has raised an alarm of `type`. */
+  hasAlarm(type: number, memberId?: bigint): boolean {
+    return this.#cluster.alarms.has(type, memberId);
+  }
+
   /** The smallest seq whose row has revision ≥ `revision`; one past the last if none has. */
   seek(revision: number): number {
     return this.#space.seek(revision);
@@ -230,7 +269,7 @@ export class StateMachine {
   /** Takes over what a store held; the machine must be new. */
   restore(stored: StoredState): void {
     assert(this.#appliedIndex === 0, "only a new machine is restored");
-    restoreSpace(this.#space, stored);
+    restoreSpace(this.#space, this.#cluster, stored);
     this.#appliedIndex = stored.appliedIndex;
     this.#appliedTerm = stored.appliedTerm;
     this.#rowsFrom = this.#space.tail.next;
@@ -287,7 +326,11 @@ export class StateMachine {
       case CommandKind.leaseExpire:
         return this.#expire(LeaseExpire.decode(bytes, start, end), term);
       default:
-        assert(false, `command ${kind} is unknown: written by a newer program?`);
+        return this.#cluster.run(
+          { kind, payload: bytes, start, end },
+          space.revision,
+          this.#records,
+        );
     }
   }
 

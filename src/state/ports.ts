@@ -44,7 +44,7 @@ export interface History {
 
 /** A small replicated record beside the history: leases, compaction point, auth, members, … */
 export interface StateRecord {
-  /** Which table of records: "meta", "lease", later "auth", "member", "alarm", "coord". */
+  /** Which table of records: "meta", "lease", "member", "member-gone", "alarm", … */
   readonly space: string;
   readonly key: Key;
   /** undefined deletes the record. */

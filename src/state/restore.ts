@@ -11,6 +11,7 @@
 import { assert } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
 import { StoredKeyValue } from "../proto/hot/key-value.ts";
+import type { ClusterRecords } from "./cluster-records.ts";
 import { extendChain, type KeyEntry } from "./key-entry.ts";
 import type { KeySpace } from "./key-space.ts";
 import { LEASE_SPACE, restoreLease } from "./leases.ts";
@@ -32,13 +33,14 @@ export function compactRecord(space: KeySpace): StateRecord {
   return { space: META_SPACE, key: COMPACT_KEY, value };
 }
 
-/** Fills an empty key space. Records of other rooms are passed over. */
-export function restoreSpace(space: KeySpace, stored: StoredState): void {
+/** Fills an empty key space, and `cluster` beside it. Records of others are passed over. */
+export function restoreSpace(space: KeySpace, cluster: ClusterRecords, stored: StoredState): void {
   assert(space.index.tree.size === 0, "only an empty key space is restored");
   let lastSeq = 0;
   for (const { space: table, key, value } of stored.records) {
     if (table === LEASE_SPACE) restoreLease(space.leases, key, value);
-    if (table === META_SPACE && key === COMPACT_KEY) lastSeq = restoreCompact(space, value);
+    else if (table === META_SPACE && key === COMPACT_KEY) lastSeq = restoreCompact(space, value);
+    else cluster.restore(table, key, value);
   }
   lastSeq = Math.max(lastSeq, new Restore(space).run(stored.rows));
   space.tail.reset(lastSeq);

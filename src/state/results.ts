@@ -4,6 +4,7 @@
  * caller. `revision` is the response header's.
  */
 import type { AetherError } from "../base/errors.ts";
+import type { AlarmMember, Member } from "../proto/gen/etcdserverpb.ts";
 
 export interface PutResult {
   readonly kind: "put";
@@ -66,6 +67,20 @@ export interface LeaseExpireResult {
   readonly ids: readonly bigint[];
 }
 
+export interface MemberResult {
+  readonly kind: "member";
+  readonly revision: number;
+  /** As it is now; undefined if it was removed. Borrowed. */
+  readonly member: Member | undefined;
+}
+
+export interface AlarmResult {
+  readonly kind: "alarm";
+  readonly revision: number;
+  /** What was raised (before or now) or is cleared (now); none if there was nothing to clear. */
+  readonly alarms: readonly AlarmMember[];
+}
+
 export type CommandResult =
   | PutResult
   | DeleteRangeResult
@@ -73,7 +88,9 @@ export type CommandResult =
   | CompactResult
   | LeaseGrantResult
   | LeaseRevokeResult
-  | LeaseExpireResult;
+  | LeaseExpireResult
+  | MemberResult
+  | AlarmResult;
 
 /** A command's result, or why it changed nothing. */
 export type Outcome = CommandResult | AetherError;

@@ -97,5 +97,19 @@ export function stateHash(machine: StateMachine): string {
   });
   const leaseHash = Bun.hash.crc32(leases.sort().join(";"));
   const { appliedIndex, revision, compactRevision } = machine;
-  return [appliedIndex, revision, compactRevision, cursor.hash, leaseHash].join("-");
+  const hashes = [cursor.hash, leaseHash, clusterHash(machine)];
+  return [appliedIndex, revision, compactRevision, ...hashes].join("-");
+}
+
+/** Members, removed ids and alarms, each told apart from what stands beside it. */
+function clusterHash(machine: StateMachine): number {
+  const members = machine
+    .members()
+    .map((each) => [hexOf(each.ID), each.name, each.peerURLs, each.clientURLs, each.isLearner]);
+  const alarms = machine.alarms().map(({ memberID, alarm }) => [hexOf(memberID), alarm]);
+  return Bun.hash.crc32(JSON.stringify([members, machine.removedMembers().map(hexOf), alarms]));
+}
+
+function hexOf(id: bigint): string {
+  return id.toString(16);
 }

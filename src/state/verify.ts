@@ -3,7 +3,9 @@
  * and the simulator. Fails by assertion.
  */
 import { assert } from "../base/assert.ts";
+import { AlarmType } from "../proto/gen/etcdserverpb.ts";
 import { StoredKeyValue } from "../proto/hot/key-value.ts";
+import { byMemberAndType } from "./alarms.ts";
 import type { KeyEntry } from "./key-entry.ts";
 import type { KeySpace } from "./key-space.ts";
 import type { StateMachine } from "./machine.ts";
@@ -30,6 +32,36 @@ export function verify(machine: StateMachine): void {
   }
   for (const lease of space.leases.all()) attached -= lease.keys.size;
   assert(attached === 0, "a lease lists nothing else");
+  verifyMembers(machine);
+  verifyAlarms(machine);
+}
+
+function verifyMembers(machine: StateMachine): void {
+  const urls = new Set<string>();
+  let last = 0n;
+  for (const { ID, peerURLs } of machine.members()) {
+    assert(ID > last, "the ids of members rise, and 0 is none");
+    assert(!machine.isRemoved(ID), "who was removed is no member");
+    for (const url of new Set(peerURLs)) {
+      assert(!urls.has(url), "a peer URL belongs to one member");
+      urls.add(url);
+    }
+    last = ID;
+  }
+  last = 0n;
+  for (const id of machine.removedMembers()) {
+    assert(id > last, "the ids of removed members rise");
+    last = id;
+  }
+}
+
+function verifyAlarms(machine: StateMachine): void {
+  const alarms = machine.alarms();
+  for (const [i, alarm] of alarms.entries()) {
+    const next = alarms[i + 1];
+    assert(alarm.alarm !== AlarmType.NONE, "NONE is no alarm");
+    assert(next === undefined || byMemberAndType(alarm, next) < 0, "alarms rise");
+  }
 }
 
 function verifyEntry(space: KeySpace, entry: KeyEntry): void {

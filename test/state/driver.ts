@@ -3,10 +3,16 @@ import { ByteWriter, keyFromText } from "../../src/base/bytes.ts";
 import { AetherError, type ErrorCode } from "../../src/base/errors.ts";
 import { LeaseExpire } from "../../src/proto/gen/aether.v1.ts";
 import {
+  AlarmAction,
+  AlarmRequest,
   CompactionRequest,
   DeleteRangeRequest,
   LeaseGrantRequest,
   LeaseRevokeRequest,
+  Member,
+  MemberPromoteRequest,
+  MemberRemoveRequest,
+  MemberUpdateRequest,
   PutRequest,
   RangeRequest,
   TxnRequest,
@@ -16,11 +22,13 @@ import type { MessageType } from "../../src/proto/message.ts";
 import { addCommand, beginBatch, CommandKind, endBatch } from "../../src/state/command.ts";
 import { StateMachine } from "../../src/state/machine.ts";
 import type {
+  AlarmResult,
   CompactResult,
   DeleteRangeResult,
   LeaseExpireResult,
   LeaseGrantResult,
   LeaseRevokeResult,
+  MemberResult,
   Outcome,
   PutResult,
   RangeResult,
@@ -124,6 +132,37 @@ export class Driver {
     return ok(this.command(CommandKind.leaseExpire, encoded(LeaseExpire, { IDs, term })));
   }
 
+  addMember(ID: bigint, more: Partial<Member> = {}): MemberResult {
+    const body = encoded(Member, { ID, peerURLs: [`http://m${ID}:2380`], ...more });
+    return ok(this.command(CommandKind.memberAdd, body));
+  }
+
+  removeMember(ID: bigint): MemberResult {
+    return ok(this.command(CommandKind.memberRemove, encoded(MemberRemoveRequest, { ID })));
+  }
+
+  promoteMember(ID: bigint): MemberResult {
+    return ok(this.command(CommandKind.memberPromote, encoded(MemberPromoteRequest, { ID })));
+  }
+
+  updateMember(ID: bigint, ...peerURLs: string[]): MemberResult {
+    const body = encoded(MemberUpdateRequest, { ID, peerURLs });
+    return ok(this.command(CommandKind.memberUpdate, body));
+  }
+
+  publishMember(ID: bigint, name: string, ...clientURLs: string[]): MemberResult {
+    const body = encoded(Member, { ID, name, clientURLs });
+    return ok(this.command(CommandKind.memberPublish, body));
+  }
+
+  raiseAlarm(memberID: bigint, alarm: number): AlarmResult {
+    return this.#alarm({ action: AlarmAction.ACTIVATE, memberID, alarm });
+  }
+
+  clearAlarm(memberID: bigint, alarm: number): AlarmResult {
+    return this.#alarm({ action: AlarmAction.DEACTIVATE, memberID, alarm });
+  }
+
   range(request: Partial<RangeRequest>): RangeResult {
     return this.machine.range(RangeRequest.create(request));
   }
@@ -131,6 +170,10 @@ export class Driver {
   /** The live keys and values, as "key=value", by a range over everything. */
   contents(revision = 0): string[] {
     return texts(this.range({ key: "\0", rangeEnd: "\0", revision }));
+  }
+
+  #alarm(request: AlarmRequest): AlarmResult {
+    return ok(this.command(CommandKind.alarm, encoded(AlarmRequest, request)));
   }
 }
 
