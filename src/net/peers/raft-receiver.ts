@@ -5,16 +5,23 @@
  */
 import { asBuffer, type ByteWriter } from "../../base/bytes.ts";
 import type { AetherError } from "../../base/errors.ts";
+import { MIB } from "../../base/units.ts";
 import { VERSION } from "../../base/version.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
 import { type PeerHello, RaftAnswer } from "../../proto/gen/aether.v1.ts";
 import type { MemberId } from "../../raft/types.ts";
-import type { ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
+import type { CallRoom, ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
 import type { GrpcCode } from "../../wire/grpc/status.ts";
 import { type Admission, checkFrame, PeerRefusal, type RefusalReason } from "./admission.ts";
-import { BodyKind, FrameView, PEER_FORMAT } from "./frame.ts";
+import { BodyKind, FRAME_BYTES_MAX, FrameView, PEER_FORMAT } from "./frame.ts";
 import { decodeMessages } from "./message-codec.ts";
 import type { PeerHandlers } from "./ports.ts";
+
+/**
+ * What a member may send on a lane. A window of 4 MiB is filled by four appends on their way, at
+ * 1 Gbit/s and 30 ms; one whole frame is granted on top of it.
+ */
+const FRAME_ROOM: CallRoom = { receiveBytesMax: FRAME_BYTES_MAX, windowBytes: 4 * MIB };
 
 /** version u8, origin u64, sequence u64, count u32: the head of a batch (src/state/command.ts). */
 const BATCH_HEAD_BYTES = 21;
@@ -33,6 +40,7 @@ export interface ReceiverOptions {
 }
 
 export class RaftReceiver implements StreamHandler {
+  readonly room = FRAME_ROOM;
   readonly hello: PeerHello;
   readonly #call: ServerCall;
   readonly #options: ReceiverOptions;

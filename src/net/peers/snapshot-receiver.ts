@@ -32,7 +32,12 @@ import { PeerRefusal, type RefusalReason } from "./admission.ts";
 import { failCall } from "./calls.ts";
 import { decodeMessages } from "./message-codec.ts";
 import type { SnapshotNews, SnapshotSink, SnapshotStore } from "./ports.ts";
-import { CHUNK_BYTES, CHUNK_BYTES_MAX, CHUNKS_WAITING_MAX } from "./snapshot-limits.ts";
+import {
+  CHUNK_BYTES,
+  CHUNK_BYTES_MAX,
+  CHUNKS_WAITING_MAX,
+  SNAPSHOT_ROOM,
+} from "./snapshot-limits.ts";
 import { Wakeup } from "./wakeup.ts";
 
 export interface SnapshotReceiverOptions {
@@ -50,6 +55,7 @@ export interface SnapshotReceiverOptions {
 }
 
 export class SnapshotReceiver implements StreamHandler {
+  readonly room = SNAPSHOT_ROOM;
   readonly hello: PeerHello;
   /** Resolves when the sink is closed (or handed over) and nothing is done any more. */
   readonly closed: Promise<void>;

@@ -18,6 +18,7 @@ export class ClientStream implements ClientCall, Http2Stream {
   state = 0;
   sendWindow = 0;
   recvWindow = 0;
+  usualWindow = 0;
   received = 0;
   expected = -1;
   held = 0;

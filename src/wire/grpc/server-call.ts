@@ -43,8 +43,18 @@ export interface ServerCall {
   readonly queuedBytes: number;
 }
 
+/** What a handler lets its caller send beyond what the server takes from anybody. */
+export interface CallRoom {
+  /** Bytes of a message, unpacked. */
+  readonly receiveBytesMax: number;
+  /** Bytes that may be on their way, and not yet taken by us. */
+  readonly windowBytes: number;
+}
+
 /** The receiving end of a call with streams; made once per call. */
 export interface StreamHandler {
+  /** Set by a handler that knows its caller, who is given this as the call begins. */
+  readonly room?: CallRoom;
   /** One message, borrowed. A server-streaming method gets exactly one. */
   onMessage(bytes: Uint8Array, start: number, end: number): void;
   /** The client sends no more messages. */

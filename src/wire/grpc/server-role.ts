@@ -232,6 +232,8 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
     if (head.stream !== undefined) {
       try {
         stream.handler = head.stream(stream);
+        const { room } = stream.handler;
+        if (room !== undefined) this.#engine.widen(stream, room.windowBytes);
       } catch (error) {
         this.#failBy(stream, error);
       }
@@ -262,8 +264,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   }
 
   #onMessages(stream: ServerStream, bytes: Buffer, start: number, end: number): void {
-    stream.reader ??= new MessageReader(this.#server.receiveBytesMax, stream.head.gzip);
-    const reader = stream.reader;
+    const reader = stream.reader ?? this.#makeReader(stream);
     this.#current = stream;
     const failure = reader.take(bytes, start, end, this);
     this.#current = undefined;
@@ -274,6 +275,12 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
     if (reader.held > 0 || (stream.handler === undefined && !stream.dispatched)) {
       this.#setTimer(stream, BODY_TIMEOUT_MS);
     } else stream.timerMs = NEVER;
+  }
+
+  #makeReader(stream: ServerStream): MessageReader {
+    const bytesMax = stream.handler?.room?.receiveBytesMax ?? this.#server.receiveBytesMax;
+    stream.reader = new MessageReader(bytesMax, stream.head.gzip);
+    return stream.reader;
   }
 
   #dispatch(stream: ServerStream, bytes: Uint8Array, start: number, end: number): void {

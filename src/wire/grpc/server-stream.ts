@@ -43,6 +43,7 @@ export class ServerStream implements ServerCall, Http2Stream {
   state = 0;
   sendWindow = 0;
   recvWindow = 0;
+  usualWindow = 0;
   received = 0;
   expected = -1;
   held = 0;

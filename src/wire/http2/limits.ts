@@ -10,7 +10,8 @@ import { FRAME_BYTES_DEFAULT } from "./protocol.ts";
 export interface Http2Limits {
   /** SETTINGS_MAX_CONCURRENT_STREAMS. One stream more is refused (REFUSED_STREAM, retryable). */
   readonly concurrentStreamsMax: number;
-  /** Receive window of a stream, at least the default 65,535 (a smaller one races the peer). */
+  /** Receive window of a stream, at least the default 65,535 (a smaller one races the peer). More
+   * only for callers that a handler knows (CallRoom). */
   readonly streamWindowBytes: number;
   /** Receive window of the connection. */
   readonly connectionWindowBytes: number;

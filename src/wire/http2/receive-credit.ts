@@ -1,19 +1,20 @@
 /**
  * The windows that we give (RFC 9113 §5.2, §6.9). The connection's window is returned as bytes
  * arrive, so that one slow message never stops the other streams. A stream's window covers what
- * its role still holds of an incomplete message: held + recvWindow <= streamWindowBytes + granted.
+ * its role still holds of an incomplete message: held + recvWindow <= usualWindow + granted.
  *
  * A message larger than the window cannot complete within it, so it gets a grant: all that it
  * lacks in one WINDOW_UPDATE. Grants outstanding are bounded, and wait in the order of asking;
  * each is for a whole message, so the one who has it can always finish: no deadlock. What
- * incomplete messages cost a connection is at most streams × streamWindowBytes + grantBytesMax.
+ * incomplete messages cost a connection is at most streams × streamWindowBytes + grantBytesMax, and
+ * what widen() gave to callers that are known.
  */
 import { assert } from "../../base/assert.ts";
 import type { OutputBuffer } from "../connection.ts";
 import { ConnectionError } from "./errors.ts";
 import { writeWindowUpdate } from "./frames.ts";
 import type { Http2Limits } from "./limits.ts";
-import { Http2Code } from "./protocol.ts";
+import { Http2Code, INT31_MAX } from "./protocol.ts";
 import { type Http2Stream, StreamState } from "./stream.ts";
 
 export class ReceiveCredit<S extends Http2Stream> {
@@ -50,10 +51,19 @@ export class ReceiveCredit<S extends Http2Stream> {
     stream.recvWindow -= size;
   }
 
+  /** The window of a stream from now on, if that is more than it had. */
+  widen(stream: S, windowBytes: number): void {
+    assert(windowBytes <= INT31_MAX, "no window is larger");
+    const more = windowBytes - stream.usualWindow;
+    if (more <= 0 || (stream.state & (StreamState.REMOTE_ENDED | StreamState.CLOSED)) !== 0) return;
+    stream.usualWindow = windowBytes;
+    this.#give(stream, more);
+  }
+
   /** The role has taken a frame: returns window, gives back or asks for a grant. */
   settle(stream: S): void {
     if ((stream.state & (StreamState.REMOTE_ENDED | StreamState.CLOSED)) !== 0) return;
-    const usual = this.#limits.streamWindowBytes;
+    const usual = stream.usualWindow;
     const due = usual - stream.held - stream.recvWindow;
     this.#shrinkGrant(stream, Math.max(0, -due));
     if (due * 2 >= usual) this.#give(stream, due);
@@ -66,14 +76,14 @@ export class ReceiveCredit<S extends Http2Stream> {
   }
 
   verify(streams: readonly S[]): void {
-    const { connectionWindowBytes, streamWindowBytes } = this.#limits;
+    const { connectionWindowBytes } = this.#limits;
     assert(this.#window >= 0 && this.#window <= connectionWindowBytes, "bad connection window");
     let granted = 0;
     for (const stream of streams) {
       granted += stream.granted;
       if ((stream.state & StreamState.REMOTE_ENDED) !== 0) continue;
       const covered = stream.held + stream.recvWindow;
-      assert(covered <= streamWindowBytes + stream.granted, "a stream holds more than its window");
+      assert(covered <= stream.usualWindow + stream.granted, "a stream holds more than its window");
     }
     assert(granted === this.#granted, "grants do not add up");
   }
@@ -94,7 +104,7 @@ export class ReceiveCredit<S extends Http2Stream> {
   #grant(stream: S): boolean {
     const bytes = stream.needed - stream.recvWindow;
     if (this.#granted > 0 && this.#granted + bytes > this.#limits.grantBytesMax) return false;
-    const over = stream.held + stream.needed - this.#limits.streamWindowBytes;
+    const over = stream.held + stream.needed - stream.usualWindow;
     const granted = Math.max(0, over);
     this.#granted += granted - stream.granted;
     stream.granted = granted;

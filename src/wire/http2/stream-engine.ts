@@ -215,6 +215,11 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
     this.sender.pump();
   }
 
+  /** Server: the stream's window from now on, if that is more than usual. */
+  widen(stream: S, windowBytes: number): void {
+    this.#credit.widen(stream, windowBytes);
+  }
+
   sendHead(stream: S, fields: Fields): void {
     this.guard.onSent();
     this.headers.write(stream.id, fields, false);
@@ -409,7 +414,8 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
 
   #addStream(stream: S): void {
     stream.sendWindow = this.peer.initialWindowBytes;
-    stream.recvWindow = this.#limits.streamWindowBytes;
+    stream.usualWindow = this.#limits.streamWindowBytes;
+    stream.recvWindow = stream.usualWindow;
     this.#table.add(stream);
   }
 

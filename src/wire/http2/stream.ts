@@ -20,6 +20,8 @@ export interface Http2Stream {
   sendWindow: number;
   /** DATA bytes that the peer may still send. */
   recvWindow: number;
+  /** What recvWindow is filled up to while no incomplete message is held. */
+  usualWindow: number;
   /** DATA bytes received, without padding. */
   received: number;
   /** The peer's content-length, or -1 (§8.1.1). */

@@ -96,6 +96,7 @@ export async function startMember(
   n: number,
   extra: Partial<PeersOptions> = {},
   port = 0,
+  serverOf = toyServer,
 ): Promise<Member> {
   const seen = new Seen();
   const log = new Warnings();
@@ -110,7 +111,7 @@ export async function startMember(
     log,
     ...extra,
   });
-  const server = toyServer(peers);
+  const server = serverOf(peers);
   const listener = await listen(network, {
     address: parseAddress(`127.0.0.1:${port}`),
     http1: () => new ToyConnection(),

@@ -1,10 +1,14 @@
 /** Flow control both ways (RFC 9113 §5.2, §6.9): no window, no bytes; and nothing is lost. */
 import { describe, expect, test } from "bun:test";
 import { MIB } from "../../../src/base/units.ts";
+import type { ServerCall, StreamHandler } from "../../../src/wire/grpc/server-call.ts";
+import { GrpcCode } from "../../../src/wire/grpc/status.ts";
 import { SERVER_LIMITS } from "../../../src/wire/http2/limits.ts";
 import {
   DATA,
+  END_HEADERS,
   END_STREAM,
+  fieldOf,
   frame,
   GOAWAY,
   message,
@@ -230,6 +234,87 @@ describe("what we receive", () => {
     }
     expect(client.frames).toEqual([]);
     expect(client.seen.events).toEqual(ids.map(() => `message ${bytes.length - 5}`));
+  });
+
+  describe("a caller that the handler knows", () => {
+    const ROOM = { receiveBytesMax: 6 * MIB, windowBytes: MIB };
+    /** Streams of /known have room, other streams and unary calls have the server's. */
+    const open = (sizes: number[]): RawClient => {
+      const handler = (): StreamHandler => ({
+        onMessage: (_, start, end) => sizes.push(end - start),
+        onHalfClose: () => undefined,
+        onCancel: () => undefined,
+        onDrain: () => undefined,
+      });
+      return RawClient.open({
+        receiveBytesMax: 1000,
+        methods: [
+          { path: "/test.Service/known", stream: () => ({ ...handler(), room: ROOM }) },
+          { path: STREAM_PATH, stream: handler },
+          { path: "/test.Service/refused", stream: (call) => refused(call, handler()) },
+        ],
+      });
+    };
+    const refused = (call: ServerCall, handler: StreamHandler): StreamHandler => {
+      call.fail(GrpcCode.PERMISSION_DENIED, "who are you?");
+      return handler;
+    };
+    const known = requestFields("/test.Service/known");
+    const grants = (client: RawClient): number[][] =>
+      client.frames
+        .filter((f) => f.type === WINDOW_UPDATE)
+        .map((f) => [f.id, f.payload.readUInt32BE(0)]);
+
+    test("has the larger window from the start, and it is kept full", () => {
+      const client = open([]);
+      client.send(client.headers(1, known));
+      expect(grants(client)).toEqual([[1, MIB - 65_535]]);
+      client.frames = [];
+      const half = message(Buffer.alloc(16_379));
+      for (let i = 0; i < 32; i++) client.send(frame(DATA, 0, 1, half));
+      expect(grants(client)).toEqual([[1, MIB / 2]]);
+      expect(client.end).toBe("open");
+    });
+
+    test("may send larger messages than others, and is granted what they lack", () => {
+      const sizes: number[] = [];
+      const client = open(sizes);
+      const bytes = message(Buffer.alloc(3 * MIB));
+      client.send(client.headers(1, known), frame(DATA, 0, 1, bytes.subarray(0, 16_000)));
+      expect(grants(client)).toEqual([
+        [1, MIB - 65_535],
+        [1, bytes.length - MIB],
+      ]);
+      for (let at = 16_000; at < bytes.length; at += 16_000) {
+        client.send(frame(DATA, 0, 1, bytes.subarray(at, at + 16_000)));
+      }
+      expect(sizes).toEqual([3 * MIB]);
+    });
+
+    test("is alone with it: others are refused at the server's bound", () => {
+      const sizes: number[] = [];
+      const client = open(sizes);
+      const announce = Buffer.concat([Buffer.from([0]), u32(1001)]);
+      for (const [id, path] of [
+        [1, STREAM_PATH],
+        [3, "/test.Service/refused"],
+      ] as const) {
+        client.send(client.headers(id, requestFields(path)));
+        expect(grants(client)).toEqual([]);
+        if (id === 1) client.send(frame(DATA, 0, 1, announce));
+        const { fields, ended } = client.answer(id);
+        expect(ended).toBe(true);
+        expect(fieldOf(fields[0], "grpc-status")).toBe(id === 1 ? "8" : "7");
+        client.frames = [];
+      }
+      expect(sizes).toEqual([]);
+    });
+
+    test("is given nothing when the request has ended already", () => {
+      const client = open([]);
+      client.send(client.headers(1, known, END_HEADERS | END_STREAM));
+      expect(grants(client)).toEqual([]);
+    });
   });
 
   test("a stream that has ended is given no window", () => {
