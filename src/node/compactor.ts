@@ -7,7 +7,7 @@ import { AetherError } from "../base/errors.ts";
 import type { Log } from "../base/ports.ts";
 import { MIB } from "../base/units.ts";
 import type { Raft } from "../raft/raft.ts";
-import type { StateMachine } from "../state/machine.ts";
+import type { CurrentMachine } from "./current-machine.ts";
 import type { LogStore, StateStore } from "./ports.ts";
 
 /** Entries kept behind the compaction point for followers that are a little slow (etcd's 5000). */
@@ -18,10 +18,13 @@ const LOG_BYTES_TRIGGER = 256 * MIB;
 
 export interface CompactorParts {
   readonly raft: Raft;
-  readonly machine: StateMachine;
+  readonly current: CurrentMachine;
   readonly log: LogStore;
   readonly store: StateStore;
   readonly logger: Log;
+  /** Log entries after which it is compacted, and how many of them are kept for slow followers. */
+  readonly triggerEntries: number;
+  readonly keptEntries?: number | undefined;
 }
 
 /** Told that rows are gone, or why they will not go while somebody waits. */
@@ -41,10 +44,11 @@ export class Compactor {
   #waiting: { readonly revision: number; readonly done: CompactedDone }[] = [];
   #stopped = false;
 
-  constructor(parts: CompactorParts, triggerEntries: number) {
+  constructor(parts: CompactorParts) {
+    const { triggerEntries, keptEntries } = parts;
     this.#parts = parts;
     this.#triggerEntries = triggerEntries;
-    this.#keptEntries = Math.min(KEPT_ENTRIES_MAX, Math.floor(triggerEntries / 2));
+    this.#keptEntries = keptEntries ?? Math.min(KEPT_ENTRIES_MAX, Math.floor(triggerEntries / 2));
     this.#bytesAfterLast = parts.log.sizeBytes();
     this.#askedRevision = -1; // the store goes on with what a crash interrupted
   }
@@ -67,14 +71,25 @@ export class Compactor {
     for (const { done } of this.#waiting.splice(0)) done(new AetherError("stopped"));
   }
 
+  /**
+   * Another state took the place of the one that was compacted so far. Who waits for a removal is
+   * told that it is done: what the member that sent the state had not removed, tick() will.
+   */
+  replaced(): void {
+    this.#askedRevision = -1;
+    this.#removedRevision = -1;
+    this.#checkpointing = false;
+    for (const { done } of this.#waiting.splice(0)) done();
+  }
+
   tick(): void {
     this.#removeRows(); // a read that pinned an older revision may have ended
     this.#maybeCompactLog();
   }
 
   #removeRows(): void {
-    const { machine, store } = this.#parts;
-    const target = machine.physicalTarget();
+    const { current, store } = this.#parts;
+    const target = current.machine.physicalTarget();
     if (target <= this.#askedRevision || target <= 0) return;
     this.#askedRevision = target;
     store.compact(target, () => {

@@ -8,8 +8,8 @@ import { ByteWriter } from "../base/bytes.ts";
 import { AetherError } from "../base/errors.ts";
 import { LeaseExpire } from "../proto/gen/aether.v1.ts";
 import { CommandKind } from "../state/command.ts";
-import type { StateMachine } from "../state/machine.ts";
 import type { Outcome } from "../state/results.ts";
+import type { CurrentMachine } from "./current-machine.ts";
 import { LeaseClock } from "./lease-clock.ts";
 import type { Done } from "./proposals.ts";
 
@@ -25,7 +25,7 @@ export interface ExpiryOptions {
 }
 
 export class Expiry {
-  readonly #machine: StateMachine;
+  readonly #current: CurrentMachine;
   readonly #options: ExpiryOptions;
   readonly #clock = new LeaseClock();
   readonly #scratch = new ByteWriter();
@@ -33,8 +33,8 @@ export class Expiry {
   readonly #enders = new Map<bigint, (() => void)[]>();
   #leading = false;
 
-  constructor(machine: StateMachine, options: ExpiryOptions) {
-    this.#machine = machine;
+  constructor(current: CurrentMachine, options: ExpiryOptions) {
+    this.#current = current;
     this.#options = options;
   }
 
@@ -42,7 +42,7 @@ export class Expiry {
   lead(nowMs: number): void {
     this.#leading = true;
     this.#clock.clear();
-    this.#machine.forEachLease((id, ttlSeconds) => {
+    this.#current.machine.forEachLease((id, ttlSeconds) => {
       this.#clock.start(id, ttlSeconds * MS_PER_S, nowMs, this.#options.graceMs);
     });
   }
@@ -77,7 +77,7 @@ export class Expiry {
     }
     const ttlMs = this.#clock.renew(id, nowMs);
     if (ttlMs !== undefined) done(ttlMs / MS_PER_S);
-    else if (!this.#machine.hasLease(id)) done(0);
+    else if (!this.#current.machine.hasLease(id)) done(0);
     else {
       const waiting = this.#enders.get(id) ?? [];
       waiting.push(() => done(this.#leading ? 0 : new AetherError("not_primary_lessor")));

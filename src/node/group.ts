@@ -1,10 +1,10 @@
 /**
  * One Raft group on one node: drives the pure rooms (raft, state, watch) between the log store,
- * the state store, the peers and the callers. Everything runs on one thread, in turns:
+ * the state store, the other members and the callers. Everything runs on one thread, in turns:
  *
- *   calls of a turn ─▶ PROPOSE: one batch to Raft ─▶ log store (one fsync for many) ─▶ durable
- *                        READ: one read index ─▶ granted ─┐                              │
- *   answers ◀─ outcomes ◀─ state machine ◀─ committed ◀───┴──────────── Raft ◀───────────┘
+ *   calls of a turn ─▶ PROPOSE: one batch to the leader ─▶ log store, one fsync ─▶ durable
+ *                        READ: one read index ─▶ granted ─┐                         │
+ *   answers ◀─ outcomes ◀─ state machine ◀─ committed ◀───┴────── Raft ◀────────────┘
  *                             └─▶ watch hub, state store
  *
  * Invariants
@@ -12,132 +12,133 @@
  *       out committed entries only then)
  *   G2  rows go to the watch hub before the store may remove what they superseded
  *   G3  the log is compacted only below what is durable in the state store
+ *   G4  a batch is proposed again only when it certainly is in no log (proposals.ts)
  */
 import { assert } from "../base/assert.ts";
-import { asBuffer } from "../base/bytes.ts";
 import { AetherError } from "../base/errors.ts";
-import type { Clock, Log, Random } from "../base/ports.ts";
-import { type Turn, TurnPhase } from "../base/turn.ts";
-import type { Message } from "../raft/message.ts";
+import { TurnPhase } from "../base/turn.ts";
+import type { ChangeStep } from "../raft/membership/change.ts";
+import { isMember } from "../raft/membership/configuration.ts";
+import type { Message, MessageOf } from "../raft/message.ts";
 import { Raft } from "../raft/raft.ts";
 import type { Ready } from "../raft/ready.ts";
-import type { founding } from "../raft/restore.ts";
 import {
+  type Configuration,
   type Entry,
   type Leadership,
-  type LogReader,
   type MemberId,
   NOBODY,
   type SnapshotMeta,
 } from "../raft/types.ts";
-import { batchOrigin, batchSequence, type CommandKind } from "../state/command.ts";
-import { StateMachine } from "../state/machine.ts";
+import type { CommandKind } from "../state/command.ts";
+import type { StateMachine } from "../state/machine.ts";
 import type { Outcome } from "../state/results.ts";
 import { WatchHub } from "../watch/hub.ts";
+import { AppliedWaiters } from "./applied-waiters.ts";
+import { Applier } from "./applier.ts";
 import { type CompactedDone, Compactor } from "./compactor.ts";
+import { Copies } from "./copies.ts";
+import { CurrentMachine } from "./current-machine.ts";
 import { Expiry } from "./expiry.ts";
+import type { GroupOptions, GroupPorts } from "./group-options.ts";
+import { LeadershipKeeper, type PeerProgress } from "./leadership.ts";
+import { LeaseCalls } from "./lease-calls.ts";
 import { LogWriter } from "./log-writer.ts";
-import type { LogStore, StateStore } from "./ports.ts";
-import { answer, type Done, Proposals, type SentBatch } from "./proposals.ts";
-import { type ReadDone, Reads } from "./reads.ts";
+import type { LeaseLife } from "./ports.ts";
+import type { Done } from "./proposals.ts";
+import type { ReadDone } from "./reads.ts";
+import { Requests } from "./requests.ts";
+import { takeUp } from "./start.ts";
 import { StateWriter } from "./state-writer.ts";
 
-export interface GroupOptions {
-  readonly memberId: MemberId;
-  readonly tickMs: number;
-  readonly electionTicks: number;
-  /** Log entries after which the log is compacted. */
-  readonly snapshotTriggerEntries: number;
-  /** What the log of a new member begins with; ignored when the log has begun. */
-  readonly founding: Founding;
-}
-
-/** The start that all founders of a group share (raft/restore.ts). */
-export type Founding = ReturnType<typeof founding>;
-
-export interface GroupPorts {
-  readonly log: LogStore;
-  readonly store: StateStore;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly turn: Turn;
-  readonly logger: Log;
-  /** Hands messages to the transport; never blocks, may lose them. */
-  readonly send: (messages: readonly Message[]) => void;
-  /** For metrics: how long a write of the log took until it was durable. */
-  readonly observeLogWriteMs?: (ms: number) => void;
-}
-
-/** etcd's request timeout: 5 s, and two election timeouts for a leader to be found. */
+/** etcd's request timeout is this and two election timeouts, for a leader to be found. */
 const REQUEST_TIMEOUT_MS = 5000;
+
+/** Election timeouts that a call waits while nobody leads: a lost election and a won one. */
+const LEADER_WAIT_ELECTIONS = 3;
 
 /** Keys forgotten a tick after compactions, so that a large one does not hold the loop. */
 const SWEEP_PER_TICK = 2000;
 
+/** Readys performed at once: sending to a follower far behind has no end of its own. */
+const READYS_PER_TURN_MAX = 16;
+
 export class Group {
-  readonly machine: StateMachine;
   readonly hub: WatchHub;
   readonly expiry: Expiry;
+  readonly leaseCalls: LeaseCalls;
   readonly #options: GroupOptions;
   readonly #ports: GroupPorts;
   readonly #raft: Raft;
-  readonly #proposals: Proposals<Outcome>;
-  readonly #reads = new Reads();
+  readonly #current: CurrentMachine;
+  readonly #leadership: LeadershipKeeper;
+  readonly #waiters = new AppliedWaiters();
+  readonly #requests: Requests;
   readonly #logWriter: LogWriter;
   readonly #stateWriter: StateWriter;
   readonly #compactor: Compactor;
+  readonly #copies: Copies;
+  readonly #applier: Applier;
   #driving = false;
+  #driveArmed = false;
   #stopped = false;
   #hubAwake = false;
-  /** The batch whose entry is being applied, if its callers wait here. */
-  #applying: SentBatch<Outcome> | undefined = undefined;
-  /** A compaction is among the entries that are being applied. */
-  #compacted = false;
-  #leaderChanges = 0;
-  #refusedProposals = 0;
-  #knownLeader = NOBODY;
-  #whenReady: (() => void)[] = [];
+  /** Whoever brought the snapshot that is being installed. */
+  #installer: ((error?: AetherError) => void) | undefined = undefined;
+  #wasMember: boolean;
 
-  readonly #runPropose = (): void => this.#propose();
-  readonly #runRead = (): void => this.#issueReads();
-  readonly #runHub = (): void => this.#stepHub();
-  readonly #onOutcome = (position: number, outcome: Outcome): void => {
-    this.#noteOutcome(outcome);
-    if (this.#applying !== undefined) answer(this.#applying, position, outcome);
+  readonly #runDrive = (): void => {
+    this.#driveArmed = false;
+    this.#drive();
   };
+  readonly #runHub = (): void => this.#stepHub();
 
   /** Takes up what the stores held. Throws AetherError("corrupt") if that contradicts itself. */
   constructor(options: GroupOptions, ports: GroupPorts) {
-    const { log, store, random, logger } = ports;
+    const { memberId, electionTicks, keptEntries, snapshotTriggerEntries } = options;
+    const { log, store, random, logger, turn, clock, transport } = ports;
     this.#options = options;
     this.#ports = ports;
-    this.machine = new StateMachine(store);
-    this.machine.restore(store.stored);
-    this.hub = new WatchHub(this.machine, { random });
-    const { hardState, snapshot } = begun(log, options.founding, this.machine.appliedIndex);
-    takeUpStart(this.machine, snapshot, options.founding);
-    this.#raft = new Raft(
-      { id: options.memberId, random, electionTicks: options.electionTicks },
-      { hardState, snapshot, appliedIndex: this.machine.appliedIndex },
-      readerOf(log, snapshot),
+    const current = new CurrentMachine(store);
+    this.#current = current;
+    this.hub = new WatchHub(current.machine, { random });
+    const { restored, reader } = takeUp(log, current.machine, options.founding);
+    const raft = new Raft(
+      { ...options.raft, id: memberId, random, electionTicks },
+      restored,
+      reader,
     );
-    this.#proposals = new Proposals<Outcome>(options.memberId, random.below(2 ** 31) * 2 ** 16);
-    const { clock, send, observeLogWriteMs: observeMs } = ports;
-    this.#logWriter = new LogWriter({ log, send, clock, observeMs }, (ack) => {
-      this.#raft.written(ack);
-      this.#drive();
-    });
-    this.expiry = new Expiry(this.machine, {
-      graceMs: options.electionTicks * options.tickMs,
+    this.#raft = raft;
+    this.#wasMember = isMember(raft.configuration, memberId);
+    this.#leadership = new LeadershipKeeper(raft, random, electionTicks);
+    this.#logWriter = this.#createLogWriter();
+    this.#stateWriter = new StateWriter(store, current);
+    this.#requests = this.#createRequests();
+    this.expiry = new Expiry(current, {
+      graceMs: this.#electionMs,
       propose: (kind, bytes, done) => this.propose(kind, bytes, 0, bytes.length, done),
     });
-    this.#stateWriter = new StateWriter(store, this.machine);
-    this.#compactor = new Compactor(
-      { raft: this.#raft, machine: this.machine, log, store, logger },
-      options.snapshotTriggerEntries,
-    );
+    this.leaseCalls = new LeaseCalls({
+      ...{ group: this, expiry: this.expiry, transport, clock, turn },
+      leaderWaitMs: this.#leaderWaitMs,
+      absenceMs: this.#electionMs / 2,
+    });
+    this.#compactor = new Compactor({
+      ...{ raft, current, log, store, logger, keptEntries },
+      triggerEntries: snapshotTriggerEntries,
+    });
+    const onReported = (): void => this.#driveLater();
+    this.#copies = new Copies({ raft, store, transport, logger, onReported });
+    this.#applier = new Applier({
+      ...{ raft, current, hub: this.hub, requests: this.#requests, expiry: this.expiry, clock },
+      ...{ stateWriter: this.#stateWriter, compactor: this.#compactor },
+    });
   }
 
+  /** The state as applied so far; another object after a snapshot was installed. */
+  get machine(): StateMachine {
+    return this.#current.machine;
+  }
   get term(): number {
     return this.#raft.term;
   }
@@ -147,37 +148,54 @@ export class Group {
   get isLeader(): boolean {
     return this.#raft.role === "leader";
   }
+  get configuration(): Configuration {
+    return this.#raft.configuration;
+  }
   get committedIndex(): number {
     return this.#raft.committed;
   }
   get appliedIndex(): number {
-    return this.#raft.applied;
+    return this.machine.appliedIndex;
   }
   /** Calls that wait for consensus. */
   get pendingProposals(): number {
-    return this.#proposals.sentCount + this.#proposals.filling;
+    return this.#requests.pending;
   }
   /** Calls that were refused, or whose outcome is unknown: too late, or the node is stopping. */
   get failedProposals(): number {
-    return this.#refusedProposals + this.#proposals.failedCount;
+    return this.#requests.failed;
   }
-  /** Reads can be served linearizably: this member leads and has applied an entry of its term. */
+  /** A leader is known, and an entry of its term is applied here. */
   get isReady(): boolean {
-    return this.#raft.readNow(this.#ports.clock.monotonicMs()) >= 0;
+    return this.leader !== NOBODY && this.machine.appliedTerm === this.term;
   }
-
   /** How often another leader was seen than before. */
   get leaderChanges(): number {
-    return this.#leaderChanges;
+    return this.#leadership.changes;
+  }
+  /** Copies of the state that are being sent. */
+  get sendingSnapshots(): number {
+    return this.#copies.count;
   }
 
-  /** Resolves when this member leads and has applied an entry of its term. */
+  /** What the leader knows of the others; empty at a follower. */
+  progress(): PeerProgress[] {
+    return this.#leadership.progress();
+  }
+
+  /** Resolves when a leader is known and an entry of its term is applied here. */
   whenReady(): Promise<void> {
     if (this.isReady) return Promise.resolve();
-    return new Promise((resolve) => this.#whenReady.push(resolve));
+    return new Promise((resolve) => this.#waiters.whenReady(resolve));
   }
 
-  /** Begins: the only voter stands for election at once, others wait for their leader. */
+  /** Calls `done` once `index` is applied here; never, if the group is stopped before. */
+  whenApplied(index: number, done: () => void): void {
+    if (this.appliedIndex >= index) done();
+    else this.#waiters.whenApplied(index, done);
+  }
+
+  /** Begins: the only voter stands for election at once, others soon. */
   start(): void {
     const { voters } = this.#raft.configuration;
     if (voters.length === 1 && voters[0] === this.#options.memberId) this.#raft.campaign();
@@ -186,7 +204,9 @@ export class Group {
 
   /**
    * Proposes a command whose body is bytes[start, end), copied here; `done` gets its outcome, or
-   * why there is none: no_leader, too_many_requests, timeout (then it may still happen), stopped.
+   * why there is none. It did not happen: no_leader, not_leader (where forwarding is off),
+   * too_many_requests, stopped before it left. It may still happen: timeout,
+   * timeout_leader_failure, stopped.
    */
   propose(
     kind: CommandKind,
@@ -195,25 +215,38 @@ export class Group {
     end: number,
     done: Done<Outcome>,
   ): void {
-    const refusal = this.#refusal();
-    if (refusal !== undefined) {
-      this.#refusedProposals++;
-      done(refusal);
-      return;
-    }
-    if (this.#proposals.filling === 0) this.#ports.turn.after(TurnPhase.PROPOSE, this.#runPropose);
-    if (this.#proposals.add(kind, bytes, start, end, done)) this.#propose();
+    this.#requests.propose(kind, bytes, start, end, done);
+  }
+
+  /**
+   * Proposes a change of the membership, and with it the command that records it. At the leader
+   * only: fails with not_leader elsewhere, unhealthy while another change is under way,
+   * invalid_argument if it does not fit, leader_changed if it was lost with its leader.
+   */
+  proposeChange(
+    change: { readonly steps: readonly ChangeStep[] },
+    kind: CommandKind,
+    body: Uint8Array,
+    done: Done<Outcome>,
+  ): void {
+    this.#requests.proposeChange(change.steps, kind, body, done);
   }
 
   /** Runs `done` when a linearizable read may look at the machine, or with why it may not. */
   read(done: ReadDone): void {
-    if (this.#stopped) {
-      done(new AetherError("stopped"));
-      return;
-    }
-    const index = this.#raft.readNow(this.#ports.clock.monotonicMs());
-    if (index >= 0 && index <= this.machine.appliedIndex) done(undefined);
-    else if (this.#reads.ask(done)) this.#ports.turn.after(TurnPhase.READ, this.#runRead);
+    this.#requests.read(done);
+  }
+
+  /** Renews a lease through the leader; `done` gets the seconds it has now, 0 if it is unknown. */
+  renewLease(id: bigint, done: (ttlSeconds: number | AetherError) => void): void {
+    this.leaseCalls.renew(id, (life) => {
+      done(life instanceof AetherError ? life : life.ttlSeconds);
+    });
+  }
+
+  /** What is left of a lease, by the leader's clock. */
+  leaseLife(id: bigint, done: (life: LeaseLife | AetherError) => void): void {
+    this.leaseCalls.look(id, done);
   }
 
   /** Calls `done` when rows superseded at `revision` are physically gone, or with "stopped". */
@@ -228,11 +261,64 @@ export class Group {
     this.#ports.turn.after(TurnPhase.READ, this.#runHub);
   }
 
-  /** A message from a peer. */
-  step(message: Message): void {
+  /** Messages from a peer, in order; what they lead to is done at the end of the turn. */
+  receive(messages: readonly Message[]): void {
     if (this.#stopped) return;
-    this.#raft.step(message);
-    this.#drive();
+    for (let i = 0; i < messages.length; i++) this.#raft.step(messages[i] as Message);
+    this.#driveLater();
+  }
+
+  /**
+   * A follower's batch, meant for the leader of `term`; it belongs to us from now on. `refuse` is
+   * called at once if it is not taken, and only then.
+   */
+  receiveProposal(
+    term: number,
+    payload: Uint8Array,
+    refuse: (error: AetherError, leader: MemberId) => void,
+  ): void {
+    this.#requests.receiveProposal(term, payload, refuse);
+    this.#driveLater();
+  }
+
+  /** A leader did not take the batch `sequence` of ours. */
+  proposalRefused(sequence: number, error: AetherError): void {
+    if (!this.#stopped) this.#requests.proposalRefused(sequence, error);
+  }
+
+  /** What was sent to `id` may be lost. */
+  unreachable(id: MemberId): void {
+    if (this.#stopped) return;
+    this.#raft.reportUnreachable(id);
+    this.#driveLater();
+  }
+
+  /**
+   * A whole copy of the state lies, checked, beside ours. `done` is called when it has taken its
+   * place, or when Raft has no use for it; with too_many_requests while another one is installed.
+   */
+  receiveSnapshot(message: MessageOf<"snapshot">, done: (error?: AetherError) => void): void {
+    if (this.#stopped) done(new AetherError("stopped"));
+    else if (this.#installer !== undefined) {
+      done(new AetherError("too_many_requests", "another snapshot is being installed"));
+    } else {
+      this.#installer = done;
+      this.#raft.step(message);
+      this.#drive();
+      if (!this.#stateWriter.abandoned) this.#endInstall(); // Raft is further than the copy
+    }
+  }
+
+  /** Wishes that `to` should lead. Throws AetherError: not_leader, or bad_transferee. */
+  transferLeadership(to: MemberId): void {
+    this.#leadership.transfer(to);
+    this.#driveLater();
+  }
+
+  /** Hands leadership to the best voter; `done` when another leads, or when that is not to be. */
+  handOver(done: () => void): void {
+    this.#leadership.handOver(done);
+    this.#driveLater();
   }
 
   /** One tick of the group's clock. */
@@ -240,10 +326,11 @@ export class Group {
     if (this.#stopped) return;
     const nowMs = this.#ports.clock.monotonicMs();
     this.#raft.tick(nowMs);
-    if (this.isLeader) this.expiry.tick(nowMs, this.#raft.term);
-    const timeoutMs = REQUEST_TIMEOUT_MS + 2 * this.#options.electionTicks * this.#options.tickMs;
-    this.#proposals.expire(nowMs - timeoutMs, () => new AetherError("timeout"));
-    this.#reads.expire(nowMs - timeoutMs, () => new AetherError("timeout"));
+    this.#leadership.tick();
+    // Not before an entry of the own term is applied: others have confirmed that we lead.
+    if (this.isLeader && this.isReady) this.expiry.tick(nowMs, this.#raft.term);
+    this.#requests.tick();
+    this.leaseCalls.tick();
     this.hub.tick(nowMs);
     this.machine.sweep(SWEEP_PER_TICK);
     this.#stateWriter.flush();
@@ -256,47 +343,48 @@ export class Group {
     if (this.#stopped) return;
     this.#stopped = true;
     this.expiry.follow();
+    this.leaseCalls.stop();
     this.#compactor.stop();
-    this.#proposals.failAll(() => new AetherError("stopped"));
-    this.#reads.failAll(() => new AetherError("stopped"));
+    this.#copies.stop();
+    this.#requests.stop();
+    this.#leadership.stop();
     this.#stateWriter.flush();
     this.#logWriter.flush();
   }
 
-  #refusal(): AetherError | undefined {
-    if (this.#stopped) return new AetherError("stopped");
-    if (this.#stateWriter.full) {
-      return new AetherError("too_many_requests", "the state store is behind");
-    }
-    return undefined;
+  get #electionMs(): number {
+    return this.#options.electionTicks * this.#options.tickMs;
   }
 
-  /** PROPOSE: the commands of the turn become one entry. */
-  #propose(): void {
-    const batch = this.#proposals.take(this.#ports.clock.monotonicMs());
-    if (batch === undefined) return; // it was full and left before the end of the turn
-    try {
-      const entry = this.#raft.propose(batch.payload);
-      batch.index = entry.index;
-      batch.term = entry.term;
-    } catch (error) {
-      if (!(error instanceof AetherError)) throw error;
-      this.#proposals.refuse(batch, error);
-    }
-    this.#drive();
+  get #leaderWaitMs(): number {
+    return Math.min(LEADER_WAIT_ELECTIONS * this.#electionMs, REQUEST_TIMEOUT_MS);
   }
 
-  /** READ: one read index for all reads of the turn. */
-  #issueReads(): void {
-    const id = this.#reads.issue(this.#ports.clock.monotonicMs());
-    if (id === undefined) return;
-    try {
-      this.#raft.readIndex(id);
-    } catch (error) {
-      if (!(error instanceof AetherError)) throw error;
-      this.#reads.refused(id, error);
-    }
-    this.#drive();
+  #createLogWriter(): LogWriter {
+    const { log, clock, observeLogWriteMs: observeMs } = this.#ports;
+    const send = (messages: readonly Message[]): void => this.#send(messages);
+    const install = this.#install.bind(this);
+    return new LogWriter({ log, send, clock, observeMs, install }, (ack) => {
+      this.#raft.written(ack);
+      this.#driveLater();
+    });
+  }
+
+  #createRequests(): Requests {
+    const { transport, clock, turn, random } = this.#ports;
+    return new Requests({
+      ...{ raft: this.#raft, transport, clock, turn },
+      firstSequence: random.below(2 ** 31) * 2 ** 16,
+      forward: this.#options.forward ?? true,
+      timeoutMs: REQUEST_TIMEOUT_MS + 2 * this.#electionMs,
+      leaderWaitMs: this.#leaderWaitMs,
+      refusal: () =>
+        this.#stateWriter.full
+          ? new AetherError("too_many_requests", "the state store is behind")
+          : undefined,
+      appliedIndex: () => this.machine.appliedIndex,
+      drive: () => this.#drive(),
+    });
   }
 
   #stepHub(): void {
@@ -306,122 +394,106 @@ export class Group {
     if (this.hub.hasWork) this.wakeHub();
   }
 
-  /** Performs what Raft asks for, until it asks for nothing. Never runs inside itself. */
+  /** Performs what Raft asks for at the end of this turn. */
+  #driveLater(): void {
+    if (this.#driveArmed || this.#driving) return;
+    this.#driveArmed = true;
+    this.#ports.turn.after(TurnPhase.READ, this.#runDrive);
+  }
+
+  /** Performs what Raft asks for now. Never runs inside itself. */
   #drive(): void {
     if (this.#driving) return;
     this.#driving = true;
+    let left = READYS_PER_TURN_MAX;
     try {
-      while (!this.#stopped && this.#raft.hasReady()) this.#perform(this.#raft.ready());
+      while (left-- > 0 && !this.#stopped && this.#raft.hasReady()) {
+        this.#perform(this.#raft.ready());
+      }
     } finally {
       this.#driving = false;
     }
+    if (left < 0 && !this.#stopped) this.#driveLater();
   }
 
   /** The duties of a Ready, in their order. */
   #perform(ready: Ready): void {
-    this.#logWriter.persist(ready.persist, ready.sendAfterSync);
-    if (ready.sendNow.length > 0) this.#ports.send(ready.sendNow);
-    if (ready.leadership !== undefined) this.#onLeadership(ready.leadership);
-    if (ready.committed.length > 0) this.#apply(ready.committed);
-    const applied = this.machine.appliedIndex;
-    for (const { id, index } of ready.reads) this.#reads.granted(id, index, applied);
-    for (const { id, error } of ready.refusedReads) this.#reads.refused(id, error);
+    const { persist, sendNow, sendAfterSync, committed, leadership } = ready;
+    if (persist.snapshot !== undefined) this.#stateWriter.abandon();
+    this.#logWriter.persist(persist, sendAfterSync);
+    if (sendNow.length > 0) this.#send(sendNow);
+    if (leadership !== undefined) this.#onLeadership(leadership);
+    if (committed.length > 0) this.#apply(committed);
+    this.#requests.decided(ready);
+    if (leadership !== undefined) this.#requests.leaderChanged();
+  }
+
+  #send(messages: readonly Message[]): void {
+    let others = messages;
+    for (const message of messages) {
+      if (message.type !== "snapshot") continue;
+      this.#stateWriter.flush(); // the copy holds at least what Raft says it does
+      this.#copies.send(message);
+      others = messages.filter(({ type }) => type !== "snapshot");
+    }
+    if (others.length > 0) this.#ports.transport.send(others);
   }
 
   #apply(entries: readonly Entry[]): void {
-    for (const entry of entries) {
-      if (entry.kind === "normal") this.#applyBatch(entry);
-      else this.machine.advance(entry.index, entry.term);
-    }
-    const { appliedIndex } = this.machine;
-    this.#raft.appliedTo(appliedIndex);
-    const rows = this.machine.takeRows();
-    this.hub.publish(rows);
+    const changed = this.#applier.apply(entries);
     if (this.hub.hasWork) this.wakeHub();
-    this.#stateWriter.applied(rows);
-    if (this.#compacted) {
-      this.#compacted = false;
-      this.#stateWriter.flush();
-      this.#compactor.requested(); // not before the hub has seen what this superseded (G2)
-    }
-    this.#reads.applied(appliedIndex);
-    if (this.#whenReady.length > 0 && this.isReady) {
-      for (const resolve of this.#whenReady.splice(0)) resolve();
-    }
+    this.#waiters.applied(this.appliedIndex, this.isReady);
+    if (changed) this.#tellMembership();
   }
 
-  #applyBatch(entry: Entry): void {
-    const payload = asBuffer(entry.payload);
-    this.#applying = this.#proposals.applied(batchOrigin(payload), batchSequence(payload));
-    this.machine.apply(entry.index, entry.term, payload, this.#onOutcome);
-    this.#applying = undefined;
+  /** A received state takes the place of ours: the log begins after it now. */
+  #install({ index, term }: SnapshotMeta, onInstalled: () => void): void {
+    this.#ports.store.install(index, () => {
+      if (this.#stopped) return;
+      this.#current.replace();
+      assert(this.machine.appliedIndex === index, "the state is the one that was announced");
+      this.hub.restored(this.machine);
+      this.#stateWriter.replaced();
+      this.#compactor.replaced();
+      this.expiry.follow();
+      this.#requests.termSkipped(term);
+      onInstalled();
+      this.#requests.ran(index);
+      this.#ports.logger.info("installed a snapshot", { index, term });
+      if (this.hub.hasWork) this.wakeHub();
+      this.#waiters.applied(this.appliedIndex, this.isReady);
+      this.#tellMembership();
+      this.#endInstall();
+    });
   }
 
-  /** What an applied command means for the clocks and the stores of this node. */
-  #noteOutcome(outcome: Outcome): void {
-    if (outcome instanceof AetherError) return;
-    switch (outcome.kind) {
-      case "leaseGrant":
-        this.expiry.granted(outcome.id, outcome.ttlSeconds, this.#ports.clock.monotonicMs());
-        break;
-      case "leaseRevoke":
-        this.expiry.ended(outcome.id);
-        break;
-      case "leaseExpire":
-        for (const id of outcome.ids) this.expiry.ended(id);
-        break;
-      case "compact":
-        this.#compacted = true;
-        break;
-      default: // nothing but keys changed
+  #endInstall(): void {
+    const done = this.#installer;
+    this.#installer = undefined;
+    done?.();
+  }
+
+  #tellMembership(): void {
+    this.#ports.onMembership?.();
+    this.#noticeRemoval();
+  }
+
+  /** A removed leader leads on until others know of it (raft/retire.ts). */
+  #noticeRemoval(): void {
+    const isNow = isMember(this.#raft.configuration, this.#options.memberId);
+    if (isNow) this.#wasMember = true;
+    else if (this.#wasMember && !this.isLeader) {
+      this.#wasMember = false;
+      this.#ports.onRemoved?.();
     }
   }
 
   #onLeadership({ role, term, leader }: Leadership): void {
     this.#ports.logger.info("leadership", { role, term, leader: leader.toString(16) });
-    if (leader !== NOBODY && leader !== this.#knownLeader) {
-      this.#knownLeader = leader;
-      this.#leaderChanges++;
-    }
     if (role === "leader") this.expiry.lead(this.#ports.clock.monotonicMs());
     else this.expiry.follow();
     assert(role !== "leader" || leader === this.#options.memberId, "a leader knows itself");
+    this.#leadership.changed();
+    this.#noticeRemoval();
   }
-}
-
-/** What the log holds; a new log is given the founders' common start first. */
-function begun(log: LogStore, start: Founding, appliedIndex: number): Founding {
-  const { hardState, snapshot } = log.stored;
-  if (hardState !== undefined && snapshot !== undefined) return { hardState, snapshot };
-  if (appliedIndex > 0) {
-    throw new AetherError("corrupt", "the Raft log is gone and the state is not; restore both");
-  }
-  assert(log.stored.lastIndex === 0, "a log with entries has a start and a hard state");
-  log.write({ hardState: start.hardState, entries: [], snapshot: start.snapshot }, () => {});
-  return start;
-}
-
-/**
- * The state of a founder is empty where its log begins. Any other log begins where the state was
- * once durable: a state behind that has lost entries that nobody can give back to it.
- */
-function takeUpStart(machine: StateMachine, snapshot: SnapshotMeta, start: Founding): void {
-  if (machine.appliedIndex >= snapshot.index) return;
-  if (machine.appliedIndex > 0 || snapshot.index > start.snapshot.index) {
-    const ends = `the state ends at ${machine.appliedIndex}`;
-    const gap = `${ends}, its Raft log begins after ${snapshot.index}`;
-    throw new AetherError("corrupt", `${gap}; restore both`);
-  }
-  machine.advance(snapshot.index, snapshot.term);
-}
-
-/** `start` is where a log begins that was empty when it was opened. */
-function readerOf(log: LogStore, start: SnapshotMeta): LogReader {
-  const { firstIndex, lastIndex } = log.stored;
-  return {
-    firstIndex: Math.max(firstIndex, start.index + 1),
-    lastIndex: Math.max(lastIndex, start.index),
-    term: (index) => log.term(index),
-    entries: (from, to, bytesMax) => log.read(from, to, bytesMax),
-  };
 }

@@ -14,7 +14,7 @@ import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Message } from "../raft/message.ts";
 import type { Persist, WriteAck } from "../raft/ready.ts";
-import type { Entry, HardState } from "../raft/types.ts";
+import type { Entry, HardState, SnapshotMeta } from "../raft/types.ts";
 import type { LogStore } from "./ports.ts";
 
 export interface WriterPorts {
@@ -23,6 +23,8 @@ export interface WriterPorts {
   /** Told how long each write took until it was durable. */
   readonly observeMs?: ((ms: number) => void) | undefined;
   readonly clock: Clock;
+  /** Puts a received state in place once the log begins after it, then calls `onInstalled`. */
+  readonly install: (snapshot: SnapshotMeta, onInstalled: () => void) => void;
 }
 
 /** A restart after a crash replays at most so many writes more than it had to learn of. */
@@ -30,6 +32,7 @@ const COMMIT_EVERY = 256;
 
 interface PendingWrite {
   readonly ack: WriteAck;
+  readonly snapshot: SnapshotMeta | undefined;
   readonly after: Message[];
   readonly sentMs: number;
 }
@@ -39,7 +42,10 @@ export class LogWriter {
   readonly #onDurable: (ack: WriteAck) => void;
   /** Writes that the log store has not answered, oldest first. */
   readonly #pending: PendingWrite[] = [];
-  readonly #answered = (): void => this.#answer();
+  readonly #answered = (): void => this.#onAnswer();
+  /** Writes at the front that are durable and have not been told of. */
+  #durable = 0;
+  #installing = false;
   /** The newest hard state, if it is not written. */
   #hardState: HardState | undefined = undefined;
   #written: HardState | undefined = undefined;
@@ -60,8 +66,9 @@ export class LogWriter {
     if (persist.mustSync) {
       this.#noteChanges(persist.entries);
       const sentMs = this.#ports.clock.monotonicMs();
-      this.#pending.push({ ack: persist.ack, after: [...after], sentMs });
-      this.#write(persist.entries, persist.snapshot, this.#answered, this.#isHardStateDue());
+      const { ack, snapshot } = persist;
+      this.#pending.push({ ack, snapshot, after: [...after], sentMs });
+      this.#write(persist.entries, snapshot, this.#answered, this.#isHardStateDue());
       return;
     }
     assert(persist.entries.length === 0, "entries are always synced");
@@ -109,9 +116,31 @@ export class LogWriter {
     this.#ports.log.write({ hardState, entries, snapshot }, onDurable);
   }
 
-  #answer(): void {
-    const write = this.#pending.shift();
-    assert(write !== undefined, "the log store answers what it was given");
+  #onAnswer(): void {
+    this.#durable++;
+    assert(this.#durable <= this.#pending.length, "the log store answers what it was given");
+    this.#tell();
+  }
+
+  /** Tells of durable writes in order; one with a snapshot waits until the state is in place. */
+  #tell(): void {
+    while (this.#durable > 0 && !this.#installing) {
+      const { snapshot } = this.#pending[0] as PendingWrite;
+      if (snapshot === undefined) this.#tellOne();
+      else {
+        this.#installing = true;
+        this.#ports.install(snapshot, () => {
+          this.#installing = false;
+          this.#tellOne();
+          this.#tell();
+        });
+      }
+    }
+  }
+
+  #tellOne(): void {
+    this.#durable--;
+    const write = this.#pending.shift() as PendingWrite;
     this.#ports.observeMs?.(this.#ports.clock.monotonicMs() - write.sentMs);
     if (write.after.length > 0) this.#ports.send(write.after);
     this.#onDurable(write.ack);

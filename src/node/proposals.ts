@@ -1,22 +1,45 @@
 /**
  * Proposals on their way: the batch that the current turn fills, and the batches that were handed
- * to Raft and wait to be applied.
+ * to a leader, here or elsewhere, and wait to be applied here.
+ *
+ *   filling ─ take() ─▶ waits for a leader ─ placed in term T ─▶ applied ─▶ outcomes
+ *                              ▲                    │
+ *                              └── again(), when it certainly is in nobody's log: refused, or an
+ *                                  entry of a later term than T was applied and this was not
+ *
+ * Why a later term is enough. A batch that was handed over in term T is appended in T or never
+ * (the leader of another term refuses it), and terms only rise along the committed log: past an
+ * entry of a later term no entry of T follows. So proposing it again cannot apply it twice, and a
+ * change of leader leaves no outcome unknown.
  *
  * A batch is found again by (origin, sequence) inside its entry, wherever the entry was appended;
- * sequences start at a random number, so one from before a restart is never mistaken for ours.
+ * sequences start at a random number, so one from before a restart is never mistaken for ours, and
+ * each attempt has its own, so a late refusal of an earlier one means nothing.
  *
  * A call is answered exactly once: with the outcome of its command, or with an error. After an
- * error that says "unknown" (timeout, leader lost) the command may still be applied later; its
- * outcome then finds nobody waiting and is dropped.
+ * error that says "unknown" (a timeout) the command may still be applied later; its outcome then
+ * finds nobody waiting and is dropped.
  */
 import { assert } from "../base/assert.ts";
-import { ByteWriter } from "../base/bytes.ts";
+import { asBuffer, ByteWriter } from "../base/bytes.ts";
 import type { AetherError } from "../base/errors.ts";
 import { KIB, MIB } from "../base/units.ts";
-import { addCommand, beginBatch, type CommandKind, endBatch } from "../state/command.ts";
+import {
+  addCommand,
+  beginBatch,
+  type CommandKind,
+  endBatch,
+  renumberBatch,
+} from "../state/command.ts";
 
 /** A batch is handed on early at this size: one log row stays cheap to write, send and read. */
 export const BATCH_BYTES_MAX = 1 * MIB;
+
+/**
+ * Bytes of all batches that wait to be applied. Beyond it new proposals are refused: a second of
+ * the log's writing, and what a member without a leader holds at most.
+ */
+export const WAITING_BYTES_MAX = 64 * MIB;
 
 /** Answers one call: its outcome, or why there is none. Called exactly once. */
 export type Done<Outcome> = (outcome: Outcome | AetherError) => void;
@@ -26,16 +49,19 @@ export interface SentBatch<Outcome> {
   readonly sequence: number;
   readonly payload: Uint8Array;
   readonly waiters: (Done<Outcome> | undefined)[];
+  /** When its calls came; attempts do not change it. */
   readonly sentMs: number;
-  /** Where the leader appended it; 0 until known. */
-  index: number;
+  /** The term whose leader was given it; 0: it is in nobody's hands. */
   term: number;
+  /** It travels inside a change of the membership, which is not tried again by itself. */
+  readonly isChange: boolean;
 }
 
 export class Proposals<Outcome> {
   readonly #origin: bigint;
   readonly #writer = new ByteWriter(64 * KIB);
   readonly #sent = new Map<number, SentBatch<Outcome>>();
+  #sentBytes = 0;
   #waiters: Done<Outcome>[] = [];
   #sequence: number;
   /** Calls that were answered with an error instead of an outcome. */
@@ -57,6 +83,11 @@ export class Proposals<Outcome> {
     return this.#sent.size;
   }
 
+  /** Too much waits: no more may be added. */
+  get full(): boolean {
+    return this.#sentBytes > WAITING_BYTES_MAX;
+  }
+
   /** Adds a command, copying its body; true when the batch is full and must be taken now. */
   add(
     kind: CommandKind,
@@ -75,48 +106,94 @@ export class Proposals<Outcome> {
   take(nowMs: number): SentBatch<Outcome> | undefined {
     const count = this.#waiters.length;
     if (count === 0) return undefined;
-    const batch: SentBatch<Outcome> = {
-      sequence: this.#sequence,
-      payload: endBatch(this.#writer, count),
-      waiters: this.#waiters,
-      sentMs: nowMs,
-      index: 0,
-      term: 0,
-    };
+    const payload = endBatch(this.#writer, count);
+    const waiters = this.#waiters;
     this.#waiters = [];
-    this.#sent.set(this.#sequence, batch);
-    this.#sequence++;
-    return batch;
+    return this.#remember({ payload, waiters, sentMs: nowMs, isChange: false });
+  }
+
+  /** A batch of one command that travels inside a change of the membership. */
+  change(
+    kind: CommandKind,
+    body: Uint8Array,
+    nowMs: number,
+    done: Done<Outcome>,
+  ): SentBatch<Outcome> {
+    assert(this.#waiters.length === 0, "the batch of the turn was taken before");
+    beginBatch(this.#writer, this.#origin, this.#sequence);
+    addCommand(this.#writer, kind, body, 0, body.length);
+    const payload = endBatch(this.#writer, 1);
+    return this.#remember({ payload, waiters: [done], sentMs: nowMs, isChange: true });
+  }
+
+  /** The batch under a new number and in nobody's hands: it certainly is in no log. */
+  again(batch: SentBatch<Outcome>): SentBatch<Outcome> {
+    assert(!batch.isChange, "a change of the membership is not proposed again by itself");
+    this.#forget(batch);
+    const payload = renumberBatch(asBuffer(batch.payload), this.#sequence);
+    return this.#remember({ ...batch, payload });
+  }
+
+  find(sequence: number): SentBatch<Outcome> | undefined {
+    return this.#sent.get(sequence);
+  }
+
+  /** Those in nobody's hands, oldest first. */
+  unplaced(): SentBatch<Outcome>[] {
+    const found: SentBatch<Outcome>[] = [];
+    for (const batch of this.#sent.values()) if (batch.term === 0) found.push(batch);
+    return found;
+  }
+
+  /** Those given to a leader of a term before `term`. */
+  placedBefore(term: number): SentBatch<Outcome>[] {
+    const found: SentBatch<Outcome>[] = [];
+    for (const batch of this.#sent.values()) {
+      if (batch.term > 0 && batch.term < term) found.push(batch);
+    }
+    return found;
   }
 
   /** The waiting batch of an applied entry, forgotten here; undefined if nobody waits for it. */
   applied(origin: bigint, sequence: number): SentBatch<Outcome> | undefined {
     if (origin !== this.#origin) return undefined;
     const batch = this.#sent.get(sequence);
-    if (batch !== undefined) this.#sent.delete(sequence);
+    if (batch !== undefined) this.#forget(batch);
     return batch;
   }
 
-  /** Fails one batch: Raft refused it, or nobody waits for it any longer. */
+  /** Fails one batch: a leader refused it, or nobody waits for it any longer. */
   refuse(batch: SentBatch<Outcome>, error: AetherError): void {
     this.failedCount += batch.waiters.length;
-    this.#sent.delete(batch.sequence);
+    this.#forget(batch);
     answerAll(batch, error);
   }
 
-  /** Fails every batch sent before `beforeMs`: they took too long, and may still happen. */
-  expire(beforeMs: number, error: () => AetherError): void {
+  /** Fails those of the batches whose calls came before `beforeMs` for which there is an error. */
+  expire(beforeMs: number, error: (batch: SentBatch<Outcome>) => AetherError | undefined): void {
     for (const batch of this.#sent.values()) {
-      if (batch.sentMs > beforeMs) break; // in order of sending
-      this.refuse(batch, error());
+      const failure = batch.sentMs <= beforeMs ? error(batch) : undefined;
+      if (failure !== undefined) this.refuse(batch, failure);
     }
   }
 
-  /** Fails everything, sent or not: leadership or the node is going away. */
+  /** Fails everything, sent or not: the node is going away. */
   failAll(error: () => AetherError): void {
     const batch = this.take(0);
     assert(batch === undefined || this.#sent.has(batch.sequence), "a taken batch is remembered");
     for (const sent of this.#sent.values()) this.refuse(sent, error());
+  }
+
+  #remember(parts: Omit<SentBatch<Outcome>, "sequence" | "term">): SentBatch<Outcome> {
+    const batch: SentBatch<Outcome> = { ...parts, sequence: this.#sequence, term: 0 };
+    this.#sent.set(this.#sequence, batch);
+    this.#sentBytes += batch.payload.length;
+    this.#sequence++;
+    return batch;
+  }
+
+  #forget(batch: SentBatch<Outcome>): void {
+    if (this.#sent.delete(batch.sequence)) this.#sentBytes -= batch.payload.length;
   }
 }
 

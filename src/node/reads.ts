@@ -3,6 +3,11 @@
  * once the state machine has applied it. Nothing here decides whether a read is safe; Raft does.
  *
  *   ask() ─▶ asked this turn ─▶ issue() ─▶ waits for a grant ─▶ granted at index ─▶ index applied
+ *                                  ▲              │
+ *                                  └─ reissue() ◀─┴ postponed(): no leader confirms it now
+ *
+ * Each attempt of a round has a number of its own, so that a grant meant for an earlier attempt
+ * serves nobody (etcd's issue 20418).
  */
 import { assert } from "../base/assert.ts";
 import type { AetherError } from "../base/errors.ts";
@@ -11,8 +16,8 @@ import type { AetherError } from "../base/errors.ts";
 export type ReadDone = (error: AetherError | undefined) => void;
 
 interface Round {
-  readonly id: number;
   readonly reads: ReadDone[];
+  /** When its reads came; attempts do not change it. */
   readonly askedMs: number;
   /** -1 until granted. */
   index: number;
@@ -20,14 +25,17 @@ interface Round {
 
 export class Reads {
   #asked: ReadDone[] = [];
-  /** In the order in which they were issued. */
+  /** Rounds under way, by the number of the attempt, in the order in which they were issued. */
   readonly #rounds = new Map<number, Round>();
+  /** Rounds for which there is no leader. */
+  #postponed: Round[] = [];
   #nextId = 1;
 
   /** Reads which wait for something. */
   get waiting(): number {
     let count = this.#asked.length;
     for (const round of this.#rounds.values()) count += round.reads.length;
+    for (const round of this.#postponed) count += round.reads.length;
     return count;
   }
 
@@ -39,10 +47,25 @@ export class Reads {
   /** Ends the turn's round; returns the id to ask Raft with, or undefined if nobody asked. */
   issue(nowMs: number): number | undefined {
     if (this.#asked.length === 0) return undefined;
-    const id = this.#nextId++;
-    this.#rounds.set(id, { id, reads: this.#asked, askedMs: nowMs, index: -1 });
+    const id = this.#begin({ reads: this.#asked, askedMs: nowMs, index: -1 });
     this.#asked = [];
     return id;
+  }
+
+  /** Nobody can confirm the round now; it is kept for reissue(). */
+  postponed(id: number): void {
+    const round = this.#rounds.get(id);
+    if (round === undefined) return; // it timed out
+    assert(round.index < 0, "a granted round needs no leader");
+    this.#rounds.delete(id);
+    this.#postponed.push(round);
+  }
+
+  /** New ids to ask Raft with, for every round that was postponed. */
+  reissue(): number[] {
+    const rounds = this.#postponed;
+    this.#postponed = [];
+    return rounds.map((round) => this.#begin(round));
   }
 
   /** Raft granted the round: it runs when `index` is applied. */
@@ -51,38 +74,52 @@ export class Reads {
     if (round === undefined) return; // it timed out
     assert(round.index < 0, "a round is granted once");
     round.index = index;
-    if (index <= applied) this.#run(round, undefined);
+    if (index <= applied) this.#run(id, round, undefined);
   }
 
   refused(id: number, error: AetherError): void {
     const round = this.#rounds.get(id);
-    if (round !== undefined) this.#run(round, error);
+    if (round !== undefined) this.#run(id, round, error);
   }
 
   /** The state machine has applied `index`. */
   applied(index: number): void {
     if (this.#rounds.size === 0) return;
-    for (const round of this.#rounds.values()) {
-      if (round.index >= 0 && round.index <= index) this.#run(round, undefined);
+    for (const [id, round] of this.#rounds) {
+      if (round.index >= 0 && round.index <= index) this.#run(id, round, undefined);
     }
   }
 
-  /** Fails rounds that were asked before `beforeMs`. */
+  /** Fails rounds whose reads came before `beforeMs`. */
   expire(beforeMs: number, error: () => AetherError): void {
-    for (const round of this.#rounds.values()) {
-      if (round.askedMs > beforeMs) break; // in order of asking
-      this.#run(round, error());
+    for (const [id, round] of this.#rounds) {
+      if (round.askedMs <= beforeMs) this.#run(id, round, error());
     }
+    this.expirePostponed(beforeMs, error);
+  }
+
+  /** Fails rounds that have waited for a leader since before `beforeMs`. */
+  expirePostponed(beforeMs: number, error: () => AetherError): void {
+    if (this.#postponed.length === 0) return;
+    const late = this.#postponed.filter(({ askedMs }) => askedMs <= beforeMs);
+    this.#postponed = this.#postponed.filter(({ askedMs }) => askedMs > beforeMs);
+    for (const { reads } of late) for (const done of reads) done(error());
   }
 
   /** Fails everything that waits. */
   failAll(error: () => AetherError): void {
     this.issue(0);
-    for (const round of this.#rounds.values()) this.#run(round, error());
+    this.expire(Number.POSITIVE_INFINITY, error);
   }
 
-  #run(round: Round, error: AetherError | undefined): void {
-    this.#rounds.delete(round.id);
+  #begin(round: Round): number {
+    const id = this.#nextId++;
+    this.#rounds.set(id, round);
+    return id;
+  }
+
+  #run(id: number, round: Round, error: AetherError | undefined): void {
+    this.#rounds.delete(id);
     for (const done of round.reads) done(error);
   }
 }

@@ -5,8 +5,8 @@
  * store has them they are read from the machine's tail.
  */
 import { KIB, MIB } from "../base/units.ts";
-import type { StateMachine } from "../state/machine.ts";
 import type { Row } from "../state/ports.ts";
+import type { CurrentMachine } from "./current-machine.ts";
 import type { StateStore } from "./ports.ts";
 
 /** Rows, or bytes of their key values, that are worth a transaction of their own. */
@@ -24,21 +24,28 @@ const ROW_OVERHEAD_BYTES = 200;
 
 export class StateWriter {
   readonly #store: StateStore;
-  readonly #machine: StateMachine;
+  readonly #current: CurrentMachine;
   #rows = 0;
   #bytes = 0;
   #flushedIndex: number;
   #backlogBytes = 0;
+  /** Another state is about to take the place of this one: nothing of it is written any more. */
+  #abandoned = false;
 
-  constructor(store: StateStore, machine: StateMachine) {
+  constructor(store: StateStore, current: CurrentMachine) {
     this.#store = store;
-    this.#machine = machine;
+    this.#current = current;
     this.#flushedIndex = store.stored.appliedIndex;
   }
 
   /** Too much waits for the store. */
   get full(): boolean {
     return this.#backlogBytes > BACKLOG_BYTES_MAX;
+  }
+
+  /** The state is about to be replaced. */
+  get abandoned(): boolean {
+    return this.#abandoned;
   }
 
   /** Entries were applied which made `rows`. */
@@ -53,8 +60,8 @@ export class StateWriter {
 
   /** Hands over everything that was applied; the store says when it can read it. */
   flush(): void {
-    const machine = this.#machine;
-    if (machine.appliedIndex === this.#flushedIndex) return;
+    const { machine } = this.#current;
+    if (this.#abandoned || machine.appliedIndex === this.#flushedIndex) return;
     this.#flushedIndex = machine.appliedIndex;
     const batch = machine.takeBatch();
     const bytes = this.#bytes + this.#rows * ROW_OVERHEAD_BYTES;
@@ -62,8 +69,23 @@ export class StateWriter {
     this.#rows = 0;
     this.#bytes = 0;
     this.#store.write(batch, () => {
+      if (machine !== this.#current.machine) return; // it was written for a state that is gone
       this.#backlogBytes -= bytes;
       if (lastSeq !== undefined) machine.stored(lastSeq);
     });
+  }
+
+  /** The state is to be replaced: what is not handed over need not be. */
+  abandon(): void {
+    this.#abandoned = true;
+  }
+
+  /** It was replaced by what the store holds. */
+  replaced(): void {
+    this.#abandoned = false;
+    this.#rows = 0;
+    this.#bytes = 0;
+    this.#backlogBytes = 0;
+    this.#flushedIndex = this.#current.machine.appliedIndex;
   }
 }

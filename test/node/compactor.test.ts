@@ -5,7 +5,8 @@ import { Compactor, type CompactorParts } from "../../src/node/compactor.ts";
 function compactorAt(target: number): { compactor: Compactor; endRemoval: () => void } {
   let end: () => void = () => {};
   const parts = {
-    machine: { physicalTarget: () => target },
+    current: { machine: { physicalTarget: () => target } },
+    triggerEntries: 10,
     store: {
       compact: (_revision: number, onDone: () => void) => {
         end = onDone;
@@ -13,7 +14,7 @@ function compactorAt(target: number): { compactor: Compactor; endRemoval: () => 
     },
     log: { sizeBytes: () => 0 },
   } as unknown as CompactorParts;
-  return { compactor: new Compactor(parts, 10), endRemoval: () => end() };
+  return { compactor: new Compactor(parts), endRemoval: () => end() };
 }
 
 describe("waiting for a physical compaction", () => {

@@ -8,6 +8,7 @@ import type { Clock, Log } from "../../src/base/ports.ts";
 import { Prng } from "../../src/base/prng.ts";
 import { Turn } from "../../src/base/turn.ts";
 import { Group } from "../../src/node/group.ts";
+import type { HeldState, LeaseAnswer, Transport } from "../../src/node/ports.ts";
 import { silentLog } from "../../src/observe/log.ts";
 import {
   CompactionRequest,
@@ -18,7 +19,7 @@ import {
   RangeRequest,
 } from "../../src/proto/gen/etcdserverpb.ts";
 import { configurationOf } from "../../src/raft/membership/configuration.ts";
-import type { Message } from "../../src/raft/message.ts";
+import type { Message, MessageOf } from "../../src/raft/message.ts";
 import { founding } from "../../src/raft/restore.ts";
 import type { MemberId } from "../../src/raft/types.ts";
 import { CommandKind } from "../../src/state/command.ts";
@@ -33,6 +34,9 @@ export const ELECTION_TICKS = 10;
 /** 5 s and two election timeouts. */
 export const REQUEST_TIMEOUT_MS = 5000 + 2 * ELECTION_TICKS * TICK_MS;
 
+/** Three election timeouts. */
+export const LEADER_WAIT_MS = 3 * ELECTION_TICKS * TICK_MS;
+
 export class FakeClock implements Clock {
   nowMs = 1000;
   monotonicMs(): number {
@@ -43,9 +47,58 @@ export class FakeClock implements Clock {
   }
 }
 
+/** Keeps everything that is sent. */
+export class RecordingTransport implements Transport {
+  readonly #sent: Message[];
+  readonly proposals: { to: MemberId; term: number; payload: Uint8Array }[] = [];
+  readonly snapshots: {
+    message: MessageOf<"snapshot">;
+    held: HeldState;
+    onEnd: (arrived: boolean) => void;
+  }[] = [];
+  readonly leaseQuestions: {
+    kind: "renew" | "look";
+    to: MemberId;
+    ids: readonly bigint[];
+    onAnswer: LeaseAnswer;
+  }[] = [];
+  /** Whether a batch can be passed on. */
+  connected = true;
+
+  constructor(sent: Message[]) {
+    this.#sent = sent;
+  }
+
+  send(messages: readonly Message[]): void {
+    this.#sent.push(...messages);
+  }
+
+  propose(to: MemberId, term: number, payload: Uint8Array): boolean {
+    if (this.connected) this.proposals.push({ to, term, payload });
+    return this.connected;
+  }
+
+  sendSnapshot(
+    message: MessageOf<"snapshot">,
+    held: HeldState,
+    onEnd: (arrived: boolean) => void,
+  ): void {
+    this.snapshots.push({ message, held, onEnd });
+  }
+
+  renewLeases(to: MemberId, ids: readonly bigint[], onAnswer: LeaseAnswer): void {
+    this.leaseQuestions.push({ kind: "renew", to, ids, onAnswer });
+  }
+
+  leaseLives(to: MemberId, ids: readonly bigint[], onAnswer: LeaseAnswer): void {
+    this.leaseQuestions.push({ kind: "look", to, ids, onAnswer });
+  }
+}
+
 export interface DrivenOptions {
   readonly snapshotTriggerEntries?: number;
   readonly voters?: readonly MemberId[];
+  readonly forward?: boolean;
   readonly logger?: Log;
 }
 
@@ -56,6 +109,7 @@ export class DrivenGroup {
   readonly stateDisk = new MemoryStateDisk();
   /** Messages to peers, all of them. */
   readonly sent: Message[] = [];
+  readonly transport = new RecordingTransport(this.sent);
   readonly #options: DrivenOptions;
   log!: MemoryLogStore;
   store!: MemoryStateStore;
@@ -74,6 +128,7 @@ export class DrivenGroup {
       snapshotTriggerEntries = 10_000,
       voters = [MEMBER],
       logger = silentLog,
+      forward = true,
     } = this.#options;
     this.#armed = [];
     this.turn = new Turn((run) => this.#armed.push(run));
@@ -85,7 +140,8 @@ export class DrivenGroup {
         tickMs: TICK_MS,
         electionTicks: ELECTION_TICKS,
         snapshotTriggerEntries,
-        founding: founding(configurationOf([...voters])),
+        forward,
+        founding: { ...founding(configurationOf([...voters])), members: [] },
       },
       {
         log: this.log,
@@ -94,7 +150,7 @@ export class DrivenGroup {
         random: this.random,
         turn: this.turn,
         logger,
-        send: (messages) => this.sent.push(...messages),
+        transport: this.transport,
       },
     );
   }
@@ -117,6 +173,17 @@ export class DrivenGroup {
     const run = this.#armed.shift();
     run?.();
     return run !== undefined;
+  }
+
+  /** Ends turns until nothing waits for one. */
+  endTurns(): void {
+    while (this.endTurn());
+  }
+
+  /** Lets the oldest `count` writes of the log become durable, and what follows happen. */
+  syncLog(count = Number.POSITIVE_INFINITY): void {
+    this.log.sync(count);
+    this.endTurns();
   }
 
   /** Turns and disks until nothing moves. */
@@ -250,7 +317,8 @@ export class Companion {
   depose(): void {
     const term = this.#driven.group.term + 1;
     const envelope = { from: PEER, to: MEMBER, term };
-    this.#driven.group.step({ type: "heartbeat", ...envelope, commit: 0, round: 0 });
+    this.#driven.group.receive([{ type: "heartbeat", ...envelope, commit: 0, round: 0 }]);
+    this.#driven.endTurns();
   }
 
   /** Lets the group stand for election, and win. */
@@ -266,15 +334,17 @@ export class Companion {
     const envelope = { from: PEER, to: MEMBER, term: message.term };
     const { group } = this.#driven;
     if (message.type === "pre-vote") {
-      group.step({ type: "pre-vote-response", ...envelope, granted: true });
+      group.receive([{ type: "pre-vote-response", ...envelope, granted: true }]);
     } else if (message.type === "vote") {
-      group.step({ type: "vote-response", ...envelope, granted: true });
+      group.receive([{ type: "vote-response", ...envelope, granted: true }]);
     } else if (message.type === "append") {
       const index = message.prevIndex + message.entries.length;
       const { commit } = message;
-      group.step({ type: "append-response", ...envelope, index, commit, rejection: undefined });
+      group.receive([
+        { type: "append-response", ...envelope, index, commit, rejection: undefined },
+      ]);
     } else if (message.type === "heartbeat") {
-      group.step({ type: "heartbeat-response", ...envelope, round: message.round });
+      group.receive([{ type: "heartbeat-response", ...envelope, round: message.round }]);
     }
   }
 }

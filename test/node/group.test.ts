@@ -1,13 +1,19 @@
 /** A group between its stores, one event at a time: what is answered, when, and what is not. */
 import { describe, expect, test } from "bun:test";
+import { asBuffer } from "../../src/base/bytes.ts";
+import { AetherError } from "../../src/base/errors.ts";
 import { RangeRequest } from "../../src/proto/gen/etcdserverpb.ts";
+import type { MessageOf } from "../../src/raft/message.ts";
+import { batchSequence } from "../../src/state/command.ts";
 import {
   type Call,
   Companion,
   DrivenGroup,
+  LEADER_WAIT_MS,
   MEMBER,
   PEER,
   REQUEST_TIMEOUT_MS,
+  TICK_MS,
 } from "./driven-group.ts";
 
 const TWO = [MEMBER, PEER];
@@ -20,7 +26,7 @@ describe("proposals", () => {
     expect(driven.group.pendingProposals).toBe(3);
     driven.endTurn();
     expect(driven.log.pendingCount).toBe(1);
-    driven.log.sync();
+    driven.syncLog();
     expect(calls.map((call) => call.result().revision)).toEqual([2, 3, 4]);
     expect(driven.group.appliedIndex).toBe(before + 1);
     expect(driven.group.pendingProposals).toBe(0);
@@ -33,7 +39,7 @@ describe("proposals", () => {
     driven.tick(1000);
     expect(call.code).toBe("waiting");
     expect(driven.contents()).toEqual([]);
-    driven.log.sync();
+    driven.syncLog();
     expect(call.code).toBe("ok");
   });
 
@@ -44,9 +50,9 @@ describe("proposals", () => {
     const second = driven.put("a", "2");
     driven.endTurn();
     expect(driven.log.pendingCount).toBe(2);
-    driven.log.sync(1);
+    driven.syncLog(1);
     expect([first.code, second.code]).toEqual(["ok", "waiting"]);
-    driven.log.sync(1);
+    driven.syncLog(1);
     expect(second.result().revision).toBe(3);
   });
 
@@ -117,7 +123,7 @@ describe("proposals", () => {
     for (; code === "ok" && count < 200; count++) {
       const call = driven.put("a", big);
       for (; driven.endTurn(); );
-      driven.log.sync();
+      driven.syncLog();
       code = call.code;
     }
     expect(code).toBe("too_many_requests");
@@ -138,12 +144,12 @@ describe("reads", () => {
   test("wait until the leader has applied an entry of its term", () => {
     const driven = new DrivenGroup();
     driven.group.start();
-    driven.log.sync(2);
+    driven.syncLog(2);
     expect([driven.group.isLeader, driven.group.isReady]).toEqual([true, false]);
     const reads = [driven.read(), driven.read()];
     driven.endTurn();
     expect(reads.map(({ code }) => code)).toEqual(["waiting", "waiting"]);
-    driven.log.sync();
+    driven.syncLog();
     expect(reads.map(({ code }) => code)).toEqual(["ok", "ok"]);
   });
 
@@ -161,15 +167,21 @@ describe("reads", () => {
     expect(seen).toEqual(["a=", "b=2"]);
   });
 
-  test("without a leader fail at once; unconfirmed ones after a while", () => {
+  test("without a leader wait for one, but not for ever", () => {
     const lonely = new DrivenGroup({ voters: TWO });
     lonely.group.start();
-    const early = lonely.read();
-    lonely.endTurn();
-    expect(early.code).toBe("no_leader");
+    const read = lonely.read();
+    lonely.endTurns();
+    lonely.tick(LEADER_WAIT_MS - TICK_MS);
+    expect(read.code).toBe("waiting");
+    lonely.tick(2 * TICK_MS);
+    expect(read.code).toBe("no_leader");
+  });
+
+  test("that nobody confirms time out", () => {
     const driven = new DrivenGroup();
     driven.group.start();
-    driven.log.sync(2);
+    driven.syncLog(2);
     const read = driven.read();
     driven.endTurn();
     driven.tick(REQUEST_TIMEOUT_MS - 100);
@@ -179,7 +191,7 @@ describe("reads", () => {
     driven.settle(); // the grant that comes now finds nobody
   });
 
-  test("of a leader among others wait for a round, and fail when it is deposed", () => {
+  test("of a leader wait for a round, and for its successor when it is deposed", () => {
     const driven = new DrivenGroup({ voters: TWO });
     const companion = new Companion(driven);
     driven.group.start();
@@ -193,7 +205,15 @@ describe("reads", () => {
     const lost = driven.read();
     driven.endTurn();
     companion.depose();
-    expect(lost.code).toBe("leader_changed");
+    expect(lost.code).toBe("waiting");
+    const asked = driven.sent.filter(({ type }) => type === "read-index").at(-1);
+    expect(asked).toMatchObject({ to: PEER, term: driven.group.term });
+    const { sequence } = asked as MessageOf<"read-index">;
+    const envelope = { from: PEER, to: MEMBER, term: driven.group.term };
+    const { appliedIndex: index } = driven.group;
+    driven.group.receive([{ type: "read-index-response", ...envelope, sequence, index }]);
+    driven.endTurns();
+    expect(lost.code).toBe("ok");
   });
 });
 
@@ -209,32 +229,99 @@ describe("leadership", () => {
     expect(driven.group.leaderChanges).toBe(1);
   });
 
-  test("without a leader a proposal is refused; with another one too", () => {
+  test("a proposal without a leader waits for one, but not for ever", () => {
     const driven = new DrivenGroup({ voters: TWO });
     const companion = new Companion(driven);
     driven.group.start();
-    const early = driven.put("a");
-    driven.settle();
-    expect(early.code).toBe("no_leader");
+    const early = driven.put("a", "1");
+    driven.endTurns();
+    expect(early.code).toBe("waiting");
     companion.elect();
-    companion.depose();
-    const late = driven.put("a");
-    driven.settle();
-    expect(late.code).toBe("not_leader");
-    expect(driven.group.leaderChanges).toBe(2);
+    companion.settle();
+    expect(early.code).toBe("ok");
+    const lonely = new DrivenGroup({ voters: TWO });
+    lonely.group.start();
+    const late = lonely.put("a");
+    lonely.endTurns();
+    lonely.tick(LEADER_WAIT_MS + TICK_MS);
+    expect(late.code).toBe("no_leader");
   });
 
-  test("a proposal that was not committed when leadership went is answered once", () => {
+  test("a proposal goes to the leader of the term, and to the next one if it was not taken", () => {
+    const driven = new DrivenGroup({ voters: TWO });
+    const companion = new Companion(driven);
+    driven.group.start();
+    companion.depose();
+    const call = driven.put("a", "1");
+    driven.settle();
+    const [first] = driven.transport.proposals.splice(0);
+    expect([first?.to, first?.term]).toEqual([PEER, driven.group.term]);
+    const refused = batchSequence(asBuffer(first?.payload ?? new Uint8Array(0)));
+    driven.group.proposalRefused(refused, new AetherError("not_leader"));
+    expect([call.code, driven.transport.proposals.length]).toEqual(["waiting", 0]);
+    driven.tick();
+    const [second] = driven.transport.proposals.splice(0);
+    const again = batchSequence(asBuffer(second?.payload ?? new Uint8Array(0)));
+    expect(again).not.toBe(refused);
+    driven.group.proposalRefused(refused, new AetherError("not_leader")); // repeated, late
+    driven.tick();
+    expect(driven.transport.proposals).toEqual([]);
+    driven.group.proposalRefused(again, new AetherError("too_many_requests"));
+    expect(call.code).toBe("too_many_requests");
+    expect(driven.group.leaderChanges).toBe(1);
+  });
+
+  test("a proposal that was lost with its leader is made again by the next one, once", () => {
+    const driven = new DrivenGroup({ voters: TWO });
+    const companion = new Companion(driven);
+    driven.group.start();
+    companion.elect();
+    companion.settle();
+    const call = driven.put("a", "1");
+    driven.settle(); // durable here, not at the other
+    const lost = driven.group.machine.appliedIndex + 1;
+    companion.depose();
+    const { term } = driven.group;
+    const envelope = { from: PEER, to: MEMBER, term };
+    const entry = { index: lost, term, kind: "noop", payload: new Uint8Array(0) } as const;
+    const before = { prevIndex: lost - 1, prevTerm: driven.group.machine.appliedTerm };
+    driven.group.receive([
+      { type: "append", ...envelope, ...before, commit: lost, entries: [entry] },
+    ]);
+    driven.settle();
+    expect(call.code).toBe("waiting");
+    const given = driven.transport.proposals.splice(0);
+    expect(given.map(({ to, term: of }) => [to, of])).toEqual([[PEER, term]]);
+    const payload = given[0]?.payload ?? new Uint8Array(0);
+    const second = { index: lost + 1, term, kind: "normal", payload } as const;
+    const after = { prevIndex: lost, prevTerm: term };
+    driven.group.receive([
+      { type: "append", ...envelope, ...after, commit: lost + 1, entries: [second] },
+    ]);
+    driven.settle();
+    expect(call.result().revision).toBe(2);
+    expect(driven.contents()).toEqual(["a=1"]);
+  });
+
+  test("a proposal whose fate is not known in time says so", () => {
     const driven = new DrivenGroup({ voters: TWO });
     const companion = new Companion(driven);
     driven.group.start();
     companion.elect();
     const call = driven.put("a", "1");
-    driven.settle(); // durable here, not at the other
-    expect(call.code).toBe("waiting");
+    driven.settle();
     companion.depose();
     driven.tick(REQUEST_TIMEOUT_MS);
-    expect(call.code).toBe("timeout");
+    expect(call.code).toBe("timeout_leader_failure");
+  });
+
+  test("where forwarding is off, a follower refuses proposals", () => {
+    const driven = new DrivenGroup({ voters: TWO, forward: false });
+    driven.group.start();
+    new Companion(driven).depose();
+    const call = driven.put("a");
+    driven.settle();
+    expect(call.code).toBe("not_leader");
   });
 });
 
@@ -242,7 +329,7 @@ describe("stop", () => {
   test("answers everything that waits, and nothing twice", () => {
     const driven = new DrivenGroup();
     driven.group.start();
-    driven.log.sync(2);
+    driven.syncLog(2);
     const read = driven.read();
     driven.endTurn();
     const second = driven.read();
@@ -288,7 +375,7 @@ describe("stop", () => {
     driven.settle();
     driven.compact(2);
     driven.endTurn();
-    driven.log.sync();
+    driven.syncLog();
     const answers: string[] = [];
     driven.group.whenCompacted(2, (error) => answers.push(error?.code ?? "done"));
     driven.group.stop();

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { LogWriter } from "../../src/node/log-writer.ts";
 import type { LogStore, LogWrite } from "../../src/node/ports.ts";
+import { configurationOf } from "../../src/raft/membership/configuration.ts";
 import type { Message } from "../../src/raft/message.ts";
 import type { Persist } from "../../src/raft/ready.ts";
-import type { HardState } from "../../src/raft/types.ts";
+import type { HardState, MemberId, SnapshotMeta } from "../../src/raft/types.ts";
 
 /** A log that remembers what it was given and answers when told. */
 class Recorder {
@@ -11,7 +12,10 @@ class Recorder {
   readonly sent: Message[] = [];
   readonly durable: number[] = [];
   readonly tookMs: number[] = [];
+  /** Indexes of the snapshots whose state was asked for. */
+  readonly installs: number[] = [];
   nowMs = 0;
+  readonly #installed: (() => void)[] = [];
   readonly #answers: (() => void)[] = [];
   readonly writer: LogWriter;
 
@@ -24,12 +28,20 @@ class Recorder {
     const log = { write, stored: { lastIndex: 0 } } as LogStore;
     const clock = { monotonicMs: () => this.nowMs, wallMs: () => 0 };
     const observeMs = (ms: number): void => void this.tookMs.push(ms);
-    const ports = { log, send, clock, observeMs };
+    const install = ({ index }: SnapshotMeta, onInstalled: () => void): void => {
+      this.installs.push(index);
+      this.#installed.push(onInstalled);
+    };
+    const ports = { log, send, clock, observeMs, install };
     this.writer = new LogWriter(ports, (ack) => this.durable.push(ack.sequence));
   }
 
   answer(): void {
     this.#answers.shift()?.();
+  }
+
+  endInstall(): void {
+    this.#installed.shift()?.();
   }
 }
 
@@ -107,5 +119,22 @@ describe("log writer", () => {
     recorder.answer();
     recorder.answer();
     expect(recorder.tookMs).toEqual([5, 2]);
+  });
+
+  test("a snapshot's write is told of when its state is in place, and later ones after it", () => {
+    const recorder = new Recorder();
+    const { writer, sent, installs } = recorder;
+    const configuration = configurationOf([1n as MemberId]);
+    const snapshot: SnapshotMeta = { index: 50, term: 1, configuration };
+    writer.persist({ ...persist(undefined), entries: [], snapshot }, [message(1)]);
+    writer.persist(persist(undefined), [message(2)]);
+    expect(installs).toEqual([]);
+    recorder.answer();
+    recorder.answer();
+    writer.persist(persist(undefined, false), [message(3)]);
+    expect([installs, sent, recorder.durable.length]).toEqual([[50], [], 0]);
+    recorder.endInstall();
+    expect(sent).toEqual([message(1), message(2), message(3)]);
+    expect(recorder.durable.length).toBe(2);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import type { CurrentMachine } from "../../src/node/current-machine.ts";
 import type { StateStore } from "../../src/node/ports.ts";
 import { BACKLOG_BYTES_MAX, StateWriter } from "../../src/node/state-writer.ts";
-import type { StateMachine } from "../../src/state/machine.ts";
 import type { Row, StateBatch } from "../../src/state/ports.ts";
 
 class StateBench {
@@ -26,7 +26,7 @@ class StateBench {
     };
     this.writer = new StateWriter(
       store as unknown as StateStore,
-      this.machine as unknown as StateMachine,
+      this as unknown as CurrentMachine,
     );
   }
 

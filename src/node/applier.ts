@@ -1,0 +1,128 @@
+/**
+ * Applies what Raft handed out: commands to the state machine, and what follows from them to the
+ * watch hub, the stores, the lease clocks and whoever waits for outcomes.
+ */
+
+import { asBuffer, EMPTY_BYTES } from "../base/bytes.ts";
+import { AetherError } from "../base/errors.ts";
+import type { Clock } from "../base/ports.ts";
+import { decodeChange } from "../raft/membership/codec.ts";
+import type { Raft } from "../raft/raft.ts";
+import { configurationAfter } from "../raft/reconfigure.ts";
+import type { Configuration, Entry } from "../raft/types.ts";
+import type { Outcome } from "../state/results.ts";
+import type { WatchHub } from "../watch/hub.ts";
+import type { Compactor } from "./compactor.ts";
+import type { CurrentMachine } from "./current-machine.ts";
+import type { Expiry } from "./expiry.ts";
+import { answer, type SentBatch } from "./proposals.ts";
+import type { Requests } from "./requests.ts";
+import type { StateWriter } from "./state-writer.ts";
+
+export interface ApplierParts {
+  readonly raft: Raft;
+  readonly current: CurrentMachine;
+  readonly hub: WatchHub;
+  readonly requests: Requests;
+  readonly expiry: Expiry;
+  readonly stateWriter: StateWriter;
+  readonly compactor: Compactor;
+  readonly clock: Clock;
+}
+
+export class Applier {
+  readonly #parts: ApplierParts;
+  /** The batch whose entry is being applied, if its callers wait here. */
+  #applying: SentBatch<Outcome> | undefined = undefined;
+  /** Among the entries that are being applied is a compaction. */
+  #compacted = false;
+  /** Among them is a change of the members or of an alarm. */
+  #membershipChanged = false;
+  readonly #onOutcome = (position: number, outcome: Outcome): void => {
+    this.#note(outcome);
+    if (this.#applying !== undefined) answer(this.#applying, position, outcome);
+  };
+
+  constructor(parts: ApplierParts) {
+    this.#parts = parts;
+  }
+
+  /** Applies entries, in order; true if members or alarms are others now. */
+  apply(entries: readonly Entry[]): boolean {
+    const { raft, current, hub, requests, stateWriter, compactor } = this.#parts;
+    this.#membershipChanged = false;
+    this.#applyAll(entries);
+    const { machine } = current;
+    raft.appliedTo(machine.appliedIndex);
+    const rows = machine.takeRows();
+    hub.publish(rows);
+    stateWriter.applied(rows);
+    if (this.#compacted) {
+      this.#compacted = false;
+      stateWriter.flush();
+      compactor.requested(); // not before the hub has seen what this superseded (G2)
+    }
+    requests.ran(machine.appliedIndex);
+    return this.#membershipChanged;
+  }
+
+  #applyAll(entries: readonly Entry[]): void {
+    const { raft, current, requests } = this.#parts;
+    const { machine } = current;
+    let { configuration } = raft;
+    for (const entry of entries) {
+      const isNewTerm = entry.term > machine.appliedTerm;
+      if (entry.kind === "normal") this.#applyBatch(entry, entry.payload);
+      else if (entry.kind === "config") configuration = this.#applyChange(entry, configuration);
+      else machine.advance(entry.index, entry.term);
+      if (isNewTerm) requests.termPassed(entry.term);
+    }
+  }
+
+  #applyBatch(entry: Entry, payload: Uint8Array): void {
+    const { current, requests } = this.#parts;
+    this.#applying = requests.applied(payload);
+    current.machine.apply(entry.index, entry.term, asBuffer(payload), this.#onOutcome);
+    this.#applying = undefined;
+  }
+
+  /** The command inside a change counts if the change does: Raft and the records agree. */
+  #applyChange(entry: Entry, before: Configuration): Configuration {
+    const { current, requests } = this.#parts;
+    const after = configurationAfter(before, entry);
+    const context = decodeChange(entry.payload)?.context ?? EMPTY_BYTES;
+    if (after !== before) this.#membershipChanged = true;
+    if (after !== before && context.length > 0) this.#applyBatch(entry, context);
+    else {
+      current.machine.advance(entry.index, entry.term);
+      const why = "the members have changed meanwhile; look at the list and try again";
+      if (context.length > 0) requests.inVain(context, new AetherError("unhealthy", why));
+    }
+    return after;
+  }
+
+  /** What an applied command means for the clocks and the stores of this node. */
+  #note(outcome: Outcome): void {
+    if (outcome instanceof AetherError) return;
+    const { expiry, clock } = this.#parts;
+    switch (outcome.kind) {
+      case "leaseGrant":
+        expiry.granted(outcome.id, outcome.ttlSeconds, clock.monotonicMs());
+        break;
+      case "leaseRevoke":
+        expiry.ended(outcome.id);
+        break;
+      case "leaseExpire":
+        for (const id of outcome.ids) expiry.ended(id);
+        break;
+      case "compact":
+        this.#compacted = true;
+        break;
+      case "member":
+      case "alarm":
+        this.#membershipChanged = true;
+        break;
+      default: // nothing but keys changed
+    }
+  }
+}

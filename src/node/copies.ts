@@ -1,0 +1,72 @@
+/**
+ * Copies of the state on their way to members that are too far behind for the log. A copy is the
+ * store's state at one moment, held still until it has arrived or failed; Raft is told once how
+ * each of its snapshot messages ended.
+ */
+import type { Log } from "../base/ports.ts";
+import type { MessageOf } from "../raft/message.ts";
+import type { Raft } from "../raft/raft.ts";
+import type { MemberId } from "../raft/types.ts";
+import type { HeldState, StateStore, Transport } from "./ports.ts";
+
+export interface CopiesParts {
+  readonly raft: Raft;
+  readonly store: StateStore;
+  readonly transport: Transport;
+  readonly logger: Log;
+  /** Called when Raft was told something. */
+  readonly onReported: () => void;
+}
+
+export class Copies {
+  readonly #parts: CopiesParts;
+  readonly #held = new Set<HeldState>();
+  #stopped = false;
+
+  constructor(parts: CopiesParts) {
+    this.#parts = parts;
+  }
+
+  /** Copies under way. */
+  get count(): number {
+    return this.#held.size;
+  }
+
+  /** Performs a snapshot message of Raft's. What was applied must have been handed to the store. */
+  send(message: MessageOf<"snapshot">): void {
+    this.#parts.store.hold((held) => {
+      this.#held.add(held);
+      this.#sendHeld(message, held);
+    });
+  }
+
+  /** The stores are about to close. */
+  stop(): void {
+    this.#stopped = true;
+    for (const held of this.#held) held.release();
+    this.#held.clear();
+  }
+
+  #sendHeld(message: MessageOf<"snapshot">, held: HeldState): void {
+    const { raft, transport, logger } = this.#parts;
+    const { to } = message;
+    if (this.#stopped || raft.role !== "leader" || raft.term !== message.term) {
+      this.#ended(to, held, false);
+      return;
+    }
+    const meta = raft.snapshotAt(held.index);
+    const startedAt = { to: to.toString(16), index: held.index };
+    logger.info("sending a snapshot", startedAt);
+    transport.sendSnapshot({ ...message, meta }, held, (arrived) => {
+      logger.info(arrived ? "snapshot arrived" : "snapshot did not arrive", startedAt);
+      this.#ended(to, held, arrived);
+    });
+  }
+
+  #ended(to: MemberId, held: HeldState, arrived: boolean): void {
+    if (this.#held.delete(held)) held.release();
+    if (this.#stopped) return;
+    this.#parts.raft.reportSnapshot(to, arrived);
+    this.#parts.onReported();
+  }
+}

@@ -1,0 +1,103 @@
+/** Who leads, and how leadership comes and goes at the wish of its driver. */
+import { AetherError } from "../base/errors.ts";
+import type { Random } from "../base/ports.ts";
+import type { Raft } from "../raft/raft.ts";
+import { type MemberId, NOBODY } from "../raft/types.ts";
+
+/**
+ * Campaigns of a member that was just started and hears no leader, before its patience counts: a
+ * cluster that starts as a whole need not wait an election timeout. They ask before they raise
+ * the term (thesis §9.6), so they disturb no leader that others hear.
+ */
+const EARLY_CAMPAIGNS = 4;
+
+/** What the leader knows of another member. */
+export interface PeerProgress {
+  readonly id: MemberId;
+  /** Up to here its log is durable and equal to ours. */
+  readonly match: number;
+  readonly isLearner: boolean;
+  /** It was heard from within the last election timeout or two. */
+  readonly active: boolean;
+}
+
+export class LeadershipKeeper {
+  readonly #raft: Raft;
+  readonly #random: Random;
+  readonly #electionTicks: number;
+  #known: MemberId = NOBODY;
+  #changes = 0;
+  #earlyCampaigns = EARLY_CAMPAIGNS;
+  #earlyTicks: number;
+  #handingOver: (() => void)[] = [];
+
+  constructor(raft: Raft, random: Random, electionTicks: number) {
+    this.#raft = raft;
+    this.#random = random;
+    this.#electionTicks = electionTicks;
+    this.#earlyTicks = 1 + random.below(electionTicks);
+  }
+
+  /** How often another leader was seen than before. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** What the leader knows of the others; empty at a follower. */
+  progress(): PeerProgress[] {
+    return this.#raft.peers.map(({ id, match, isLearner, recentActive }) => {
+      return { id, match, isLearner, active: recentActive };
+    });
+  }
+
+  /** Wishes that `to` should lead. Throws AetherError: not_leader, or bad_transferee. */
+  transfer(to: MemberId): void {
+    if (this.#raft.role !== "leader") throw new AetherError("not_leader");
+    const { voters } = this.#raft.configuration;
+    if (!voters.includes(to)) throw new AetherError("bad_transferee", to.toString(16));
+    this.#raft.transferLeadership(to);
+  }
+
+  /** Hands leadership to the best voter; `done` when another leads, or when that is not to be. */
+  handOver(done: () => void): void {
+    const { voters } = this.#raft.configuration;
+    const heirs = this.progress().filter(({ id, active }) => active && voters.includes(id));
+    const best = heirs.sort((a, b) => b.match - a.match)[0];
+    if (best === undefined) {
+      done();
+      return;
+    }
+    this.#handingOver.push(done);
+    this.transfer(best.id);
+  }
+
+  /** Raft says that leader, role or term are others now. */
+  changed(): void {
+    const { leader, role } = this.#raft;
+    if (leader === NOBODY) return;
+    if (leader !== this.#known) this.#changes++;
+    this.#known = leader;
+    if (role !== "leader") this.stop();
+  }
+
+  tick(): void {
+    this.#campaignEarly();
+    const { role, transferee } = this.#raft;
+    if (role === "leader" && transferee === NOBODY) this.stop(); // the heir did not take it
+  }
+
+  /** Whoever waits for a new leader waits no more. */
+  stop(): void {
+    for (const done of this.#handingOver.splice(0)) done();
+  }
+
+  #campaignEarly(): void {
+    if (this.#earlyCampaigns === 0) return;
+    if (this.#raft.leader !== NOBODY) this.#earlyCampaigns = 0;
+    else if (--this.#earlyTicks === 0) {
+      this.#earlyCampaigns--;
+      this.#earlyTicks = 2 + this.#random.below(this.#electionTicks);
+      this.#raft.campaign();
+    }
+  }
+}

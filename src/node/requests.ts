@@ -1,0 +1,291 @@
+/**
+ * What callers wait for: proposals and linearizable reads, from the moment they are asked until
+ * they are answered, through as many leaders as it takes. Raft and the other members are only
+ * spoken to; what they hand out comes back through the methods at the end.
+ */
+import { asBuffer } from "../base/bytes.ts";
+import { AetherError } from "../base/errors.ts";
+import type { Clock } from "../base/ports.ts";
+import { type Turn, TurnPhase } from "../base/turn.ts";
+import type { ChangeStep } from "../raft/membership/change.ts";
+import type { Raft } from "../raft/raft.ts";
+import type { Ready } from "../raft/ready.ts";
+import { type MemberId, NOBODY } from "../raft/types.ts";
+import { batchOrigin, batchSequence, type CommandKind } from "../state/command.ts";
+import type { Outcome } from "../state/results.ts";
+import type { Transport } from "./ports.ts";
+import { type Done, Proposals, type SentBatch } from "./proposals.ts";
+import { type ReadDone, Reads } from "./reads.ts";
+
+export interface RequestsParts {
+  readonly raft: Raft;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly turn: Turn;
+  /** Random over restarts. */
+  readonly firstSequence: number;
+  /** False: proposals fail with not_leader unless this member leads. */
+  readonly forward: boolean;
+  readonly timeoutMs: number;
+  /** How long a call waits while nobody leads. */
+  readonly leaderWaitMs: number;
+  /** Why nothing may be proposed now, if so. */
+  readonly refusal: () => AetherError | undefined;
+  /** The applied index of the machine. */
+  readonly appliedIndex: () => number;
+  /** Performs what Raft asks for, now. */
+  readonly drive: () => void;
+}
+
+export class Requests {
+  readonly #parts: RequestsParts;
+  readonly #proposals: Proposals<Outcome>;
+  readonly #reads = new Reads();
+  #refused = 0;
+  #stopped = false;
+  #leaderLostMs = Number.NEGATIVE_INFINITY;
+  readonly #runPropose = (): void => this.#propose();
+  readonly #runRead = (): void => this.#issueReads();
+
+  constructor(parts: RequestsParts) {
+    this.#parts = parts;
+    this.#proposals = new Proposals<Outcome>(parts.raft.id, parts.firstSequence);
+  }
+
+  /** Batches that wait for consensus, and calls of the turn. */
+  get pending(): number {
+    return this.#proposals.sentCount + this.#proposals.filling;
+  }
+
+  /** Calls that were refused, or whose outcome is unknown. */
+  get failed(): number {
+    return this.#refused + this.#proposals.failedCount;
+  }
+
+  propose(
+    kind: CommandKind,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    done: Done<Outcome>,
+  ): void {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) {
+      this.#refused++;
+      done(refusal);
+      return;
+    }
+    const { turn } = this.#parts;
+    if (this.#proposals.filling === 0) turn.after(TurnPhase.PROPOSE, this.#runPropose);
+    if (this.#proposals.add(kind, bytes, start, end, done)) this.#propose();
+  }
+
+  proposeChange(
+    steps: readonly ChangeStep[],
+    kind: CommandKind,
+    body: Uint8Array,
+    done: Done<Outcome>,
+  ): void {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) {
+      this.#refused++;
+      done(refusal);
+      return;
+    }
+    this.#propose(); // the numbers of batches are those of their order
+    const { raft, clock, drive } = this.#parts;
+    const batch = this.#proposals.change(kind, body, clock.monotonicMs(), done);
+    const change = { transition: "auto", steps, context: batch.payload } as const;
+    attempt(
+      () => {
+        batch.term = raft.proposeConfiguration(change).term;
+      },
+      (error) => this.#proposals.refuse(batch, error),
+    );
+    drive();
+  }
+
+  read(done: ReadDone): void {
+    if (this.#stopped) {
+      done(new AetherError("stopped"));
+      return;
+    }
+    const { raft, clock, turn, appliedIndex } = this.#parts;
+    const index = raft.readNow(clock.monotonicMs());
+    if (index >= 0 && index <= appliedIndex()) done(undefined);
+    else if (this.#reads.ask(done)) turn.after(TurnPhase.READ, this.#runRead);
+  }
+
+  /** A follower's batch; `refuse` is called at once if it is not taken, and only then. */
+  receiveProposal(
+    term: number,
+    payload: Uint8Array,
+    refuse: (error: AetherError, leader: MemberId) => void,
+  ): void {
+    const { raft } = this.#parts;
+    const refusal = this.#refusal();
+    if (refusal !== undefined) refuse(refusal, raft.leader);
+    else if (raft.role !== "leader" || raft.term !== term) {
+      refuse(new AetherError("not_leader"), raft.leader);
+    } else {
+      attempt(
+        () => raft.propose(payload),
+        (error) => refuse(error, raft.leader),
+      );
+    }
+  }
+
+  /** A leader did not take the batch `sequence` of ours. */
+  proposalRefused(sequence: number, error: AetherError): void {
+    const batch = this.#proposals.find(sequence);
+    if (batch === undefined) return; // it timed out, or this speaks of an earlier attempt
+    if (isPassing(error)) this.#proposals.again(batch);
+    else this.#proposals.refuse(batch, error);
+  }
+
+  /** The batch whose commands are about to be applied, if its callers wait here. */
+  applied(payload: Uint8Array): SentBatch<Outcome> | undefined {
+    const bytes = asBuffer(payload);
+    return this.#proposals.applied(batchOrigin(bytes), batchSequence(bytes));
+  }
+
+  /** A batch that is in the log and changes nothing. */
+  inVain(payload: Uint8Array, error: AetherError): void {
+    const batch = this.applied(payload);
+    if (batch !== undefined) this.#proposals.refuse(batch, error);
+  }
+
+  /** An entry of `term` was applied: what an earlier leader had is applied by now, or never. */
+  termPassed(term: number): void {
+    for (const batch of this.#proposals.placedBefore(term)) {
+      if (batch.isChange) this.#proposals.refuse(batch, new AetherError("leader_changed"));
+      else this.#place(this.#proposals.again(batch));
+    }
+  }
+
+  /** A snapshot stands for entries that were not seen: what they held of ours is not known. */
+  termSkipped(term: number): void {
+    for (const batch of this.#proposals.placedBefore(term + 1)) {
+      this.#proposals.refuse(batch, new AetherError("timeout_leader_failure"));
+    }
+  }
+
+  /** Everything up to `index` is applied. */
+  ran(index: number): void {
+    this.#reads.applied(index);
+  }
+
+  /** What Raft says of reads. */
+  decided({ reads, refusedReads }: Ready): void {
+    const applied = this.#parts.appliedIndex();
+    for (const { id, index } of reads) this.#reads.granted(id, index, applied);
+    for (const { id, error } of refusedReads) {
+      if (isPassing(error)) this.#reads.postponed(id);
+      else this.#reads.refused(id, error);
+    }
+  }
+
+  /** Another leader, or none. */
+  leaderChanged(): void {
+    const { raft, clock } = this.#parts;
+    if (raft.leader === NOBODY) this.#leaderLostMs = clock.monotonicMs();
+    else this.#tryAgain();
+  }
+
+  /** Tries again what has no leader, and fails what has waited for too long. */
+  tick(): void {
+    const { timeoutMs, leaderWaitMs, clock } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    this.#tryAgain();
+    this.#proposals.expire(nowMs - leaderWaitMs, (batch) => {
+      if (batch.term === 0) return new AetherError("no_leader");
+      return batch.sentMs <= nowMs - timeoutMs ? this.#timeout(nowMs) : undefined;
+    });
+    this.#reads.expirePostponed(nowMs - leaderWaitMs, () => new AetherError("no_leader"));
+    this.#reads.expire(nowMs - timeoutMs, () => this.#timeout(nowMs));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#proposals.failAll(() => new AetherError("stopped"));
+    this.#reads.failAll(() => new AetherError("stopped"));
+  }
+
+  #refusal(): AetherError | undefined {
+    if (this.#stopped) return new AetherError("stopped");
+    if (this.#proposals.full) return new AetherError("too_many_requests", "too much is proposed");
+    return this.#parts.refusal();
+  }
+
+  #timeout(nowMs: number): AetherError {
+    const recent = nowMs - this.#leaderLostMs < this.#parts.timeoutMs;
+    return new AetherError(recent ? "timeout_leader_failure" : "timeout");
+  }
+
+  /** PROPOSE: the commands of the turn become one entry. */
+  #propose(): void {
+    const batch = this.#proposals.take(this.#parts.clock.monotonicMs());
+    if (batch === undefined) return; // it was full and left before the end of the turn
+    this.#place(batch);
+    this.#parts.drive();
+  }
+
+  /** Gives a batch to the leader, or keeps it until there is one. */
+  #place(batch: SentBatch<Outcome>): void {
+    const { raft, transport, forward } = this.#parts;
+    if (raft.role === "leader") {
+      attempt(
+        () => {
+          batch.term = raft.propose(batch.payload).term;
+        },
+        (error) => {
+          if (!isPassing(error)) this.#proposals.refuse(batch, error);
+        },
+      );
+    } else if (!forward) this.#proposals.refuse(batch, new AetherError("not_leader"));
+    else if (raft.leader !== NOBODY && transport.propose(raft.leader, raft.term, batch.payload)) {
+      batch.term = raft.term;
+    }
+  }
+
+  /** READ: one read index for all reads of the turn. */
+  #issueReads(): void {
+    const id = this.#reads.issue(this.#parts.clock.monotonicMs());
+    if (id === undefined) return;
+    this.#askRaft(id);
+    this.#parts.drive();
+  }
+
+  #askRaft(id: number): void {
+    attempt(
+      () => this.#parts.raft.readIndex(id),
+      (error) => {
+        if (isPassing(error)) this.#reads.postponed(id);
+        else this.#reads.refused(id, error);
+      },
+    );
+  }
+
+  /** Somebody leads, or may: places what is in nobody's hands. */
+  #tryAgain(): void {
+    if (this.#parts.raft.leader === NOBODY) return;
+    for (const batch of this.#proposals.unplaced()) this.#place(batch);
+    for (const id of this.#reads.reissue()) this.#askRaft(id);
+  }
+}
+
+/** Another attempt may go better: there is no leader, or it is about to change. */
+function isPassing({ code }: AetherError): boolean {
+  return (
+    code === "no_leader" || code === "not_leader" || code === "leader_changed" || code === "stopped"
+  );
+}
+
+function attempt(act: () => void, onFailure: (error: AetherError) => void): void {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof AetherError)) throw error;
+    onFailure(error);
+  }
+}
