@@ -45,7 +45,7 @@ export interface ServerOptions {
 type Running = Subprocess<"ignore", "pipe", "pipe">;
 
 /** How to run one kind of server. */
-interface Kind {
+export interface Kind {
   readonly name: string;
   readonly executable: string;
   /** Appears in the log once requests are answered. */
@@ -147,6 +147,8 @@ export class ServerProcess implements AsyncDisposable {
   /** Exit status of the last process that ended. */
   #status = 0;
   #log = "";
+  /** Where in the log the process that runs began. */
+  #logFrom = 0;
   #written: Promise<void> = Promise.resolve();
   #keep = process.env.KEEP_LOGS === "1";
 
@@ -160,12 +162,17 @@ export class ServerProcess implements AsyncDisposable {
     this.logPath = join(this.#directory, "log");
   }
 
+  /** Not started yet: launch() and ready(), or restart(), do that. */
+  static idle(kind: Kind, options: ServerOptions & { readonly port: number }): ServerProcess {
+    return new ServerProcess(kind, options, options.port);
+  }
+
   static async start(kind: Kind, options: ServerOptions): Promise<ServerProcess> {
     await requireExecutable(kind.executable);
     for (let attempt = 1; ; attempt++) {
       const server = new ServerProcess(kind, options, options.port ?? (await freePort()));
       try {
-        await server.#start();
+        await server.restart();
         return server;
       } catch (error) {
         const portTaken = /address already in use|EADDRINUSE/i.test(server.#log);
@@ -197,6 +204,11 @@ export class ServerProcess implements AsyncDisposable {
     return this.#log;
   }
 
+  /** What the process that was started last wrote. */
+  get lastLog(): string {
+    return this.#log.slice(this.#logFrom);
+  }
+
   /** Keeps data and log on disk: somebody wants to look at them. */
   keep(): void {
     this.#keep = true;
@@ -219,8 +231,31 @@ export class ServerProcess implements AsyncDisposable {
 
   /** Starts it again, after stop() or kill(), on the same port and data. */
   async restart(): Promise<void> {
+    await this.launch();
+    await this.ready();
+  }
+
+  /** Starts it again, and does not wait until it is ready: others may have to be started too. */
+  async launch(): Promise<void> {
     await this.kill();
-    await this.#start();
+    await this.#spawn();
+  }
+
+  /** Waits until the process that runs says that it is ready; throws when it ends instead. */
+  async ready(): Promise<void> {
+    const child = this.#process;
+    try {
+      await until(`${this.name} is ready`, () => {
+        if (this.#process !== child || child === undefined) {
+          throw new Error(`${this.name} ended with ${this.#status}`);
+        }
+        return this.#kind.ready.test(this.lastLog);
+      });
+    } catch (cause) {
+      this.keep();
+      const tail = this.#log.slice(-LOG_TAIL_CHARS);
+      throw new Error(`${this.name} did not start; ${this.logPath} ends with:\n${tail}`, { cause });
+    }
   }
 
   /** Starts it and kills it some milliseconds later, ready or not. */
@@ -252,6 +287,7 @@ export class ServerProcess implements AsyncDisposable {
       env: { ...process.env, ...this.#options.env },
     });
     this.#process = child;
+    this.#logFrom = this.#log.length;
     running.add(child.pid);
     const written = Promise.all([this.#collect(child.stdout), this.#collect(child.stderr)]);
     child.exited.then(async (status) => {
@@ -261,22 +297,6 @@ export class ServerProcess implements AsyncDisposable {
       if (this.#process === child) this.#process = undefined;
     });
     return child;
-  }
-
-  /** Starts it and waits until it says that it is ready. */
-  async #start(): Promise<void> {
-    const from = this.#log.length;
-    const child = await this.#spawn();
-    try {
-      await until(`${this.name} is ready`, () => {
-        if (this.#process !== child) throw new Error(`${this.name} ended with ${this.#status}`);
-        return this.#kind.ready.test(this.#log.slice(from));
-      });
-    } catch (cause) {
-      this.keep();
-      const tail = this.#log.slice(-LOG_TAIL_CHARS);
-      throw new Error(`${this.name} did not start; ${this.logPath} ends with:\n${tail}`, { cause });
-    }
   }
 
   async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {

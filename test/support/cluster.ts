@@ -1,0 +1,326 @@
+/**
+ * A cluster of real processes: etcd or our own executable, by the same flags, on this machine.
+ *
+ *   await withCluster({ kind: "aether", size: 3, network: "proxied" }, async (cluster) => {
+ *     const leader = await cluster.leader();
+ *     await leader.kill();
+ *     …
+ *   });
+ *
+ * Members are numbered from 1. Each has a directory, ports and a log of its own; all end with the
+ * cluster, by their own pids, also when the test fails, and then their logs are kept and named.
+ */
+import { createServer } from "node:net";
+import {
+  Cluster as ClusterService,
+  KV,
+  Maintenance,
+  MemberListRequest,
+  type Member as MemberRecord,
+} from "../../src/proto/gen/etcdserverpb.ts";
+import { Member, type MemberStatus } from "./member.ts";
+import {
+  type ClusterKind,
+  EXECUTABLES,
+  type Form,
+  type MemberConfig,
+  memberKind,
+} from "./member-command.ts";
+import { Loopback, Namespaced, type PeerNetwork, Proxied } from "./peer-network.ts";
+import { requireExecutable, ServerProcess, until } from "./processes.ts";
+
+/** Changes need a leader, and a majority that writes them down. */
+const CHANGE_MS_MAX = 10_000;
+/** Elections, restarts and repairs on a machine that is busy with other work. */
+const SETTLE_MS_MAX = 30_000;
+const POLL_MS = 100;
+const START_ATTEMPTS_MAX = 4;
+/** Where our ports are: below those that the kernel gives to outgoing connections, which could
+ * take a port while its member is down, or even connect to themselves there. */
+const PORTS = { first: 12_000, count: 20_000 } as const;
+
+export interface ClusterOptions {
+  readonly kind: ClusterKind;
+  readonly size: number;
+  /** Loopback if left out; proxies or namespaces can be cut. */
+  readonly network?: "loopback" | "proxied" | "namespaces";
+  readonly heartbeatMs?: number;
+  readonly electionMs?: number;
+  readonly snapshotCount?: number;
+  readonly form?: Form;
+  readonly seed?: number;
+}
+
+export class Cluster implements AsyncDisposable {
+  readonly options: ClusterOptions;
+  readonly network: PeerNetwork;
+  readonly members: Member[] = [];
+  readonly #token = `token-${process.pid}-${performance.now()}`;
+
+  private constructor(options: ClusterOptions) {
+    this.options = options;
+    this.network = networkFor(options);
+  }
+
+  /** Starts all members at once and waits until a leader is known. Dispose of it. */
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    await requireExecutable(EXECUTABLES[options.kind]);
+    for (let attempt = 1; ; attempt++) {
+      const cluster = new Cluster(options);
+      try {
+        await cluster.#found();
+        return cluster;
+      } catch (error) {
+        const portTaken = /address already in use|EADDRINUSE/i.test(cluster.logs());
+        const again = portTaken && attempt < START_ATTEMPTS_MAX;
+        if (!again) cluster.keep();
+        await cluster[Symbol.asyncDispose]();
+        if (!again) throw error;
+      }
+    }
+  }
+
+  /** By number, from 1. */
+  member(number: number): Member {
+    const found = this.members.find((member) => member.number === number);
+    if (found === undefined) throw new Error(`no member ${number}`);
+    return found;
+  }
+
+  get endpoints(): string[] {
+    return this.members.map(({ endpoint }) => endpoint);
+  }
+
+  get up(): Member[] {
+    return this.members.filter(({ isUp }) => isUp);
+  }
+
+  /** The proxies, if the cluster was started with them. */
+  get proxies(): Proxied {
+    if (!(this.network instanceof Proxied)) throw new Error("the cluster has no proxies");
+    return this.network;
+  }
+
+  /** What each member that is up says; those that do not answer are left out. */
+  async statuses(): Promise<MemberStatus[]> {
+    const asked = await Promise.allSettled(this.up.map((member) => member.status()));
+    return asked.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  }
+
+  /** The leader that a majority of the voters agrees on right now, and it with them. */
+  async maybeLeader(): Promise<Member | undefined> {
+    const statuses = await this.statuses();
+    const term = Math.max(0, ...statuses.map((each) => each.term));
+    const current = statuses.filter((each) => each.term === term && !each.isLearner);
+    const leader = current.find(({ id, leader }) => id === leader);
+    const followers = current.filter((each) => each.leader === leader?.id);
+    return followers.length * 2 > this.members.length ? leader?.member : undefined;
+  }
+
+  /** Waits for a leader. */
+  async leader(msMax = SETTLE_MS_MAX): Promise<Member> {
+    let found: Member | undefined;
+    await until(
+      "a leader is known to a majority",
+      async () => {
+        found = await this.maybeLeader();
+        return found !== undefined;
+      },
+      msMax,
+    );
+    return found as Member;
+  }
+
+  /** Those which do not lead, in the order of their numbers. */
+  async followers(): Promise<Member[]> {
+    const leader = await this.leader();
+    return this.members.filter((member) => member !== leader);
+  }
+
+  /** The records of the members, as `at` knows them. */
+  async records(at?: Member): Promise<readonly MemberRecord[]> {
+    const asked = at ?? (await this.leader());
+    return (await asked.ask(ClusterService.MemberList, MemberListRequest.create())).members;
+  }
+
+  /** Adds a member by the API, starts it, and waits until it serves. */
+  async add(options: { learner?: boolean } = {}): Promise<Member> {
+    const number = Math.max(...this.members.map((each) => each.number)) + 1;
+    const leader = await this.leader();
+    const [clientPort, peerPort] = (await freePorts(2)) as [number, number];
+    const advertised = this.network.advertised(number, peerPort);
+    const request = { peerURLs: [`http://${advertised}`], isLearner: options.learner === true };
+    const { members } = await whenHealthy(() =>
+      leader.ask(ClusterService.MemberAdd, request, CHANGE_MS_MAX),
+    );
+    // The new member has no name in its record yet: its peer URL tells which one it is.
+    const name = nameOf(number);
+    const initial = members.map((each) => {
+      const peer = (each.peerURLs[0] ?? "").replace("http://", "");
+      return { number: 0, name: peer === advertised ? name : each.name, peer };
+    });
+    const member = this.#create(number, { clientPort, peerPort }, () => initial, "existing");
+    await member.restart();
+    return member;
+  }
+
+  /** Removes a member by the API; its process is left alone. */
+  async remove(id: bigint, at?: Member): Promise<void> {
+    const asked = at ?? (await this.leader());
+    await whenHealthy(() => asked.ask(ClusterService.MemberRemove, { ID: id }, CHANGE_MS_MAX));
+  }
+
+  /** The cluster counts it no more among its members, and ends its process. */
+  async forget(member: Member): Promise<void> {
+    this.members.splice(this.members.indexOf(member), 1);
+    await member.process[Symbol.asyncDispose]();
+  }
+
+  async moveLeader(to: Member): Promise<void> {
+    const [leader, target] = await Promise.all([this.leader(), to.status()]);
+    await leader.ask(Maintenance.MoveLeader, { targetID: target.id }, CHANGE_MS_MAX);
+  }
+
+  /** Waits until every member has applied what the leader has, and returns the hash at each. */
+  async hashes(): Promise<{ revision: number; hashes: number[] }> {
+    const leader = await this.leader();
+    const read = { key: "\0", countOnly: true };
+    const { header } = await leader.ask(KV.Range, read, CHANGE_MS_MAX);
+    const revision = header?.revision ?? 0;
+    await until(`all have revision ${revision}`, async () => {
+      const statuses = await this.statuses();
+      const done = statuses.filter((status) => status.revision >= revision);
+      return done.length === this.members.length;
+    });
+    const asked = this.members.map((each) =>
+      each.ask(Maintenance.HashKV, { revision }, CHANGE_MS_MAX),
+    );
+    return { revision, hashes: (await Promise.all(asked)).map(({ hash }) => hash) };
+  }
+
+  /** Everything that the members wrote. */
+  logs(): string {
+    return this.members.map(({ process }) => process.log).join("\n");
+  }
+
+  /** Data and logs stay on disk. */
+  keep(): void {
+    for (const { process } of this.members) process.keep();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.members.map(({ process }) => process[Symbol.asyncDispose]()));
+    this.network[Symbol.dispose]();
+  }
+
+  async #found(): Promise<void> {
+    const { size } = this.options;
+    const ports = await freePorts(2 * size);
+    const initial = Array.from({ length: size }, (_, i) => {
+      const peer = this.network.advertised(i + 1, ports[2 * i + 1] as number);
+      return { number: i + 1, name: nameOf(i + 1), peer };
+    });
+    for (const { number } of initial) {
+      const [clientPort, peerPort] = ports.slice(2 * number - 2) as [number, number];
+      this.#create(number, { clientPort, peerPort }, () => initial, "new");
+    }
+    await Promise.all(this.members.map((member) => member.restart()));
+    await this.leader();
+  }
+
+  #create(
+    number: number,
+    { clientPort, peerPort }: { clientPort: number; peerPort: number },
+    initial: () => MemberConfig["initial"],
+    state: MemberConfig["state"],
+  ): Member {
+    const {
+      kind,
+      heartbeatMs = 100,
+      electionMs = 1000,
+      snapshotCount,
+      form = "flags",
+    } = this.options;
+    const host = this.network.hostOf(number);
+    const configOf = (): MemberConfig => ({
+      number,
+      name: nameOf(number),
+      clientAddress: `${host}:${clientPort}`,
+      peerAddress: `${host}:${peerPort}`,
+      advertisedPeerAddress: this.network.advertised(number, peerPort),
+      initial: initial(),
+      state,
+      token: this.#token,
+      heartbeatMs,
+      electionMs,
+      snapshotCount,
+      form,
+      prefix: this.network.prefixOf(number),
+    });
+    const server = ServerProcess.idle(memberKind(kind, configOf), { port: clientPort });
+    const onStarted = (pid: number): void => this.network.onStarted(number, pid);
+    const member = new Member(configOf(), server, onStarted);
+    this.members.push(member);
+    return member;
+  }
+}
+
+/** Runs a test with a cluster; when it fails, the logs are kept and the error says where. */
+export async function withCluster<T>(
+  options: ClusterOptions,
+  body: (cluster: Cluster) => Promise<T>,
+): Promise<T> {
+  await using cluster = await Cluster.start(options);
+  try {
+    return await body(cluster);
+  } catch (cause) {
+    cluster.keep();
+    const logs = cluster.members.map(({ name, process }) => `${name}: ${process.logPath}`);
+    throw new Error(`${(cause as Error).message}\nlogs are kept:\n${logs.join("\n")}`, { cause });
+  }
+}
+
+/** etcd changes members only after all of them were connected for five seconds. */
+async function whenHealthy<T>(change: () => Promise<T>): Promise<T> {
+  const deadlineMs = performance.now() + CHANGE_MS_MAX;
+  for (;;) {
+    try {
+      return await change();
+    } catch (error) {
+      const unhealthy = /unhealthy cluster/.test((error as Error).message);
+      if (!unhealthy || performance.now() > deadlineMs) throw error;
+      await Bun.sleep(POLL_MS);
+    }
+  }
+}
+
+function networkFor({ network = "loopback", size, seed = 1 }: ClusterOptions): PeerNetwork {
+  if (network === "loopback") return new Loopback();
+  return network === "proxied" ? new Proxied(seed) : new Namespaced(size + SPARE_HOSTS);
+}
+
+/** For members that are added later. */
+const SPARE_HOSTS = 2;
+
+function nameOf(number: number): string {
+  return `m${number}`;
+}
+
+/** So many different ports of loopback that nobody listens on right now. */
+export async function freePorts(count: number): Promise<number[]> {
+  const found: number[] = [];
+  let candidate = PORTS.first + Math.floor(Math.random() * PORTS.count);
+  while (found.length < count) {
+    candidate = candidate + 1 < PORTS.first + PORTS.count ? candidate + 1 : PORTS.first;
+    if (await isFree(candidate)) found.push(candidate);
+  }
+  return found;
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}
