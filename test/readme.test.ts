@@ -34,7 +34,7 @@ test("the configuration it shows is accepted and is the default one", () => {
     flags: new Map(),
   });
   const initial = loadConfig({ environment: {}, flags: new Map() });
-  expect({ ...shown, metricsAddrChosen: false }).toEqual(initial);
+  expect({ ...shown, metricsChosen: false }).toEqual(initial);
 });
 
 test("every room is in the table", async () => {

@@ -10,12 +10,12 @@
 import { AetherError } from "../base/errors.ts";
 import type { Clock, Log, Random } from "../base/ports.ts";
 import { Turn } from "../base/turn.ts";
-import { DEFAULT_CLUSTER_TOKEN, foundCluster } from "../cluster/founding.ts";
+import { foundCluster } from "../cluster/founding.ts";
 import { addressText, parseAddress } from "../net/address.ts";
 import { type ConnectionFactory, type Listener, listen } from "../net/listener.ts";
 import { Network } from "../net/network.ts";
 import { Group } from "../node/group.ts";
-import type { LogStore, StateStore } from "../node/ports.ts";
+import type { LogStore, StateStore, Transport } from "../node/ports.ts";
 import { Metrics } from "../observe/metrics.ts";
 import type { Member } from "../proto/gen/etcdserverpb.ts";
 import { configurationOf } from "../raft/membership/configuration.ts";
@@ -34,6 +34,15 @@ import type { Config } from "./config/config.ts";
 import { Endpoints, type HttpAnswer } from "./endpoints.ts";
 import { fsyncHistogram, registerNode } from "./metrics.ts";
 import { Services } from "./services.ts";
+
+/** The transport of a member that is alone. */
+const NOBODY_ELSE: Transport = {
+  send: () => {},
+  propose: () => false,
+  sendSnapshot: (_message, _held, onEnd) => onEnd(false),
+  renewLeases: (_to, _ids, onAnswer) => onAnswer(new AetherError("no_leader")),
+  leaseLives: (_to, _ids, onAnswer) => onAnswer(new AetherError("no_leader")),
+};
 
 /** The first group owns the whole key space; regions will add more. */
 const FIRST_GROUP = 1;
@@ -117,16 +126,11 @@ function newIdentity(config: Config, log: LogStore): StoredIdentity {
 
 /** A new data directory: this node founds a cluster of one. */
 function foundAlone(config: Config): StoredIdentity {
-  const name = `node-${config.nodeId}`;
-  const founders = [{ name, peerUrls: [peerUrlOf(config)] }];
-  const { clusterId, members } = foundCluster(founders, DEFAULT_CLUSTER_TOKEN);
+  const { name, peerUrls, token } = config;
+  const { clusterId, members } = foundCluster([{ name, peerUrls }], token);
   const identity = { clusterId, memberId: members[0]?.id ?? 0n, name };
   writeIdentity(config.dataDir, identity);
   return identity;
-}
-
-function peerUrlOf(config: Config): string {
-  return `http://${config.addr}`;
 }
 
 /** Nothing may be answered after a failed write, so the process ends here and now. */
@@ -233,7 +237,7 @@ class Server implements RunningServer {
         tickMs: heartbeatIntervalMs,
         electionTicks: Math.max(2, Math.round(electionTimeoutMs / heartbeatIntervalMs)),
         snapshotTriggerEntries: snapshotTriggerLogEntries,
-        founding: founding(configurationOf([memberId])),
+        founding: { ...founding(configurationOf([memberId])), members: this.#members() },
       },
       {
         log: stored,
@@ -242,7 +246,7 @@ class Server implements RunningServer {
         random,
         turn: this.#turn,
         logger: this.#log,
-        send: () => {}, // a group of one has nobody to talk to
+        transport: NOBODY_ELSE,
         observeLogWriteMs: (ms) => fsyncs.observe(ms / 1000),
       },
     );
@@ -250,7 +254,7 @@ class Server implements RunningServer {
 
   /** Listens for clients and observers, and connects what they ask to what answers. */
   async #listen(): Promise<void> {
-    const { addr } = this.#config;
+    const [addr = ""] = this.#config.listenClient;
     const methods = this.#services.methods();
     const grpc = new GrpcServer({
       methods,
@@ -279,12 +283,13 @@ class Server implements RunningServer {
 
   /** A taken metrics address that nobody chose is no reason not to serve. */
   async #listenMetrics(http1: ConnectionFactory, http2: ConnectionFactory): Promise<Listener> {
-    const { metricsAddr, metricsAddrChosen } = this.#config;
+    const { listenMetrics, metricsChosen } = this.#config;
+    const [metricsAddr = ""] = listenMetrics;
     const address = parseAddress(metricsAddr);
     try {
       return await listen(this.#network, { address, http1, http2 });
     } catch (error) {
-      if (metricsAddrChosen || address.kind !== "tcp") throw error;
+      if (metricsChosen || address.kind !== "tcp") throw error;
       const free = await listen(this.#network, { address: { ...address, port: 0 }, http1, http2 });
       const now = addressText(free.address);
       this.#log.warn("metrics address is taken, using a free port", { taken: metricsAddr, now });
@@ -312,7 +317,7 @@ class Server implements RunningServer {
       {
         ID: memberId,
         name,
-        peerURLs: [peerUrlOf(this.#config)],
+        peerURLs: [...this.#config.peerUrls],
         clientURLs: [`http://${this.clientAddress}`],
         isLearner: false,
       },

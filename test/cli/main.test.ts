@@ -81,6 +81,10 @@ describe("a command line that is wrong ends with 2, in one line, and opens nothi
     [["--node-id", "0"], "aether: --node-id: expected a whole number from 1 to "],
     [["--log-json=maybe"], 'aether: invalid argument "maybe" for "--log-json" flag'],
     [["--auth-enabled"], "aether: --auth-enabled: true is refused: "],
+    [["-name", "a", "--node-id=1"], "aether: --name and --node-id: the same thing twice"],
+    [["-initial-cluster=a"], "aether: --initial-cluster: expected members name=http://"],
+    [["--cert-file=x"], "aether: --cert-file: this version does not have this flag of etcd"],
+    [["--cluster-secret=x"], "aether: unknown flag: --cluster-secret"],
   ];
   beforeAll(() => writeFileSync(join(directory, "wrong.toml"), "\nadr = 1\n"));
   test.concurrent.each(table)("%p", async (words, message) => {
@@ -104,6 +108,8 @@ describe.concurrent("one executable", () => {
     const { stdout, status } = await aether(["--help"]);
     expect(status).toBe(0);
     expect(stdout).toContain("--data-dir=<text>");
+    expect(stdout).toContain("--initial-cluster=<name=url,…>");
+    expect(stdout).not.toContain("--pre-vote");
     expect(stdout).not.toContain("\x1b");
   });
 

@@ -1,7 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { ConfigError, parseAddress } from "../../src/server/config/check.ts";
+import { parseAddress } from "../../src/server/config/addresses.ts";
 import { type Config, loadConfig } from "../../src/server/config/config.ts";
-import { environmentOf, flagOf, SETTINGS } from "../../src/server/config/settings.ts";
+import { ConfigError } from "../../src/server/config/config-error.ts";
+import {
+  ETCD_SETTINGS,
+  environmentOf,
+  etcdEnvironmentOf,
+  flagOf,
+  SETTINGS,
+} from "../../src/server/config/settings.ts";
 
 function load(toml: string, flags: Record<string, string> = {}, environment = {}): Config {
   const file = { name: "aether.toml", text: toml };
@@ -18,20 +25,35 @@ function complaint(toml: string, flags: Record<string, string> = {}, environment
   return "no complaint";
 }
 
+const etcdOf = ({ etcd }: { readonly etcd: string }): string => etcd;
+
 describe("configuration", () => {
   test("defaults are those of the manual", () => {
     const config = load("");
     expect(config).toMatchObject({
-      nodeId: 1,
-      addr: "127.0.0.1:2379",
+      name: "node-1",
+      listenClient: ["127.0.0.1:2379"],
+      listenPeer: [],
+      listenMetrics: ["127.0.0.1:9090"],
+      metricsChosen: false,
+      clientUrls: ["http://127.0.0.1:2379"],
+      peerUrls: ["http://127.0.0.1:2379"],
+      founders: [{ name: "node-1", peerUrls: ["http://127.0.0.1:2379"] }],
+      initialState: "new",
+      token: "etcd-cluster",
+      secret: undefined,
+      forward: true,
+      leaseReads: undefined,
+      corruptCheckIntervalS: 3600,
+      learnersMax: 1,
+      strictReconfigCheck: true,
+      snapshotBytesPerSecondMax: 67_108_864,
       dataDir: "data",
       heartbeatIntervalMs: 100,
       electionTimeoutMs: 1000,
       snapshotTriggerLogEntries: 10_000,
       leasesMax: 10_000,
       leaseTtlSecondsMax: 86_400,
-      metricsAddr: "127.0.0.1:9090",
-      metricsAddrChosen: false,
     });
   });
 
@@ -42,7 +64,7 @@ describe("configuration", () => {
       { addr: "127.0.0.1:3" },
       { AETHER_ADDR: "127.0.0.1:2", AETHER_DATA_DIR: "b" },
     );
-    expect([config.addr, config.dataDir, config.leaseTtlSecondsMax]).toEqual([
+    expect([config.listenClient[0], config.dataDir, config.leaseTtlSecondsMax]).toEqual([
       "127.0.0.1:3",
       "b",
       5,
@@ -88,11 +110,6 @@ describe("configuration", () => {
       "aether.toml:2: auth.enabled: true is refused: this version does not enforce users and roles",
     ],
     [
-      "peers",
-      '[[cluster.peers]]\nnode_id = 2\naddr = "127.0.0.1:2"\n',
-      "cluster.peers: this version runs one node; remove the other members",
-    ],
-    [
       "election below heartbeats",
       "[cluster]\nelection_timeout_ms = 400\n",
       "cluster.election_timeout_ms: expected at least 5 times " +
@@ -115,7 +132,16 @@ describe("configuration", () => {
   });
   test("every setting has its own flag and variable", () => {
     expect(new Set(SETTINGS.map(flagOf)).size).toBe(SETTINGS.length);
-    expect(new Set(SETTINGS.map(environmentOf)).size).toBe(SETTINGS.length);
+    const shared = SETTINGS.filter((setting) => setting.etcd === flagOf(setting));
+    const etcd = [
+      ...SETTINGS.flatMap(({ etcd: flag }) => flag ?? []),
+      ...ETCD_SETTINGS.map(etcdOf),
+    ];
+    expect(new Set([...SETTINGS.map(flagOf), ...etcd]).size).toBe(
+      SETTINGS.length + etcd.length - shared.length,
+    );
+    const variables = [...SETTINGS.map(environmentOf), ...etcd.map(etcdEnvironmentOf)];
+    expect(new Set(variables).size).toBe(variables.length);
   });
   test("addresses", () => {
     expect(parseAddress("[::1]:2379", "")).toEqual({ host: "::1", port: 2379 });
@@ -123,5 +149,401 @@ describe("configuration", () => {
     for (const bad of ["x", "x:", "x:70000", "::1:1", "http://x:1", "a b:1"]) {
       expect(() => parseAddress(bad, "w")).toThrow(ConfigError);
     }
+  });
+});
+
+const PEERS = `
+[[cluster.peers]]
+node_id = 1
+addr = "127.0.0.1:2379"
+
+[[cluster.peers]]
+node_id = 2
+addr = "127.0.0.1:2479"
+
+[[cluster.peers]]
+node_id = 3
+addr = "127.0.0.1:2579"
+`;
+
+describe("members in aether.toml", () => {
+  test("are the founders, this node among them, whether it is listed or not", () => {
+    const founders = [1, 2, 3].map((id) => ({
+      name: `node-${id}`,
+      peerUrls: [`http://127.0.0.1:2${id + 2}79`],
+    }));
+    expect(load(PEERS)).toMatchObject({ name: "node-1", founders, listenPeer: [] });
+    const second = load(`node_id = 2\naddr = "127.0.0.1:2479"\n${PEERS}`);
+    expect(second).toMatchObject({ name: "node-2", founders });
+    expect(second.peerUrls).toEqual(["http://127.0.0.1:2479"]);
+    const others = PEERS.slice(PEERS.indexOf("[[", 2));
+    expect(load(others).founders).toEqual(founders);
+  });
+
+  test("may take each other's words on another port than the clients'", () => {
+    const peers = '[[cluster.peers]]\nnode_id = 2\naddr = "127.0.0.1:2480"\n';
+    const config = load(`[cluster]\npeer_addr = "127.0.0.1:2380"\n${peers}`);
+    expect(config).toMatchObject({
+      listenClient: ["127.0.0.1:2379"],
+      listenPeer: ["127.0.0.1:2380"],
+      clientUrls: ["http://127.0.0.1:2379"],
+      peerUrls: ["http://127.0.0.1:2380"],
+    });
+    expect(load('[cluster]\npeer_addr = "127.0.0.1:2379"\n').listenPeer).toEqual([]);
+  });
+
+  test("a node on every interface is known by what its own entry says", () => {
+    const config = load(
+      'addr = "0.0.0.0:2379"\n[cluster]\npeer_addr = ":2380"\nsecret = "s"\n' +
+        '[[cluster.peers]]\nnode_id = 1\naddr = "n1.lan:2380"\n' +
+        '[[cluster.peers]]\nnode_id = 2\naddr = "n2.lan:2380"\n',
+    );
+    expect(config).toMatchObject({
+      listenClient: ["0.0.0.0:2379"],
+      listenPeer: [":2380"],
+      clientUrls: ["http://n1.lan:2379"],
+      peerUrls: ["http://n1.lan:2380"],
+      secret: "s",
+    });
+  });
+
+  test("the rest of the cluster's settings", () => {
+    const toml =
+      '[cluster]\nstate = "existing"\ntoken = "t"\nforward = false\nlease_reads = true\n' +
+      "clock_drift_percent_max = 1\ncorrupt_check_interval_s = 0\nmax_learners = 3\n" +
+      "strict_reconfig_check = false\nsnapshot_bytes_per_second_max = 65536\n";
+    expect(load(toml, {}, { AETHER_CLUSTER_SECRET: "hidden" })).toMatchObject({
+      initialState: "existing",
+      token: "t",
+      secret: "hidden",
+      forward: false,
+      leaseReads: { clockDriftPercentMax: 1 },
+      corruptCheckIntervalS: 0,
+      learnersMax: 3,
+      strictReconfigCheck: false,
+      snapshotBytesPerSecondMax: 65_536,
+    });
+  });
+
+  const other = '\n[[cluster.peers]]\nnode_id = 2\naddr = "127.0.0.1:2479"\n';
+  const wrong: readonly [name: string, toml: string, message: string][] = [
+    ["a node id twice", `${PEERS}${other}`, ":14: cluster.peers: node_id 2 stands there twice"],
+    [
+      "an address twice",
+      PEERS.replace("2579", "2479"),
+      ":10: cluster.peers: addr 127.0.0.1:2479 stands there twice",
+    ],
+    [
+      "an own entry with another address",
+      PEERS.replace("2379", "2380"),
+      ":2: cluster.peers: node_id 1 is this node, which listens on 127.0.0.1:2379, " +
+        "not on 127.0.0.1:2380",
+    ],
+    [
+      "another member at our address",
+      PEERS.replace("node_id = 1", "node_id = 4"),
+      ":2: cluster.peers: http://127.0.0.1:2379 stands there twice",
+    ],
+    [
+      "a port that is drawn",
+      `addr = "127.0.0.1:0"${other}`,
+      ":2: cluster.peers: http://127.0.0.1:0: other members cannot know a port that is drawn",
+    ],
+    [
+      "another member's port that is drawn",
+      other.replace("2479", "0"),
+      ":2: cluster.peers: http://127.0.0.1:0: other members cannot know a port that is drawn",
+    ],
+    [
+      "every interface",
+      `addr = ":2379"${other}`,
+      ":2: cluster.peers: http://:2379: other members cannot call every interface; " +
+        "list this node with the address that they use",
+    ],
+    [
+      "loopback among machines",
+      '[[cluster.peers]]\nnode_id = 2\naddr = "10.0.0.2:2379"\n',
+      ":1: cluster.peers: a member at http://10.0.0.2:2379 cannot call this one at " +
+        "http://127.0.0.1:2379",
+    ],
+    [
+      "several machines without a secret",
+      `addr = "10.0.0.1:2379"${other.replace("127.0.0.1", "10.0.0.2")}`,
+      ":2: cluster.peers: members on several machines (http://10.0.0.1:2379) need " +
+        "cluster.secret, the same at each: set AETHER_CLUSTER_SECRET, or the key in the " +
+        "configuration file",
+    ],
+    [
+      "an entry without an address",
+      "[[cluster.peers]]\nnode_id = 2\n",
+      ':1: cluster.peers: addr: expected "host:port"',
+    ],
+    [
+      "an entry with another key",
+      '[[cluster.peers]]\nnode_id = 2\naddr = "127.0.0.1:1"\nname = "x"\n',
+      ":1: cluster.peers: unknown key name",
+    ],
+    [
+      "a table for the array",
+      "[cluster.peers]\nnode_id = 2\n",
+      ":1: cluster.peers: expected [[cluster.peers]] with node_id and addr",
+    ],
+    [
+      "a misspelt array",
+      "[[cluster.peer]]\nnode_id = 2\n",
+      ":1: cluster.peer: unknown key; did you mean cluster.peers?",
+    ],
+  ];
+  test.each(wrong)("%s", (_name, toml, message) => {
+    expect(complaint(toml)).toBe(`aether.toml${message}`);
+  });
+});
+
+const INFRA = {
+  name: "infra0",
+  "listen-client-urls": "http://10.0.1.10:2379,http://127.0.0.1:2379",
+  "advertise-client-urls": "http://10.0.1.10:2379",
+  "listen-peer-urls": "http://10.0.1.10:2380",
+  "initial-advertise-peer-urls": "http://10.0.1.10:2380",
+  "initial-cluster-token": "etcd-cluster-1",
+  "initial-cluster":
+    "infra0=http://10.0.1.10:2380,infra1=http://10.0.1.11:2380,infra2=http://10.0.1.12:2380",
+  "initial-cluster-state": "new",
+};
+const SECRET = { AETHER_CLUSTER_SECRET: "s" };
+const LOCAL = "a=http://127.0.0.1:2380,b=http://127.0.0.1:2480";
+
+describe("etcd's words", () => {
+  const etcd = (flags: Record<string, string>, environment: Record<string, string> = SECRET) =>
+    loadConfig({ environment, flags: new Map(Object.entries(flags)) });
+
+  test("the example of etcd's clustering guide", () => {
+    expect(etcd(INFRA)).toMatchObject({
+      name: "infra0",
+      dataDir: "infra0.etcd",
+      listenClient: ["10.0.1.10:2379", "127.0.0.1:2379"],
+      listenPeer: ["10.0.1.10:2380"],
+      listenMetrics: [],
+      clientUrls: ["http://10.0.1.10:2379"],
+      peerUrls: ["http://10.0.1.10:2380"],
+      token: "etcd-cluster-1",
+      initialState: "new",
+      founders: [
+        { name: "infra0", peerUrls: ["http://10.0.1.10:2380"] },
+        { name: "infra1", peerUrls: ["http://10.0.1.11:2380"] },
+        { name: "infra2", peerUrls: ["http://10.0.1.12:2380"] },
+      ],
+    });
+  });
+
+  test("defaults are etcd's as soon as one of its words is used", () => {
+    expect(etcd({ name: "a" })).toMatchObject({
+      name: "a",
+      dataDir: "a.etcd",
+      listenClient: ["127.0.0.1:2379"],
+      listenPeer: ["127.0.0.1:2380"],
+      clientUrls: ["http://localhost:2379"],
+      peerUrls: ["http://localhost:2380"],
+      founders: [{ name: "a", peerUrls: ["http://localhost:2380"] }],
+    });
+    expect(etcd({ "snapshot-count": "50" }).dataDir).toBe("default.etcd");
+    expect(etcd({}, { ETCD_HEARTBEAT_INTERVAL: "50" }).dataDir).toBe("default.etcd");
+  });
+
+  test("a flag of both dialects belongs to the one that is spoken", () => {
+    expect(etcd({ name: "a", "data-dir": "d", "log-level": "warn" })).toMatchObject({
+      dataDir: "d",
+      logLevel: "warn",
+      listenPeer: ["127.0.0.1:2380"],
+    });
+    expect(etcd({ "data-dir": "d" })).toMatchObject({ name: "node-1", dataDir: "d" });
+    expect(etcd({ addr: "127.0.0.1:5", "snapshot-count": "50" })).toMatchObject({
+      name: "node-1",
+      dataDir: "data",
+      snapshotTriggerLogEntries: 50,
+    });
+  });
+
+  test("variables are understood, flags win", () => {
+    const config = etcd(
+      { name: "flag" },
+      {
+        ...SECRET,
+        ETCD_NAME: "variable",
+        ETCD_DATA_DIR: "/var/lib/etcd",
+        ETCD_ELECTION_TIMEOUT: "2000",
+        ETCD_MAX_LEARNERS: "2",
+        ETCD_STRICT_RECONFIG_CHECK: "false",
+        ETCD_INITIAL_CLUSTER: "",
+        ETCD_LISTEN_METRICS_URLS: "http://127.0.0.1:2381,http://127.0.0.1:2382",
+        ETCD_LOG_FORMAT: "json",
+        ETCD_SERVICE_HOST: "10.96.0.7",
+        ETCDCTL_API: "3",
+      },
+    );
+    expect(config).toMatchObject({
+      name: "flag",
+      dataDir: "/var/lib/etcd",
+      electionTimeoutMs: 2000,
+      learnersMax: 2,
+      strictReconfigCheck: false,
+      listenMetrics: ["127.0.0.1:2381", "127.0.0.1:2382"],
+      metricsChosen: true,
+      logJson: true,
+    });
+  });
+
+  test("an empty variable is none, and --data-dir wins over ETCD_DATA_DIR", () => {
+    const config = etcd({ "data-dir": "flag" }, { ETCD_NAME: "", ETCD_DATA_DIR: "variable" });
+    expect(config).toMatchObject({ name: "default", dataDir: "flag" });
+  });
+
+  test("a name that stands in the cluster again has another URL, in any order", () => {
+    const config = etcd({
+      name: "a",
+      "initial-advertise-peer-urls": "http://127.0.0.1:2,http://127.0.0.1:1",
+      "initial-cluster": "a=http://127.0.0.1:1, b=http://127.0.0.1:3,a=http://127.0.0.1:2",
+    });
+    expect(config.founders).toEqual([
+      { name: "a", peerUrls: ["http://127.0.0.1:1", "http://127.0.0.1:2"] },
+      { name: "b", peerUrls: ["http://127.0.0.1:3"] },
+    ]);
+  });
+
+  const wrong: readonly [name: string, flags: Record<string, string>, message: string][] = [
+    [
+      "listening without advertising",
+      { "listen-client-urls": "http://127.0.0.1:1" },
+      "--listen-client-urls: --advertise-client-urls is needed too: where clients find this member",
+    ],
+    [
+      "TLS",
+      { "initial-cluster": "default=https://127.0.0.1:2380" },
+      "--initial-cluster: https://127.0.0.1:2380: TLS is not built into this version; give http://",
+    ],
+    [
+      "unix sockets",
+      { "listen-peer-urls": "unix://a:1" },
+      "--listen-peer-urls: unix://a:1: this version takes no unix sockets; give http://",
+    ],
+    [
+      "no URL",
+      { "listen-peer-urls": "127.0.0.1:2380" },
+      '--listen-peer-urls: expected URLs http://host:port, got "127.0.0.1:2380"',
+    ],
+    [
+      "a path in a URL",
+      { "listen-peer-urls": "http://127.0.0.1:2380/x" },
+      '--listen-peer-urls: expected URLs http://host:port, got "http://127.0.0.1:2380/x"',
+    ],
+    [
+      "a URL without a port",
+      { "listen-peer-urls": "http://127.0.0.1" },
+      '--listen-peer-urls: http://127.0.0.1: expected an address "host:port", got "127.0.0.1"',
+    ],
+    [
+      "a URL twice in a list",
+      { "listen-peer-urls": "http://127.0.0.1:1,http://127.0.0.1:1" },
+      "--listen-peer-urls: a URL stands there twice",
+    ],
+    [
+      "members without a name",
+      { "initial-cluster": "http://127.0.0.1:2380" },
+      "--initial-cluster: expected members name=http://host:port, got " + '"http://127.0.0.1:2380"',
+    ],
+    [
+      "a cluster without this member",
+      { name: "c", "initial-cluster": LOCAL },
+      "--initial-cluster: this member, c (--name), is not among a, b",
+    ],
+    [
+      "this member at another URL",
+      { name: "a", "initial-cluster": LOCAL, "initial-advertise-peer-urls": "http://127.0.0.1:1" },
+      "--initial-cluster: a is at http://127.0.0.1:2380 there and at http://127.0.0.1:1 by " +
+        "--initial-advertise-peer-urls",
+    ],
+    [
+      "this member at one URL more",
+      {
+        "initial-advertise-peer-urls": "http://127.0.0.1:1,http://127.0.0.1:2",
+        "initial-cluster": "default=http://127.0.0.1:1",
+      },
+      "--initial-cluster: default is at http://127.0.0.1:1 there and at " +
+        "http://127.0.0.1:1,http://127.0.0.1:2 by --initial-advertise-peer-urls",
+    ],
+    [
+      "two members at one URL",
+      {
+        name: "a",
+        "initial-advertise-peer-urls": "http://127.0.0.1:2480",
+        "initial-cluster": LOCAL.replace("2380", "2480"),
+      },
+      "--initial-cluster: http://127.0.0.1:2480 stands there twice",
+    ],
+    [
+      "peers where clients are",
+      { "listen-peer-urls": "http://localhost:2379" },
+      "--listen-peer-urls: 127.0.0.1:2379 is where clients are listened for",
+    ],
+    [
+      "another log",
+      { "log-outputs": "stderr" },
+      '--log-outputs: expected one of default, stdout, got "stderr"',
+    ],
+    [
+      "an election without asking first",
+      { "pre-vote": "false" },
+      "--pre-vote: false is refused: members always ask before they raise the term",
+    ],
+  ];
+  test.each(wrong)("%s", (_name, flags, message) => {
+    expect(complaint("", flags)).toBe(message);
+  });
+
+  test("several machines need a secret here too", () => {
+    expect(complaint("", INFRA)).toMatch(/^--initial-cluster: members on several machines \(http/);
+  });
+
+  test("what this version does not have is refused, also as a variable", () => {
+    expect(complaint("", {}, { ETCD_CERT_FILE: "/x" })).toBe(
+      "ETCD_CERT_FILE: this version does not have this setting of etcd",
+    );
+    expect(complaint("", {}, { ETCD_CERT_FILE: "" })).toBe("no complaint");
+  });
+
+  const mixed: readonly [string, Record<string, string>, Record<string, string>, string][] = [
+    ["addr = ':1'", { name: "a" }, {}, "--name and aether.toml:1: addr"],
+    ["", { name: "a" }, { AETHER_NODE_ID: "1" }, "--name and AETHER_NODE_ID"],
+    [PEERS, {}, { ETCD_INITIAL_CLUSTER: LOCAL }, "ETCD_INITIAL_CLUSTER and aether.toml:2: clus"],
+    [
+      "",
+      { "heartbeat-interval": "50", "cluster-heartbeat-interval-ms": "50" },
+      {},
+      "--heartbeat-i",
+    ],
+    ["data_dir = 'x'", {}, { ETCD_DATA_DIR: "x" }, "ETCD_DATA_DIR and aether.toml:1: data_dir: "],
+    ["", { "log-format": "json" }, { AETHER_LOG_JSON: "true" }, "--log-format and AETHER_LOG_JSON"],
+    [
+      "[metrics]\nlisten_addr = ':1'",
+      { "listen-metrics-urls": "http://127.0.0.1:1" },
+      {},
+      "--listen-metrics-urls and aether.toml:2: metrics.listen_addr: the same thing twice",
+    ],
+  ];
+  test.each(mixed)("of the same thing as Aether's are refused: %s %j %j", (...row) => {
+    const [toml, flags, environment, message] = row;
+    expect(complaint(toml, flags, environment)).toStartWith(message);
+    expect(complaint(toml, flags, environment)).toEndWith("or Aether's, not both");
+  });
+
+  test("of other things than Aether's go with them", () => {
+    const toml = "[lease]\nmax_ttl = 5\n[metrics]\nlisten_addr = '127.0.0.1:9'\n";
+    const file = { name: "aether.toml", text: toml };
+    const flags = new Map([["name", "a"]]);
+    expect(loadConfig({ file, environment: {}, flags })).toMatchObject({
+      name: "a",
+      leaseTtlSecondsMax: 5,
+      listenMetrics: ["127.0.0.1:9"],
+    });
   });
 });

@@ -1,7 +1,8 @@
 /** The server's command line: one flag a setting, and those that are no settings. */
 import type { ArgsDef } from "citty";
 import { VERSION } from "../../base/version.ts";
-import { flagOf, SETTINGS, type Setting } from "../../server/config/settings.ts";
+import { UNSUPPORTED_ETCD_FLAGS } from "../../server/config/etcd-flags.ts";
+import { ETCD_SETTINGS, flagOf, type Meaning, SETTINGS } from "../../server/config/settings.ts";
 import { parseArguments } from "../arguments.ts";
 import { UsageError } from "../exit.ts";
 import type { Help } from "../usage.ts";
@@ -19,11 +20,38 @@ const OTHER_ARGS: ArgsDef = {
   help: { type: "boolean", alias: "h", description: "Show this" },
 };
 
-const HINTS = { integer: "n", string: "text", address: "host:port", choice: "word", boolean: "" };
+const HINTS = {
+  integer: "n",
+  string: "text",
+  address: "host:port",
+  choice: "word",
+  boolean: "",
+  urls: "urls",
+  members: "name=url,…",
+};
 
-const SETTING_ARGS: ArgsDef = Object.fromEntries(
-  SETTINGS.map((setting) => [flagOf(setting), definitionOf(setting)]),
-);
+/** One row for each flag; those of etcd that are the same setting as one of ours say so. */
+const SETTING_ARGS: ArgsDef = Object.fromEntries([
+  ...SETTINGS.filter((setting) => !setting.secret).map((setting) => [
+    flagOf(setting),
+    definitionOf(setting),
+  ]),
+  ...SETTINGS.flatMap((setting) => {
+    const { etcd } = setting;
+    if (etcd === undefined || etcd === flagOf(setting)) return [];
+    const help = `etcd's word for --${flagOf(setting)}`;
+    return [[etcd, definitionOf({ ...setting, help })]];
+  }),
+  ...ETCD_SETTINGS.map((setting) => {
+    return [setting.etcd, definitionOf({ ...setting, help: `etcd: ${setting.help}` })];
+  }),
+]);
+
+/** Flags that can only be left alone in this version are not shown. */
+const HIDDEN: ReadonlySet<string> = new Set([
+  ...SETTINGS.filter((setting) => setting.refused !== undefined).map(flagOf),
+  ...ETCD_SETTINGS.filter((setting) => setting.refused !== undefined).map(({ etcd }) => etcd),
+]);
 
 export type ServeCommand =
   | { readonly kind: "help" }
@@ -38,7 +66,7 @@ export type ServeCommand =
 
 /** What the words ask for. Throws UsageError, one line, for anything that is not understood. */
 export function readCommandLine(words: readonly string[]): ServeCommand {
-  const args = parseArguments(words, { ...OTHER_ARGS, ...SETTING_ARGS });
+  const args = parseArguments(words.map(withTwoDashes), { ...OTHER_ARGS, ...SETTING_ARGS });
   if (args.on("help")) return { kind: "help" };
   if (args.on("version")) return { kind: "version" };
   const [stray] = args.positionals;
@@ -54,37 +82,50 @@ export function readCommandLine(words: readonly string[]): ServeCommand {
   return { kind: "serve", configFile: args.given("config").at(-1), flags };
 }
 
-/** Settings that can only be left alone in this version are not shown. */
+/**
+ * `-name` as `--name`, which Go's programs do not tell apart, and so the unit files of etcd; a flag
+ * that etcd has and this version does not is refused as what it is.
+ */
+function withTwoDashes(word: string): string {
+  const [, dashes, flag = ""] = /^(--?)([a-z][a-z0-9-]+)(?:=|$)/s.exec(word) ?? [];
+  if (dashes === undefined) return word;
+  if (UNSUPPORTED_ETCD_FLAGS.has(flag)) {
+    throw new UsageError(`--${flag}: this version does not have this flag of etcd`);
+  }
+  const known = Object.hasOwn(SETTING_ARGS, flag) || Object.hasOwn(OTHER_ARGS, flag);
+  return known && dashes === "-" ? `-${word}` : word;
+}
+
 export function serveHelp(): Help {
-  const shown = SETTINGS.filter((setting) => setting.refused === undefined).map(flagOf);
   const args: ArgsDef = { ...OTHER_ARGS };
-  for (const flag of shown) {
-    const definition = SETTING_ARGS[flag];
-    if (definition !== undefined) args[flag] = definition;
+  for (const [flag, definition] of Object.entries(SETTING_ARGS)) {
+    if (!HIDDEN.has(flag)) args[flag] = definition;
   }
   return {
     name: "aether",
     summary: `A node of a strongly consistent key-value store, version ${VERSION}`,
     about:
       "Settings come from the configuration file, from AETHER_* variables (AETHER_DATA_DIR, …)\n" +
-      "and from flags; the later wins. The client is `aether ctl`: see aether ctl --help.",
+      "and from flags; the later wins. etcd's flags and ETCD_* variables are understood too.\n" +
+      "The client is `aether ctl`: see aether ctl --help.",
     args,
     examples: [
       "aether                                       one node, data in ./data",
       "aether --config node1.toml",
       "aether --node-id 1 --addr 0.0.0.0:2379 --data-dir /data",
+      "aether --name a                              as etcd: data in ./a.etcd",
       "aether ctl put greeting hello",
     ],
   };
 }
 
-function definitionOf(setting: Setting): ArgsDef[string] {
-  const description = setting.help;
+function definitionOf(setting: Meaning): ArgsDef[string] {
+  const { help, initial } = setting;
+  const description = initial === "" || initial === false ? help : `${help} (Default: ${initial})`;
   if (setting.kind === "boolean") return { type: "boolean", description };
-  const initial = String(setting.initial);
   return {
     type: "string",
-    description: initial === "" ? description : `${description} (Default: ${initial})`,
+    description,
     valueHint: setting.choices?.join("|") ?? HINTS[setting.kind],
   };
 }

@@ -10,8 +10,8 @@
 import { readFileSync } from "node:fs";
 import type { Log } from "../../base/ports.ts";
 import { PROGRAM, VERSION } from "../../base/version.ts";
-import { ConfigError } from "../../server/config/check.ts";
 import { type Config, loadConfig } from "../../server/config/config.ts";
+import { ConfigError } from "../../server/config/config-error.ts";
 import { nodeLog } from "../../server/log.ts";
 import { isExpected, type RunningServer, startServer } from "../../server/server.ts";
 import { EXIT, UsageError } from "../exit.ts";
@@ -62,7 +62,16 @@ function configOf(
 ): Config {
   const named = command.configFile ?? (environment["AETHER_CONFIG"] || undefined);
   const file = readConfigFile(named ?? DEFAULT_CONFIG_FILE, named !== undefined);
-  return loadConfig({ file, environment, flags: command.flags });
+  const config = loadConfig({ file, environment, flags: command.flags });
+  refuseSeveral(config);
+  return config;
+}
+
+function refuseSeveral(config: Config): void {
+  const { founders, initialState, listenClient, listenPeer, listenMetrics } = config;
+  const one = listenClient.length === 1 && listenPeer.length === 0 && listenMetrics.length === 1;
+  if (one && founders.length === 1 && initialState === "new") return;
+  throw new ConfigError("this version runs one node on one address; remove the other members");
 }
 
 function readConfigFile(

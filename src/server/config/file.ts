@@ -1,18 +1,33 @@
 /** aether.toml: parsed by smol-toml, then held against the table of settings, line by line. */
 import { parse, TomlError } from "smol-toml";
 import { nearest } from "../../base/nearest.ts";
-import { ConfigError, checkValue, parseAddress, type SettingValue } from "./check.ts";
+import { parseAddress } from "./addresses.ts";
+import { checkValue, type SettingValue } from "./check.ts";
+import { ConfigError } from "./config-error.ts";
 import { SETTINGS } from "./settings.ts";
 
+/** One of [[cluster.peers]]. */
 export interface Peer {
   readonly nodeId: number;
+  /** Where it takes what other members say: `host:port`. */
   readonly addr: string;
+  /** Where it stands, for messages. */
+  readonly where: string;
+}
+
+/** A value and where it stands, e.g. `aether.toml:3: lease.max_ttl`. */
+export interface Given {
+  readonly value: SettingValue;
+  readonly where: string;
 }
 
 export interface FileSettings {
-  readonly values: ReadonlyMap<string, SettingValue>;
+  /** By path. */
+  readonly values: ReadonlyMap<string, Given>;
   readonly peers: readonly Peer[];
 }
+
+export const NO_FILE: FileSettings = { values: new Map(), peers: [] };
 
 type Table = { readonly [key: string]: unknown };
 
@@ -32,15 +47,16 @@ export function readConfigText(text: string, name: string): FileSettings {
     const [reason = "not valid TOML"] = error.message.split("\n");
     throw new ConfigError(`${name}:${error.line}: ${reason}`, { cause: error });
   }
-  const values = new Map<string, SettingValue>();
+  const values = new Map<string, Given>();
   const peers: Peer[] = [];
   const visit = (table: Table, prefix: string): void => {
     for (const [key, value] of Object.entries(table)) {
       const path = prefix + key;
       const where = `${name}:${lineOf(text, path)}: ${path}`;
       const setting = SETTINGS.find((candidate) => candidate.path === path);
-      if (setting !== undefined) values.set(path, checkValue(setting, value, where));
-      else if (path === "cluster.peers") peers.push(...readPeers(value, where));
+      if (setting !== undefined) {
+        values.set(path, { value: checkValue(setting, value, where), where });
+      } else if (path === "cluster.peers") peers.push(...readPeers(value, text, name));
       else if (isTable(value) && isSection(path)) visit(value, `${path}.`);
       else throw new ConfigError(`${where}: unknown key${suggestion(path)}`);
     }
@@ -53,27 +69,37 @@ function isSection(path: string): boolean {
   return SETTINGS.some((setting) => setting.path.startsWith(`${path}.`));
 }
 
-function readPeers(value: unknown, where: string): Peer[] {
+function readPeers(value: unknown, text: string, name: string): Peer[] {
+  const whereOf = (nth: number): string => {
+    return `${name}:${lineOf(text, "cluster.peers", nth)}: cluster.peers`;
+  };
   if (!Array.isArray(value) || !value.every(isTable)) {
-    throw new ConfigError(`${where}: expected [[cluster.peers]] with node_id and addr`);
+    throw new ConfigError(`${whereOf(0)}: expected [[cluster.peers]] with node_id and addr`);
   }
-  return value.map((table: Table): Peer => {
-    const { node_id: nodeId, addr, ...rest } = table;
-    const [unknown] = Object.keys(rest);
-    if (unknown !== undefined) throw new ConfigError(`${where}: unknown key ${unknown}`);
-    if (typeof nodeId !== "number" || !Number.isInteger(nodeId) || nodeId < 1) {
-      throw new ConfigError(`${where}: node_id: expected a whole number from 1`);
-    }
-    if (typeof addr !== "string") throw new ConfigError(`${where}: addr: expected "host:port"`);
-    parseAddress(addr, `${where}: addr`);
-    return { nodeId, addr };
-  });
+  return value.map((table, nth) => readPeer(table, whereOf(nth)));
 }
 
-/** The line on which `path` is set; for a table that has no line of its own, its first key's. */
-function lineOf(text: string, path: string): number {
+function readPeer(table: Table, where: string): Peer {
+  const { node_id: nodeId, addr, ...rest } = table;
+  const [unknown] = Object.keys(rest);
+  if (unknown !== undefined) throw new ConfigError(`${where}: unknown key ${unknown}`);
+  if (typeof nodeId !== "number" || !Number.isInteger(nodeId) || nodeId < 1) {
+    throw new ConfigError(`${where}: node_id: expected a whole number from 1`);
+  }
+  if (typeof addr !== "string") throw new ConfigError(`${where}: addr: expected "host:port"`);
+  parseAddress(addr, `${where}: addr`);
+  return { nodeId, addr, where };
+}
+
+/**
+ * The line on which `path` is set; for a table that has no line of its own, its first key's. Of an
+ * array of tables, the line of the one at position `nth`, if each has a header.
+ */
+function lineOf(text: string, path: string, nth = 0): number {
   let table = "";
   let below: number | undefined;
+  let found: number | undefined;
+  let left = nth;
   for (const [index, line] of text.split("\n").entries()) {
     const header = /^\s*\[\[?\s*([\w.\-"' ]+?)\s*\]\]?/.exec(line)?.[1];
     const key = /^\s*([\w.\-"']+)\s*=/.exec(line)?.[1];
@@ -81,15 +107,18 @@ function lineOf(text: string, path: string): number {
     else if (key === undefined) continue;
     const prefix = table === "" ? "" : `${table}.`;
     const named = header !== undefined ? table : prefix + key?.replaceAll(/["']/g, "");
-    if (named === path) return index + 1;
+    if (named === path) {
+      found = index + 1;
+      if (left-- === 0) return found;
+    }
     if (below === undefined && named.startsWith(`${path}.`)) below = index + 1;
   }
-  return below ?? 1;
+  return found ?? below ?? 1;
 }
 
 /** `; did you mean …?` when a known path is a letter or two away, or ends alike. */
 function suggestion(path: string): string {
-  const known = SETTINGS.map((setting) => setting.path);
+  const known = [...SETTINGS.map((setting) => setting.path), "cluster.peers"];
   const last = path.split(".").pop();
   const near = nearest(path, known) ?? known.find((each) => each.split(".").pop() === last);
   return near === undefined ? "" : `; did you mean ${near}?`;

@@ -1,13 +1,19 @@
 /**
- * Every setting of a server, once: its path in aether.toml, its kind, its bounds, its default and
- * what it means. The flag (`--lease-max-ttl`), the environment variable (`AETHER_LEASE_MAX_TTL`),
- * the help text and the checks are all derived from this table.
+ * Every setting of a server, once: what it is called, its kind, its bounds, its default and what it
+ * means. The flag (`--lease-max-ttl`), the environment variable (`AETHER_LEASE_MAX_TTL`), the help
+ * text and the checks are all derived from this table.
+ *
+ * There are two dialects. SETTINGS have a key in aether.toml; those that etcd has too name etcd's
+ * flag, and are also understood by it and by its ETCD_ variable. ETCD_SETTINGS are what only
+ * etcd's words can say: the same things in another shape, translated in config.ts and topology.ts.
  */
+import { GIB, KIB, MIB } from "../../base/units.ts";
+import { DEFAULT_CLUSTER_TOKEN } from "../../cluster/founding.ts";
 
-export interface Setting {
-  /** Dotted path in aether.toml. */
-  readonly path: string;
-  readonly kind: "integer" | "boolean" | "string" | "address" | "choice";
+/** What a setting may be, whatever it is called. */
+export interface Meaning {
+  /** `urls` and `members` are texts in etcd's notation (addresses.ts). */
+  readonly kind: "integer" | "boolean" | "string" | "address" | "choice" | "urls" | "members";
   readonly initial: number | boolean | string;
   /** Inclusive bounds of an integer. */
   readonly min?: number;
@@ -17,6 +23,22 @@ export interface Setting {
   readonly help: string;
   /** Other values than the initial one are refused, with this reason. */
   readonly refused?: string;
+}
+
+export interface Setting extends Meaning {
+  /** Dotted path in aether.toml. */
+  readonly path: string;
+  /** etcd's flag for the same thing with the same values. */
+  readonly etcd?: string;
+  /** It has no flag, since everybody on a machine can read its command lines. */
+  readonly secret?: true;
+}
+
+export interface EtcdSetting extends Meaning {
+  /** etcd's flag. */
+  readonly etcd: string;
+  /** Paths of Aether's settings that speak of the same thing: only one of the two may. */
+  readonly instead: readonly string[];
 }
 
 const HOUR_S = 3600;
@@ -40,7 +62,88 @@ export const SETTINGS: readonly Setting[] = [
     path: "data_dir",
     kind: "string",
     initial: "data",
+    etcd: "data-dir",
     help: "Directory that holds the log and the state",
+  },
+  {
+    path: "cluster.peer_addr",
+    kind: "address",
+    initial: "",
+    help: "host:port that other members use; empty: addr, one port for everybody",
+  },
+  {
+    path: "cluster.state",
+    kind: "choice",
+    initial: "new",
+    choices: ["new", "existing"],
+    etcd: "initial-cluster-state",
+    help: "Whether a node without data founds the cluster or joins one that exists",
+  },
+  {
+    path: "cluster.token",
+    kind: "string",
+    initial: DEFAULT_CLUSTER_TOKEN,
+    etcd: "initial-cluster-token",
+    help: "Keeps the ids of clusters apart that are founded with the same addresses",
+  },
+  {
+    path: "cluster.secret",
+    kind: "string",
+    initial: "",
+    secret: true,
+    help: "What members prove to each other; needed when they are not all on one machine",
+  },
+  {
+    path: "cluster.forward",
+    kind: "boolean",
+    initial: true,
+    help: "A follower passes writes on to the leader; without, it names the leader and refuses",
+  },
+  {
+    path: "cluster.lease_reads",
+    kind: "boolean",
+    initial: false,
+    help: "The leader answers reads without asking the others: right while clocks keep their pace",
+  },
+  {
+    path: "cluster.clock_drift_percent_max",
+    kind: "integer",
+    initial: 5, // quartz drifts by 0.01 %; a virtual machine that is slowed down by far more
+    min: 0,
+    max: 40,
+    help: "How much faster one member's clock may run than another's, for lease_reads",
+  },
+  {
+    path: "cluster.corrupt_check_interval_s",
+    kind: "integer",
+    initial: HOUR_S, // a million keys take about two seconds of a core
+    min: 0,
+    max: 365 * 24 * HOUR_S,
+    help: "Seconds between the leader's comparisons of the members' states; 0: never",
+  },
+  {
+    path: "cluster.max_learners",
+    kind: "integer",
+    initial: 1,
+    min: 1,
+    max: 100,
+    etcd: "max-learners",
+    help: "Learners that the cluster may have at once",
+  },
+  {
+    path: "cluster.strict_reconfig_check",
+    kind: "boolean",
+    initial: true,
+    etcd: "strict-reconfig-check",
+    help: "Refuse changes of the membership that would cost the quorum",
+  },
+  {
+    path: "cluster.snapshot_bytes_per_second_max",
+    kind: "integer",
+    initial: 64 * MIB, // half of 1 Gbit/s, and what a receiver's disk takes beside its log
+    min: 64 * KIB,
+    max: 64 * GIB,
+    help: "Bytes a second that this node sends to members that need a copy of the state",
   },
   {
     path: "cluster.heartbeat_interval_ms",
@@ -48,6 +151,7 @@ export const SETTINGS: readonly Setting[] = [
     initial: 100,
     min: 10,
     max: 60_000,
+    etcd: "heartbeat-interval",
     help: "Milliseconds between a leader's heartbeats",
   },
   {
@@ -56,6 +160,7 @@ export const SETTINGS: readonly Setting[] = [
     initial: 1000,
     min: 50,
     max: 300_000,
+    etcd: "election-timeout",
     help: "Milliseconds without a leader until an election begins; at least 5 heartbeats",
   },
   {
@@ -64,6 +169,7 @@ export const SETTINGS: readonly Setting[] = [
     initial: 10_000,
     min: 10,
     max: 10_000_000,
+    etcd: "snapshot-count",
     help: "Log entries after which the log is compacted, below what is durable in the state",
   },
   {
@@ -117,6 +223,7 @@ export const SETTINGS: readonly Setting[] = [
     kind: "choice",
     initial: "info",
     choices: ["trace", "debug", "info", "warn", "error"],
+    etcd: "log-level",
     help: "Least important log lines that are shown",
   },
   { path: "log.json", kind: "boolean", initial: false, help: "Log lines as JSON" },
@@ -164,10 +271,108 @@ export const SETTINGS: readonly Setting[] = [
   },
 ];
 
+/** Who the members are and where they live: told in one dialect as a whole. */
+export const TOPOLOGY: readonly string[] = [
+  "node_id",
+  "addr",
+  "cluster.peer_addr",
+  "cluster.peers",
+];
+
+/** etcd's words for what has another shape here; defaults are etcd's. */
+export const ETCD_SETTINGS: readonly EtcdSetting[] = [
+  {
+    etcd: "name",
+    kind: "string",
+    initial: "default",
+    instead: TOPOLOGY,
+    help: "Name of this member",
+  },
+  {
+    etcd: "listen-client-urls",
+    kind: "urls",
+    initial: "http://localhost:2379",
+    instead: TOPOLOGY,
+    help: "Where to listen for clients",
+  },
+  {
+    etcd: "advertise-client-urls",
+    kind: "urls",
+    initial: "http://localhost:2379",
+    instead: TOPOLOGY,
+    help: "Where clients find this member; needed with --listen-client-urls",
+  },
+  {
+    etcd: "listen-peer-urls",
+    kind: "urls",
+    initial: "http://localhost:2380",
+    instead: TOPOLOGY,
+    help: "Where to listen for other members",
+  },
+  {
+    etcd: "initial-advertise-peer-urls",
+    kind: "urls",
+    initial: "http://localhost:2380",
+    instead: TOPOLOGY,
+    help: "Where other members find this one",
+  },
+  {
+    etcd: "initial-cluster",
+    kind: "members",
+    initial: "",
+    instead: TOPOLOGY,
+    help: "The members, as name=url,name=url; empty: this one alone",
+  },
+  {
+    etcd: "listen-metrics-urls",
+    kind: "urls",
+    initial: "",
+    instead: ["metrics.listen_addr"],
+    help: "Where to answer /metrics and health, beside the clients' addresses",
+  },
+  {
+    etcd: "pre-vote",
+    kind: "boolean",
+    initial: true,
+    instead: [],
+    help: "Ask before raising the term",
+    refused: "members always ask before they raise the term",
+  },
+  {
+    etcd: "logger",
+    kind: "choice",
+    initial: "zap",
+    choices: ["zap"],
+    instead: [],
+    help: "No effect",
+  },
+  {
+    etcd: "log-format",
+    kind: "choice",
+    initial: "console",
+    choices: ["console", "json"],
+    instead: ["log.json"],
+    help: "Form of log lines",
+  },
+  {
+    etcd: "log-outputs",
+    kind: "choice",
+    initial: "default",
+    choices: ["default", "stdout"],
+    instead: ["log.log_dir"],
+    help: "Where log lines go: to standard output",
+  },
+];
+
 export function flagOf(setting: Setting): string {
   return setting.path.replaceAll(/[._]/g, "-");
 }
 
 export function environmentOf(setting: Setting): string {
   return `AETHER_${setting.path.replaceAll(".", "_").toUpperCase()}`;
+}
+
+/** etcd's variable for one of its flags. */
+export function etcdEnvironmentOf(flag: string): string {
+  return `ETCD_${flag.replaceAll("-", "_").toUpperCase()}`;
 }

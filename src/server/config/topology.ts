@@ -1,0 +1,216 @@
+/**
+ * Who this node is, where it listens, and who founds the cluster with it: from Aether's words
+ * (node_id, addr, [[cluster.peers]]) or from etcd's (--name, --listen-client-urls,
+ * --initial-cluster, …), into one shape. The ids of members are computed from their peer URLs, so
+ * every member has to be told the same URLs, letter by letter.
+ */
+import { hostPort } from "../../net/address.ts";
+import {
+  addressOf,
+  type Founder,
+  isLoopback,
+  isWildcard,
+  parseAddress,
+  parseMembers,
+  parseUrls,
+} from "./addresses.ts";
+import { ConfigError } from "./config-error.ts";
+import type { Peer } from "./file.ts";
+import type { Gathered } from "./sources.ts";
+
+export interface Topology {
+  readonly name: string;
+  readonly dataDir: string;
+  /** Where to listen for clients: `host:port`, at least one. */
+  readonly listenClient: readonly string[];
+  /** Where to listen for other members only; empty: they come to the clients' addresses. */
+  readonly listenPeer: readonly string[];
+  /** Where to answer /metrics and health besides; empty: nowhere. */
+  readonly listenMetrics: readonly string[];
+  /** Somebody asked for the metrics addresses: a taken one is an error, not a reason to move. */
+  readonly metricsChosen: boolean;
+  /** What clients are told. A port 0 stands for the one that the system gives. */
+  readonly clientUrls: readonly string[];
+  /** What other members are told; those of `name` in `founders`. */
+  readonly peerUrls: readonly string[];
+  /** The members as configured, this one among them: founders, or whom to ask when joining. */
+  readonly founders: readonly Founder[];
+}
+
+export function topologyOf(settings: Gathered): Topology {
+  const topology = settings.speaksEtcd ? fromEtcdWords(settings) : fromAetherWords(settings);
+  if (topology.founders.length > 1) checkMembers(topology, settings);
+  return topology;
+}
+
+function fromAetherWords(settings: Gathered): Topology {
+  const nodeId = settings.number("node_id");
+  const addr = settings.text("addr");
+  const separate = settings.text("cluster.peer_addr");
+  const peerAddr = separate === "" ? addr : separate;
+  checkPeers(settings.peers);
+  const own = settings.peers.find((peer) => peer.nodeId === nodeId);
+  const advertised = own === undefined ? peerAddr : ownAddress(own, peerAddr);
+  const peers: readonly Pick<Peer, "nodeId" | "addr">[] =
+    own === undefined ? [{ nodeId, addr: advertised }, ...settings.peers] : settings.peers;
+  const founders = peers.map((peer) => ({
+    name: nameOf(peer.nodeId),
+    peerUrls: [`http://${peer.addr}`],
+  }));
+  return {
+    name: nameOf(nodeId),
+    dataDir: settings.text("data_dir"),
+    listenClient: [addr],
+    listenPeer: peerAddr === addr ? [] : [peerAddr],
+    listenMetrics: [settings.text("metrics.listen_addr")],
+    metricsChosen: settings.chosen("metrics.listen_addr") !== undefined,
+    clientUrls: [`http://${clientAddress(addr, advertised)}`],
+    peerUrls: [`http://${advertised}`],
+    founders,
+  };
+}
+
+function nameOf(nodeId: number): string {
+  return `node-${nodeId}`;
+}
+
+function checkPeers(peers: readonly Peer[]): void {
+  for (const [position, peer] of peers.entries()) {
+    for (const earlier of peers.slice(0, position)) {
+      if (earlier.nodeId === peer.nodeId) {
+        throw new ConfigError(`${peer.where}: node_id ${peer.nodeId} stands there twice`);
+      }
+      if (earlier.addr === peer.addr) {
+        throw new ConfigError(`${peer.where}: addr ${peer.addr} stands there twice`);
+      }
+    }
+  }
+}
+
+/**
+ * What the others call this node by. Its own entry has to say where it listens, unless that is
+ * every interface: then the entry says which of them the others know.
+ */
+function ownAddress(own: Peer, peerAddr: string): string {
+  const listens = parseAddress(peerAddr, own.where);
+  const listed = parseAddress(own.addr, own.where);
+  const sameHost = listed.host === listens.host || isWildcard(listens.host);
+  if (sameHost && listed.port === listens.port) return own.addr;
+  throw new ConfigError(
+    `${own.where}: node_id ${own.nodeId} is this node, which listens on ${peerAddr}, ` +
+      `not on ${own.addr}`,
+  );
+}
+
+/** Of every interface, the one that other members know is good enough for clients. */
+function clientAddress(addr: string, advertised: string): string {
+  const { host, port } = parseAddress(addr, "addr");
+  if (!isWildcard(host)) return addr;
+  return hostPort(parseAddress(advertised, "addr").host, port);
+}
+
+function fromEtcdWords(settings: Gathered): Topology {
+  const name = settings.text("--name");
+  const listenClient = listenAddresses(settings, "--listen-client-urls");
+  const listenPeer = listenAddresses(settings, "--listen-peer-urls");
+  const twice = listenPeer.find((address) => listenClient.includes(address));
+  if (twice !== undefined) {
+    const where = settings.where("--listen-peer-urls");
+    throw new ConfigError(`${where}: ${twice} is where clients are listened for`);
+  }
+  const listening = settings.chosen("--listen-client-urls");
+  if (listening !== undefined && settings.chosen("--advertise-client-urls") === undefined) {
+    throw new ConfigError(
+      `${listening}: --advertise-client-urls is needed too: where clients find this member`,
+    );
+  }
+  const metrics = settings.text("--listen-metrics-urls");
+  const chosenMetrics = settings.chosen("metrics.listen_addr");
+  const peerUrls = urlsOf(settings, "--initial-advertise-peer-urls");
+  const dataDirChosen = settings.chosen("data_dir") !== undefined;
+  return {
+    name,
+    dataDir: dataDirChosen ? settings.text("data_dir") : `${name}.etcd`,
+    listenClient,
+    listenPeer,
+    listenMetrics:
+      chosenMetrics !== undefined
+        ? [settings.text("metrics.listen_addr")]
+        : metrics === ""
+          ? []
+          : listenAddresses(settings, "--listen-metrics-urls"),
+    metricsChosen: true,
+    clientUrls: urlsOf(settings, "--advertise-client-urls"),
+    peerUrls,
+    founders: initialCluster(settings, name, peerUrls),
+  };
+}
+
+function urlsOf(settings: Gathered, flag: string): readonly string[] {
+  return parseUrls(settings.text(flag), settings.where(flag));
+}
+
+/** Listening on a name takes its IPv4 address, as in etcd; "localhost" need not be looked up. */
+function listenAddresses(settings: Gathered, flag: string): readonly string[] {
+  return urlsOf(settings, flag).map((url) => addressOf(url).replace(/^localhost:/, "127.0.0.1:"));
+}
+
+function initialCluster(
+  settings: Gathered,
+  name: string,
+  peerUrls: readonly string[],
+): readonly Founder[] {
+  const text = settings.text("--initial-cluster");
+  if (text === "") return [{ name, peerUrls }];
+  const where = settings.where("--initial-cluster");
+  const founders = parseMembers(text, where);
+  const own = founders.find((founder) => founder.name === name);
+  if (own === undefined) {
+    const names = founders.map((founder) => founder.name).join(", ");
+    throw new ConfigError(`${where}: this member, ${name} (--name), is not among ${names}`);
+  }
+  const same = new Set(own.peerUrls).symmetricDifference(new Set(peerUrls)).size === 0;
+  if (!same) {
+    throw new ConfigError(
+      `${where}: ${name} is at ${own.peerUrls.join(",")} there and at ${peerUrls.join(",")} ` +
+        `by ${settings.where("--initial-advertise-peer-urls")}`,
+    );
+  }
+  return founders;
+}
+
+/** What several members need in order to find and believe each other. */
+function checkMembers({ founders, peerUrls }: Topology, settings: Gathered): void {
+  const where = settings.where(settings.speaksEtcd ? "--initial-cluster" : "cluster.peers");
+  const urls = founders.flatMap((founder) => founder.peerUrls);
+  if (new Set(urls).size < urls.length) {
+    const twice = urls.find((url, position) => urls.indexOf(url) < position);
+    throw new ConfigError(`${where}: ${twice} stands there twice`);
+  }
+  for (const url of urls) checkCallable(url, where);
+  const far = urls.find((url) => !isLoopback(parseAddress(addressOf(url), where).host));
+  if (far === undefined) return;
+  const near = peerUrls.find((url) => isLoopback(parseAddress(addressOf(url), where).host));
+  if (near !== undefined) {
+    throw new ConfigError(`${where}: a member at ${far} cannot call this one at ${near}`);
+  }
+  if (settings.text("cluster.secret") === "") {
+    throw new ConfigError(
+      `${where}: members on several machines (${far}) need cluster.secret, the same at each: ` +
+        "set AETHER_CLUSTER_SECRET, or the key in the configuration file",
+    );
+  }
+}
+
+function checkCallable(url: string, where: string): void {
+  const { host, port } = parseAddress(addressOf(url), where);
+  if (port === 0) {
+    throw new ConfigError(`${where}: ${url}: other members cannot know a port that is drawn`);
+  }
+  if (isWildcard(host)) {
+    throw new ConfigError(
+      `${where}: ${url}: other members cannot call every interface; ` +
+        "list this node with the address that they use",
+    );
+  }
+}
