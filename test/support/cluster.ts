@@ -23,6 +23,7 @@ import {
   type ClusterKind,
   EXECUTABLES,
   type Form,
+  MEMBER_ENVIRONMENT,
   type MemberConfig,
   memberKind,
 } from "./member-command.ts";
@@ -47,6 +48,9 @@ export interface ClusterOptions {
   readonly heartbeatMs?: number;
   readonly electionMs?: number;
   readonly snapshotCount?: number;
+  /** etcd's and our own check of membership changes, off if left out. */
+  readonly strict?: boolean;
+  /** Of ours: by flags if left out. By file there is one port for clients and members. */
   readonly form?: Form;
   readonly seed?: number;
 }
@@ -147,19 +151,20 @@ export class Cluster implements AsyncDisposable {
   async add(options: { learner?: boolean } = {}): Promise<Member> {
     const number = Math.max(...this.members.map((each) => each.number)) + 1;
     const leader = await this.leader();
-    const [clientPort, peerPort] = (await freePorts(2)) as [number, number];
-    const advertised = this.network.advertised(number, peerPort);
+    const [ports] = (await this.#freePorts(1)) as [MemberPorts];
+    const advertised = this.network.advertised(number, ports.peer);
     const request = { peerURLs: [`http://${advertised}`], isLearner: options.learner === true };
     const { members } = await whenHealthy(() =>
       leader.ask(ClusterService.MemberAdd, request, CHANGE_MS_MAX),
     );
     // The new member has no name in its record yet: its peer URL tells which one it is.
-    const name = nameOf(number);
+    const name = nameOf(this.options, number);
     const initial = members.map((each) => {
       const peer = (each.peerURLs[0] ?? "").replace("http://", "");
-      return { number: 0, name: peer === advertised ? name : each.name, peer };
+      const called = peer === advertised ? name : each.name;
+      return { number: Number(/\d+$/.exec(called)), name: called, peer };
     });
-    const member = this.#create(number, { clientPort, peerPort }, () => initial, "existing");
+    const member = this.#create(number, { ...ports, initial, state: "existing" });
     await member.restart();
     return member;
   }
@@ -215,54 +220,57 @@ export class Cluster implements AsyncDisposable {
 
   async #found(): Promise<void> {
     const { size } = this.options;
-    const ports = await freePorts(2 * size);
-    const initial = Array.from({ length: size }, (_, i) => {
-      const peer = this.network.advertised(i + 1, ports[2 * i + 1] as number);
-      return { number: i + 1, name: nameOf(i + 1), peer };
+    const ports = await this.#freePorts(size);
+    const initial = ports.map(({ peer }, i) => {
+      const address = this.network.advertised(i + 1, peer);
+      return { number: i + 1, name: nameOf(this.options, i + 1), peer: address };
     });
-    for (const { number } of initial) {
-      const [clientPort, peerPort] = ports.slice(2 * number - 2) as [number, number];
-      this.#create(number, { clientPort, peerPort }, () => initial, "new");
+    for (const [i, both] of ports.entries()) {
+      this.#create(i + 1, { ...both, initial, state: "new" });
     }
     await Promise.all(this.members.map((member) => member.restart()));
     await this.leader();
   }
 
+  /** By file a member has one port for everybody. */
+  async #freePorts(members: number): Promise<MemberPorts[]> {
+    const ports = await freePorts(2 * members);
+    return Array.from({ length: members }, (_, i) => {
+      const [client, peer] = [ports[2 * i], ports[2 * i + 1]] as [number, number];
+      return { client, peer: this.options.form === "file" ? client : peer };
+    });
+  }
+
   #create(
     number: number,
-    { clientPort, peerPort }: { clientPort: number; peerPort: number },
-    initial: () => MemberConfig["initial"],
-    state: MemberConfig["state"],
+    { client, peer, initial, state }: Pick<MemberConfig, "initial" | "state"> & MemberPorts,
   ): Member {
-    const {
-      kind,
-      heartbeatMs = 100,
-      electionMs = 1000,
-      snapshotCount,
-      form = "flags",
-    } = this.options;
+    const { kind, heartbeatMs = 100, electionMs = 1000, snapshotCount } = this.options;
     const host = this.network.hostOf(number);
-    const configOf = (): MemberConfig => ({
-      number,
-      name: nameOf(number),
-      clientAddress: `${host}:${clientPort}`,
-      peerAddress: `${host}:${peerPort}`,
-      advertisedPeerAddress: this.network.advertised(number, peerPort),
-      initial: initial(),
-      state,
-      token: this.#token,
-      heartbeatMs,
-      electionMs,
-      snapshotCount,
-      form,
+    const config: MemberConfig = {
+      ...{ number, initial, state, token: this.#token, heartbeatMs, electionMs, snapshotCount },
+      name: nameOf(this.options, number),
+      clientAddress: `${host}:${client}`,
+      peerAddress: `${host}:${peer}`,
+      advertisedPeerAddress: this.network.advertised(number, peer),
+      strict: this.options.strict === true,
+      form: this.options.form ?? "flags",
       prefix: this.network.prefixOf(number),
+    };
+    const server = ServerProcess.idle(memberKind(kind, config), {
+      port: client,
+      ...(kind === "aether" && { env: MEMBER_ENVIRONMENT }),
     });
-    const server = ServerProcess.idle(memberKind(kind, configOf), { port: clientPort });
     const onStarted = (pid: number): void => this.network.onStarted(number, pid);
-    const member = new Member(configOf(), server, onStarted);
+    const member = new Member(config, server, onStarted);
     this.members.push(member);
     return member;
   }
+}
+
+interface MemberPorts {
+  readonly client: number;
+  readonly peer: number;
 }
 
 /** Runs a test with a cluster; when it fails, the logs are kept and the error says where. */
@@ -302,8 +310,9 @@ function networkFor({ network = "loopback", size, seed = 1 }: ClusterOptions): P
 /** For members that are added later. */
 const SPARE_HOSTS = 2;
 
-function nameOf(number: number): string {
-  return `m${number}`;
+/** By file a member is named after its number. */
+function nameOf({ form }: ClusterOptions, number: number): string {
+  return form === "file" ? `node-${number}` : `m${number}`;
 }
 
 /** So many different ports of loopback that nobody listens on right now. */

@@ -7,6 +7,9 @@ import { AETHER, ETCD, type Kind } from "./processes.ts";
 
 export type ClusterKind = "aether" | "etcd";
 
+/** Members in namespaces are on several machines, as far as they know: ours want a secret then. */
+export const MEMBER_ENVIRONMENT = { AETHER_CLUSTER_SECRET: "known to the members only" };
+
 export const EXECUTABLES: Readonly<Record<ClusterKind, string>> = { aether: AETHER, etcd: ETCD };
 
 /** How our executable is told who the members are. */
@@ -27,20 +30,21 @@ export interface MemberConfig {
   readonly heartbeatMs: number;
   readonly electionMs: number;
   readonly snapshotCount: number | undefined;
+  /** Changes of the membership are refused that would cost the quorum. */
+  readonly strict: boolean;
   readonly form: Form;
   /** Words before the executable's. */
   readonly prefix: readonly string[];
 }
 
-/** The kind of one member, for ServerProcess. `configOf` is asked at each start. */
-export function memberKind(kind: ClusterKind, configOf: () => MemberConfig): Kind {
+/** The kind of one member, for ServerProcess. */
+export function memberKind(kind: ClusterKind, config: MemberConfig): Kind {
   const executable = EXECUTABLES[kind];
   return {
     name: kind,
     executable,
     ready: kind === "etcd" ? /serving client traffic/ : /\bready\b/,
     async command(_port, dataDir) {
-      const config = configOf();
       const words =
         config.form === "file" ? fileWords(config, dataDir) : flagWords(config, dataDir);
       return [...config.prefix, executable, ...words, ...OWN_WORDS[kind]];
@@ -48,9 +52,9 @@ export function memberKind(kind: ClusterKind, configOf: () => MemberConfig): Kin
   };
 }
 
-/** What only one of them takes. etcd would not change members in its first five seconds. */
+/** What only one of them takes. */
 const OWN_WORDS: Readonly<Record<ClusterKind, readonly string[]>> = {
-  etcd: ["--logger", "zap", "--log-outputs", "stderr", "--strict-reconfig-check=false"],
+  etcd: ["--logger", "zap", "--log-outputs", "stderr"],
   aether: ["--metrics-listen-addr", "127.0.0.1:0"],
 };
 
@@ -64,12 +68,15 @@ function flagWords(config: MemberConfig, dataDir: string): string[] {
     ...["--initial-advertise-peer-urls", `http://${config.advertisedPeerAddress}`],
     ...["--initial-cluster", initial.join(","), "--initial-cluster-state", config.state],
     ...["--initial-cluster-token", config.token],
+    // etcd would not change members in its first five seconds.
+    ...(config.strict ? [] : ["--strict-reconfig-check=false"]),
     ...["--heartbeat-interval", `${config.heartbeatMs}`],
     ...["--election-timeout", `${config.electionMs}`],
     ...(config.snapshotCount === undefined ? [] : ["--snapshot-count", `${config.snapshotCount}`]),
   ];
 }
 
+/** As the README shows it: one port for everybody. */
 function fileWords(config: MemberConfig, dataDir: string): string[] {
   const path = `${dataDir}.toml`;
   const snapshots = config.snapshotCount;
@@ -78,6 +85,9 @@ function fileWords(config: MemberConfig, dataDir: string): string[] {
     `addr = "${config.clientAddress}"`,
     `data_dir = ${JSON.stringify(dataDir)}`,
     "[cluster]",
+    `token = "${config.token}"`,
+    `state = "${config.state}"`,
+    `strict_reconfig_check = ${config.strict}`,
     `heartbeat_interval_ms = ${config.heartbeatMs}`,
     `election_timeout_ms = ${config.electionMs}`,
     ...(snapshots === undefined ? [] : [`snapshot_trigger_log_entries = ${snapshots}`]),
