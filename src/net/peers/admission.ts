@@ -1,9 +1,10 @@
 /**
  * Who may speak to this member, and as whom. Every call bears its hello in the head, so a stranger
- * is refused before a byte of the call's messages is kept. Each refusal has a reason that is
- * counted and a text that says what to do about it; none of them gives away an id of ours.
+ * is refused before a byte of a stream's messages is kept. Each refusal has a reason that is
+ * counted and a text that says what to do about it; none of them gives away an id of ours, and who
+ * is not authorized learns nothing about the members.
  */
-import { createHash, timingSafeEqual } from "node:crypto";
+import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import type { ByteWriter } from "../../base/bytes.ts";
 import { VERSION } from "../../base/version.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
@@ -19,6 +20,8 @@ const HELLO_FIELD = "x-aether-peer-bin";
 /** The cluster's secret travels where HTTP/2 never keeps a value in its tables. */
 const SECRET_FIELD = "authorization";
 const SECRET_SCHEME = "Aether-Peer ";
+/** The trailer that proves a removal. */
+const REMOVED_FIELD = "x-aether-removed";
 
 /** Why a call or a frame was refused. */
 export type RefusalReason =
@@ -27,6 +30,7 @@ export type RefusalReason =
   | "wrong-cluster"
   | "wrong-recipient" // meant for another member
   | "unknown-sender" // no member that we know, or ourselves
+  | "removed" // was a member once, and can never be again
   | "unauthorized"
   | "corrupt"; // a checksum does not fit
 
@@ -36,6 +40,7 @@ const CODES = {
   "wrong-cluster": GrpcCode.FAILED_PRECONDITION,
   "wrong-recipient": GrpcCode.FAILED_PRECONDITION,
   "unknown-sender": GrpcCode.PERMISSION_DENIED,
+  removed: GrpcCode.PERMISSION_DENIED,
   unauthorized: GrpcCode.UNAUTHENTICATED,
   corrupt: GrpcCode.DATA_LOSS,
 } as const satisfies Record<RefusalReason, GrpcCode>;
@@ -45,11 +50,13 @@ export class PeerRefusal extends Error {
   override readonly name = "PeerRefusal";
   readonly reason: RefusalReason;
   readonly code: GrpcCode;
+  readonly trailers: readonly string[];
 
-  constructor(reason: RefusalReason, message: string) {
+  constructor(reason: RefusalReason, message: string, trailers: readonly string[] = []) {
     super(message);
     this.reason = reason;
     this.code = CODES[reason];
+    this.trailers = trailers;
   }
 }
 
@@ -61,6 +68,7 @@ export function noRefusals(): Record<RefusalReason, number> {
     "wrong-cluster": 0,
     "wrong-recipient": 0,
     "unknown-sender": 0,
+    removed: 0,
     unauthorized: 0,
     corrupt: 0,
   };
@@ -95,37 +103,93 @@ export interface Admission {
   readonly clusterId: bigint;
   readonly self: MemberId;
   readonly knows: (id: bigint) => boolean;
+  readonly isRemoved: (id: bigint) => boolean;
   readonly authorize: Authorize;
+  /** The cluster's secret, if it has one. */
+  readonly secret: string | undefined;
 }
 
-/** The hello of a call that may come in. Throws PeerRefusal. */
+/** The hello of a member's call that may come in. Throws PeerRefusal. */
 export function admit(call: ServerCall, admission: Admission): PeerHello {
   const hello = readHello(call.metadata);
-  if (hello.format !== PEER_FORMAT) {
-    const text = `peer protocol ${hello.format} (${hello.version}) meets ${PEER_FORMAT}`;
-    throw new PeerRefusal("format", `${text} (${VERSION}): run releases that share one`);
-  }
-  if (hello.clusterId !== admission.clusterId) {
-    throw new PeerRefusal(
-      "wrong-cluster",
-      "this member belongs to another cluster: check the peer URLs and the initial cluster token",
-    );
-  }
-  if (hello.toMemberId !== admission.self) {
-    throw new PeerRefusal(
-      "wrong-recipient",
-      "another member lives at this address: check the peer URLs of the members",
-    );
-  }
-  if (hello.fromMemberId === admission.self || !admission.knows(hello.fromMemberId)) {
-    throw new PeerRefusal(
-      "unknown-sender",
-      "the caller is no member known here: it was removed, or has not been added yet",
-    );
-  }
+  checkFormat(hello);
+  if (hello.clusterId !== admission.clusterId) throw wrongCluster();
+  if (hello.toMemberId !== admission.self) throw wrongRecipient();
+  checkAuthorized(hello, call, admission);
+  const { fromMemberId: from } = hello;
+  if (from === admission.self || !admission.knows(from)) throw notAMember(from, admission);
+  return hello;
+}
+
+/**
+ * Lets in who may be no member yet, and who need not know whom it calls: its hello may leave ids
+ * at 0. What it says must be right, and it has to prove that it belongs here. Throws PeerRefusal.
+ */
+export function admitGuest(call: ServerCall, admission: Admission): void {
+  const hello = readHello(call.metadata);
+  checkFormat(hello);
+  const { clusterId, toMemberId } = hello;
+  if (clusterId !== 0n && clusterId !== admission.clusterId) throw wrongCluster();
+  if (toMemberId !== 0n && toMemberId !== admission.self) throw wrongRecipient();
+  checkAuthorized(hello, call, admission);
+}
+
+function checkFormat({ format, version }: PeerHello): void {
+  if (format === PEER_FORMAT) return;
+  const text = `peer protocol ${format} (${version}) meets ${PEER_FORMAT}`;
+  throw new PeerRefusal("format", `${text} (${VERSION}): run releases that share one`);
+}
+
+function wrongCluster(): PeerRefusal {
+  return new PeerRefusal(
+    "wrong-cluster",
+    "this member belongs to another cluster: check the peer URLs and the initial cluster token",
+  );
+}
+
+function wrongRecipient(): PeerRefusal {
+  return new PeerRefusal(
+    "wrong-recipient",
+    "another member lives at this address: check the peer URLs of the members",
+  );
+}
+
+function checkAuthorized(hello: PeerHello, call: ServerCall, admission: Admission): void {
   const refusal = admission.authorize(hello, identityOf(call));
   if (refusal !== undefined) throw new PeerRefusal("unauthorized", refusal);
-  return hello;
+}
+
+/** Why `id` may not speak; one that was removed is given the proof, to stop trying. */
+export function notAMember(id: bigint, admission: Admission): PeerRefusal {
+  if (admission.isRemoved(id)) {
+    return new PeerRefusal(
+      "removed",
+      "the caller was removed from the cluster, and its id cannot come back: add it as a new " +
+        "member, with an empty data directory",
+      [REMOVED_FIELD, removalProof(id, admission)],
+    );
+  }
+  return new PeerRefusal(
+    "unknown-sender",
+    "the caller is no member known here: it was removed, or has not been added yet",
+  );
+}
+
+/**
+ * What only a member of the cluster can say to one that it has removed. It may be repeated by
+ * anybody who has heard it, which is no harm: who was removed stays removed.
+ */
+function removalProof(id: bigint, { clusterId, secret }: Admission): string {
+  const text = `aether: cluster ${clusterId} has removed member ${id}`;
+  return createHmac("sha256", secret ?? "")
+    .update(text)
+    .digest("base64url");
+}
+
+/** Whether the trailers of a refusal prove that this member was removed. */
+export function provesRemoval(trailers: Metadata, admission: Admission): boolean {
+  const proof = trailers.get(REMOVED_FIELD);
+  return proof !== undefined && sameSecret(proof, removalProof(admission.self, admission));
 }
 
 /** Holds a frame against the hello of its stream. Throws PeerRefusal. */

@@ -31,23 +31,29 @@ export function failureOf(code: GrpcCode, message: string, trailers: Metadata): 
   return new AetherError("unhealthy", `${grpcCodeName(code)}: ${message}`);
 }
 
-/** Answers calls by `handlers`; `admit` throws PeerRefusal for callers that may not come in. */
+/** Who may come in; others make it throw PeerRefusal. */
+type Admit = (call: ServerCall) => void;
+
+/** Answers calls of members, and Members to guests too, by `handlers`. */
 export function callMethods(
   handlers: PeerCallHandlers,
-  admit: (call: ServerCall) => void,
+  admit: { readonly member: Admit; readonly guest: Admit },
 ): Method[] {
-  const { LeaseRenew, LeaseRemaining, MemberInfo, HashKV } = AetherPeer;
+  const { LeaseRenew, LeaseRemaining, MemberInfo, HashKV, MemberChange, Members } = AetherPeer;
+  const { member, guest } = admit;
   return [
-    unary(LeaseRenew, admit, (request) => handlers.leaseRenew(request)),
-    unary(LeaseRemaining, admit, (request) => handlers.leaseRemaining(request)),
-    unary(MemberInfo, admit, (request) => handlers.memberInfo(request)),
-    unary(HashKV, admit, (request) => handlers.hashKv(request)),
+    unary(LeaseRenew, member, (request) => handlers.leaseRenew(request)),
+    unary(LeaseRemaining, member, (request) => handlers.leaseRemaining(request)),
+    unary(MemberInfo, member, (request) => handlers.memberInfo(request)),
+    unary(HashKV, member, (request) => handlers.hashKv(request)),
+    unary(MemberChange, member, (request) => handlers.memberChange(request)),
+    unary(Members, guest, (request) => handlers.members(request)),
   ];
 }
 
 function unary<Request, Response>(
   type: MethodType<Request, Response>,
-  admit: (call: ServerCall) => void,
+  admit: Admit,
   handle: (request: Request) => Response | Promise<Response>,
 ): Method {
   const answer = async (call: ServerCall, request: Request): Promise<void> => {
@@ -68,7 +74,7 @@ function unary<Request, Response>(
         admit(call);
         void answer(call, type.request.decode(bytes, start, end));
       } catch (error) {
-        if (error instanceof PeerRefusal) call.fail(error.code, error.message);
+        if (error instanceof PeerRefusal) call.fail(error.code, error.message, error.trailers);
         else if (error instanceof DecodeError) {
           call.fail(GrpcCode.INVALID_ARGUMENT, error.message);
         } else throw error;

@@ -11,7 +11,11 @@
  */
 
 import type { ClientCall, ClientCallHandler } from "../../wire/grpc/client-call.ts";
-import { GrpcClientConnection } from "../../wire/grpc/client-connection.ts";
+import {
+  type ClientConnectionOptions,
+  GrpcClientConnection,
+} from "../../wire/grpc/client-connection.ts";
+import { type Metadata, NO_METADATA } from "../../wire/grpc/metadata.ts";
 import { GrpcCode, grpcCodeName } from "../../wire/grpc/status.ts";
 import { addressText, parseAddress } from "../address.ts";
 import type { PeerDialer, PeerSocket, PeerTimers } from "./ports.ts";
@@ -33,8 +37,8 @@ export interface ConnectionEvents {
   onMessage(bytes: Uint8Array, start: number, end: number): boolean;
   /** The stream's queue has room again. */
   onDrain(): void;
-  /** The connection is over: why, and the code that the peer gave (UNAVAILABLE if none). */
-  onOver(reason: string, code: GrpcCode): void;
+  /** The connection is over: why, and the code and trailers that the peer gave, if it did. */
+  onOver(reason: string, code: GrpcCode, trailers: Metadata): void;
 }
 
 export class PeerConnection implements ClientCallHandler {
@@ -67,14 +71,14 @@ export class PeerConnection implements ClientCallHandler {
   start(): void {
     const { dialer, timers, dialTimeoutMs } = this.#settings;
     this.#cancelTimer = timers.after(dialTimeoutMs, () => {
-      this.#finish(`no answer in ${dialTimeoutMs} ms`, GrpcCode.UNAVAILABLE);
+      this.#lost(`no answer in ${dialTimeoutMs} ms`);
     });
     dialer
       .dial(
         this.#url,
         dialTimeoutMs,
         (nowMs) => this.#connect(nowMs),
-        () => this.#finish(this.#connection?.reason || "connection closed", GrpcCode.UNAVAILABLE),
+        () => this.#lost(this.#connection?.reason || "connection closed"),
       )
       .then(
         (socket) => {
@@ -82,8 +86,7 @@ export class PeerConnection implements ClientCallHandler {
           if (this.#over) socket.terminate();
         },
         (error: unknown) => {
-          const text = error instanceof Error ? error.message : String(error);
-          this.#finish(text, GrpcCode.UNAVAILABLE);
+          this.#lost(error instanceof Error ? error.message : String(error));
         },
       );
   }
@@ -130,24 +133,23 @@ export class PeerConnection implements ClientCallHandler {
     if (this.#over) return;
     this.#cancelTimer();
     if (this.#events.onMessage(bytes, start, end)) return;
-    this.#finish("the peer's answer makes no sense", GrpcCode.INTERNAL);
+    this.#finish("the peer's answer makes no sense", GrpcCode.INTERNAL, NO_METADATA);
   }
 
   onDrain(): void {
     if (!this.#over) this.#events.onDrain();
   }
 
-  onEnd(code: GrpcCode, message: string): void {
+  onEnd(code: GrpcCode, message: string, trailers: Metadata): void {
     const text = code === GrpcCode.OK ? "the peer ended the stream" : message;
-    this.#finish(code === GrpcCode.OK ? text : `${grpcCodeName(code)}: ${text}`, code);
+    const reason = code === GrpcCode.OK ? text : `${grpcCodeName(code)}: ${text}`;
+    this.#finish(reason, code, trailers);
   }
 
   #connect(nowMs: number): GrpcClientConnection {
-    const address = parseAddress(this.#url);
     const { keepaliveMs, keepaliveTimeoutMs } = this.#settings;
     const connection = new GrpcClientConnection({
-      scheme: address.secure ? "https" : "http",
-      authority: address.kind === "unix" ? "localhost" : addressText(address),
+      ...clientOptions(this.#url),
       nowMs,
       keepaliveMs,
       keepaliveTimeoutMs,
@@ -157,15 +159,28 @@ export class PeerConnection implements ClientCallHandler {
     return connection;
   }
 
-  #finish(reason: string, code: GrpcCode): void {
+  #lost(reason: string): void {
+    this.#finish(reason, GrpcCode.UNAVAILABLE, NO_METADATA);
+  }
+
+  #finish(reason: string, code: GrpcCode, trailers: Metadata): void {
     if (this.#over) return;
     this.#over = true;
     this.#cancelTimer();
     // Not at once: this may run inside the connection, which must not lose its socket meanwhile.
     const socket = this.#socket;
     if (socket !== undefined) queueMicrotask(() => socket.terminate());
-    this.#events.onOver(reason, code);
+    this.#events.onOver(reason, code, trailers);
   }
+}
+
+/** How requests to `url` name their server. */
+export function clientOptions(url: string): Pick<ClientConnectionOptions, "scheme" | "authority"> {
+  const address = parseAddress(url);
+  return {
+    scheme: address.secure ? "https" : "http",
+    authority: address.kind === "unix" ? "localhost" : addressText(address),
+  };
 }
 
 function nothing(): void {}

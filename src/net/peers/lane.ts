@@ -12,6 +12,8 @@ import type { Log, Random } from "../../base/ports.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
 import { AetherPeer, type ProposalRefusal, RaftAnswer } from "../../proto/gen/aether.v1.ts";
 import type { GrpcClientConnection } from "../../wire/grpc/client-connection.ts";
+import type { Metadata } from "../../wire/grpc/metadata.ts";
+import { GrpcCode } from "../../wire/grpc/status.ts";
 import { Backoff } from "./backoff.ts";
 import { type ConnectionEvents, type ConnectionSettings, PeerConnection } from "./connection.ts";
 
@@ -36,6 +38,8 @@ export interface LaneEvents {
   /** It was up and is no more: messages on their way may be lost. */
   onLost(): void;
   onRefusal(refusal: ProposalRefusal): void;
+  /** The peer refused the stream. */
+  onRefused(trailers: Metadata): void;
 }
 
 type State =
@@ -121,7 +125,7 @@ export class Lane implements ConnectionEvents {
     // frames are taken by the bound, not by the stream's own
   }
 
-  onOver(reason: string): void {
+  onOver(reason: string, code: GrpcCode, trailers: Metadata): void {
     const state = this.#state;
     const { connection, log, name, peer } = this.#options;
     const wasUp = state.kind === "up";
@@ -131,6 +135,7 @@ export class Lane implements ConnectionEvents {
     const cancel = connection.timers.after(this.#backoff.nextMs(), () => this.#connect());
     this.#state = { kind: "waiting", cancel };
     if (wasUp) this.#events.onLost();
+    if (code === GrpcCode.PERMISSION_DENIED) this.#events.onRefused(trailers);
   }
 
   #connect(): void {

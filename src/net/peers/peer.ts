@@ -12,6 +12,7 @@ import type { ProposalRefusal } from "../../proto/gen/aether.v1.ts";
 import type { Message } from "../../raft/message.ts";
 import type { MemberId } from "../../raft/types.ts";
 import type { GrpcClientConnection } from "../../wire/grpc/client-connection.ts";
+import type { Metadata } from "../../wire/grpc/metadata.ts";
 import {
   encodeMessages,
   encodeProposal,
@@ -47,6 +48,8 @@ export interface PeerOptions {
   /** Frames are made here; shared by all peers. */
   readonly scratch: ByteWriter;
   readonly onRefusal: (refusal: ProposalRefusal) => void;
+  /** It does not let us in. */
+  readonly onRefused: (trailers: Metadata) => void;
   readonly onUnreachable: (id: MemberId) => void;
 }
 
@@ -62,11 +65,11 @@ export class Peer {
   #lossTold = false;
 
   constructor(options: PeerOptions) {
-    const { onRefusal } = options;
+    const { onRefusal, onRefused } = options;
     this.#options = options;
     this.address = options.address;
-    this.#control = new Lane(options.control, { onRefusal, onLost: nothing });
-    this.#bulk = new Lane(options.bulk, { onRefusal, onLost: () => this.#lost() });
+    this.#control = new Lane(options.control, { onRefusal, onRefused, onLost: nothing });
+    this.#bulk = new Lane(options.bulk, { onRefusal, onRefused, onLost: () => this.#lost() });
   }
 
   /** Both lanes are up. */

@@ -22,13 +22,17 @@ import {
 import type { MethodType } from "../../proto/message.ts";
 import type { Message, SnapshotMessage } from "../../raft/message.ts";
 import type { MemberId } from "../../raft/types.ts";
+import type { Metadata } from "../../wire/grpc/metadata.ts";
 import type { Method, ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
 import {
   type Admission,
   admit,
+  admitGuest,
   helloFields,
   noRefusals,
+  notAMember,
   PeerRefusal,
+  provesRemoval,
   type RefusalReason,
 } from "./admission.ts";
 import { callMethods, callPeer } from "./calls.ts";
@@ -114,6 +118,8 @@ export class Peers {
   readonly #scratch = new ByteWriter(64 * KIB);
   readonly #answers = new ByteWriter(1 * KIB);
   readonly #peers = new Map<bigint, Peer>();
+  /** Ids that were members once. */
+  #removed: ReadonlySet<bigint> = new Set();
   readonly #receivers = new Set<RaftReceiver>();
   readonly #touched: Peer[] = [];
   /** Peers that a send could not reach; told at its end, since who is told may send again. */
@@ -121,6 +127,7 @@ export class Peers {
   #sending = false;
   readonly #snapshots = new Snapshots();
   readonly #throttle: Throttle;
+  #removalTold = false;
   #stopped = false;
 
   /** Knows nobody before setPeers(). */
@@ -130,7 +137,9 @@ export class Peers {
       clusterId: options.clusterId,
       self: options.self,
       knows: (id) => this.#peers.has(id),
+      isRemoved: (id) => this.#removed.has(id),
       authorize: options.authorize,
+      secret: options.secret,
     };
     this.#connection = {
       dialer: options.dialer,
@@ -155,16 +164,21 @@ export class Peers {
         path: Snapshot.path,
         stream: (call) => this.#admitted(call, (hello) => this.#receiveSnapshot(call, hello)),
       },
-      ...callMethods(this.#options.handlers.calls, (call) => this.#admit(call)),
+      ...callMethods(this.#options.handlers.calls, {
+        member: (call) => this.#admit(call, admit),
+        guest: (call) => this.#admit(call, admitGuest),
+      }),
     ];
   }
 
   /**
    * Who the other members are from now on; ourselves may be among them. New ones are dialed, those
    * with other URLs dialed anew, and who is not named is neither spoken nor listened to any more.
+   * Those in `removed` are told so when they call.
    */
-  setPeers(list: readonly PeerAddress[]): void {
+  setPeers(list: readonly PeerAddress[], removed: readonly bigint[] = []): void {
     if (this.#stopped) return;
+    this.#removed = new Set(removed);
     const wanted = new Map<bigint, PeerAddress>();
     for (const address of list)
       if (address.id !== this.#options.self) wanted.set(address.id, address);
@@ -179,10 +193,11 @@ export class Peers {
       if (!this.#peers.has(id)) this.#peers.set(id, this.#makePeer(address));
     }
     for (const receiver of [...this.#receivers]) {
-      if (this.#peers.has(receiver.hello.fromMemberId)) continue;
-      receiver.refuse("unknown-sender", "the caller was removed from the cluster");
+      const { fromMemberId } = receiver.hello;
+      if (this.#peers.has(fromMemberId)) continue;
+      receiver.refuse(notAMember(fromMemberId, this.#admission));
     }
-    this.#snapshots.keep(this.#admission.knows);
+    this.#snapshots.keep(this.#admission);
   }
 
   /**
@@ -292,6 +307,7 @@ export class Peers {
       bulk: this.#lane(address, "bulk", bulkBytesMax ?? BULK_BYTES_MAX),
       scratch: this.#scratch,
       onRefusal: (refusal) => this.#onRefusal(refusal),
+      onRefused: (trailers) => this.#onRefusedBy(address.id, trailers),
       onUnreachable: (id) => this.#onUnreachable(id),
     });
   }
@@ -316,10 +332,10 @@ export class Peers {
     return helloFields({ clusterId, from: self, to }, lane, secret, this.#answers);
   }
 
-  /** The hello of a call that may come in; others are counted. Throws PeerRefusal. */
-  #admit(call: ServerCall): PeerHello {
+  /** What `rule` says of a call that may come in; others are counted. Throws PeerRefusal. */
+  #admit<T>(call: ServerCall, rule: (call: ServerCall, admission: Admission) => T): T {
     try {
-      return admit(call, this.#admission);
+      return rule(call, this.#admission);
     } catch (error) {
       if (error instanceof PeerRefusal) this.#onRefused(error.reason, error.message, call.peer);
       throw error;
@@ -328,10 +344,10 @@ export class Peers {
 
   #admitted(call: ServerCall, receive: (hello: PeerHello) => StreamHandler): StreamHandler {
     try {
-      return receive(this.#admit(call));
+      return receive(this.#admit(call, admit));
     } catch (error) {
       if (!(error instanceof PeerRefusal)) throw error;
-      call.fail(error.code, error.message);
+      call.fail(error.code, error.message, error.trailers);
       return IGNORING;
     }
   }
@@ -388,6 +404,14 @@ export class Peers {
   #onRefused(reason: RefusalReason, detail: string, peer: string): void {
     this.received.refused[reason]++;
     this.#options.log.warn("peer refused", { peer, reason, detail });
+  }
+
+  /** A peer does not let us in. If it proves that we were removed, the owner is told, once. */
+  #onRefusedBy(id: MemberId, trailers: Metadata): void {
+    if (this.#removalTold || !provesRemoval(trailers, this.#admission)) return;
+    this.#removalTold = true;
+    this.#options.log.warn("removed from the cluster", { by: id.toString(16) });
+    this.#options.handlers.onRemoved();
   }
 
   #onUnreachable(id: MemberId): void {

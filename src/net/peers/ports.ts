@@ -10,8 +10,12 @@ import type {
   LeaseRemainingPeerResponse,
   LeaseRenewPeerRequest,
   LeaseRenewPeerResponse,
+  MemberChangePeerRequest,
+  MemberChangePeerResponse,
   MemberInfoRequest,
   MemberInfoResponse,
+  MembersPeerRequest,
+  MembersPeerResponse,
   PeerHello,
 } from "../../proto/gen/aether.v1.ts";
 import type { Message, SnapshotMessage } from "../../raft/message.ts";
@@ -56,6 +60,11 @@ export interface PeerHandlers {
   onRefusal(refusal: Refusal): void;
   /** Appends to the peer may have been lost; once per loss. For Raft's reportUnreachable(). */
   onUnreachable(id: MemberId): void;
+  /**
+   * This member is none any more, another one proved: it was removed, perhaps while it was down.
+   * Called once.
+   */
+  onRemoved(): void;
   /** Small questions of other members; a thrown or rejected AetherError becomes the answer. */
   readonly calls: PeerCallHandlers;
   readonly snapshots: SnapshotStore;
@@ -68,6 +77,9 @@ export interface PeerCallHandlers {
   leaseRemaining(request: LeaseRemainingPeerRequest): Answer<LeaseRemainingPeerResponse>;
   memberInfo(request: MemberInfoRequest): Answer<MemberInfoResponse>;
   hashKv(request: HashKVPeerRequest): Answer<HashKVPeerResponse>;
+  memberChange(request: MemberChangePeerRequest): Answer<MemberChangePeerResponse>;
+  /** Asked by who may be no member. */
+  members(request: MembersPeerRequest): Answer<MembersPeerResponse>;
 }
 
 /** What is known of a caller beside its hello. */

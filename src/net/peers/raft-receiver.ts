@@ -11,7 +11,6 @@ import { DecodeError } from "../../proto/decode-error.ts";
 import { type PeerHello, RaftAnswer } from "../../proto/gen/aether.v1.ts";
 import type { MemberId } from "../../raft/types.ts";
 import type { CallRoom, ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
-import type { GrpcCode } from "../../wire/grpc/status.ts";
 import { type Admission, checkFrame, PeerRefusal, type RefusalReason } from "./admission.ts";
 import { BodyKind, FRAME_BYTES_MAX, FrameView, PEER_FORMAT } from "./frame.ts";
 import { decodeMessages } from "./message-codec.ts";
@@ -60,9 +59,9 @@ export class RaftReceiver implements StreamHandler {
     try {
       this.#take(bytes, start, end);
     } catch (error) {
-      if (error instanceof PeerRefusal) this.#refuse(error);
+      if (error instanceof PeerRefusal) this.refuse(error);
       else if (error instanceof DecodeError) {
-        this.#refuse(new PeerRefusal("malformed", `a frame is broken: ${error.message}`));
+        this.refuse(new PeerRefusal("malformed", `a frame is broken: ${error.message}`));
       } else throw error;
     }
   }
@@ -85,8 +84,10 @@ export class RaftReceiver implements StreamHandler {
   }
 
   /** Ends it with blame, for example because its sender is no member any more. */
-  refuse(reason: RefusalReason, detail: string): void {
-    this.#refuse(new PeerRefusal(reason, detail));
+  refuse(refusal: PeerRefusal): void {
+    if (!this.#close()) return;
+    this.#options.onRefused(refusal.reason, refusal.message, this.hello);
+    this.#call.fail(refusal.code, refusal.message, refusal.trailers);
   }
 
   #take(bytes: Uint8Array, start: number, end: number): void {
@@ -132,12 +133,6 @@ export class RaftReceiver implements StreamHandler {
     scratch.reset();
     RaftAnswer.encode(answer, scratch);
     this.#call.send(scratch.bytes, 0, scratch.length);
-  }
-
-  #refuse(refusal: PeerRefusal): void {
-    if (!this.#close()) return;
-    this.#options.onRefused(refusal.reason, refusal.message, this.hello);
-    this.#call.fail(refusal.code as GrpcCode, refusal.message);
   }
 
   /** False if it was over already. */

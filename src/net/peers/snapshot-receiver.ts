@@ -91,9 +91,10 @@ export class SnapshotReceiver implements StreamHandler {
       if (offer !== undefined) this.#onOffer(offer);
       if (chunk !== undefined) this.#onChunk(chunk);
     } catch (error) {
-      if (error instanceof PeerRefusal) this.refuse(error.reason, error.message);
-      else if (error instanceof DecodeError) this.refuse("malformed", error.message);
-      else throw error;
+      if (error instanceof PeerRefusal) this.refuse(error);
+      else if (error instanceof DecodeError) {
+        this.refuse(new PeerRefusal("malformed", error.message));
+      } else throw error;
     }
   }
 
@@ -120,11 +121,10 @@ export class SnapshotReceiver implements StreamHandler {
   }
 
   /** Ends it with blame. */
-  refuse(reason: RefusalReason, detail: string): void {
+  refuse(refusal: PeerRefusal): void {
     if (!this.#end()) return;
-    this.#options.onRefused(reason, detail);
-    const { code } = new PeerRefusal(reason, detail);
-    this.#call.fail(code, detail);
+    this.#options.onRefused(refusal.reason, refusal.message);
+    this.#call.fail(refusal.code, refusal.message, refusal.trailers);
   }
 
   #onOffer(offer: SnapshotOffer): void {
@@ -178,7 +178,8 @@ export class SnapshotReceiver implements StreamHandler {
         const spoilt = sink;
         sink = undefined;
         await spoilt.discard();
-        this.refuse("corrupt", "the copy's hash is not the one offered: it begins anew");
+        const text = "the copy's hash is not the one offered: it begins anew";
+        this.refuse(new PeerRefusal("corrupt", text));
         return;
       }
       const whole = sink;

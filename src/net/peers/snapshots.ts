@@ -2,6 +2,7 @@
 import { AetherError } from "../../base/errors.ts";
 import type { PeerHello } from "../../proto/gen/aether.v1.ts";
 import type { ServerCall } from "../../wire/grpc/server-call.ts";
+import { type Admission, notAMember } from "./admission.ts";
 import { SnapshotReceiver, type SnapshotReceiverOptions } from "./snapshot-receiver.ts";
 import {
   SnapshotSender,
@@ -60,11 +61,11 @@ export class Snapshots {
   }
 
   /** Ends what goes to and comes from members that are not known any more. */
-  keep(knows: (id: bigint) => boolean): void {
-    for (const [id, transfer] of this.#transfers) if (!knows(id)) transfer.cancel();
+  keep(admission: Admission): void {
+    for (const [id, transfer] of this.#transfers) if (!admission.knows(id)) transfer.cancel();
     for (const receiver of [...this.#receivers]) {
-      if (knows(receiver.hello.fromMemberId)) continue;
-      receiver.refuse("unknown-sender", "the caller was removed from the cluster");
+      const { fromMemberId } = receiver.hello;
+      if (!admission.knows(fromMemberId)) receiver.refuse(notAMember(fromMemberId, admission));
     }
   }
 

@@ -4,7 +4,10 @@ import { AetherError } from "../../../src/base/errors.ts";
 import { parseAddress } from "../../../src/net/address.ts";
 import { listen } from "../../../src/net/listener.ts";
 import { Network } from "../../../src/net/network.ts";
+import { membersOnly } from "../../../src/net/peers/admission.ts";
+import { askMembers } from "../../../src/net/peers/ask-members.ts";
 import { socketDialer } from "../../../src/net/peers/dial.ts";
+import type { PeersOptions } from "../../../src/net/peers/peers.ts";
 import type { PeerCallHandlers } from "../../../src/net/peers/ports.ts";
 import {
   AetherPeer,
@@ -12,8 +15,11 @@ import {
   LeaseRemainingPeerRequest,
   LeaseRenewPeerRequest,
   LeaseTime,
+  MemberChangePeerRequest,
+  type MemberChangePeerResponse,
   MemberInfoRequest,
   MemberInfoResponse,
+  Member as MemberRecord,
 } from "../../../src/proto/gen/aether.v1.ts";
 import { GrpcServerConnection } from "../../../src/wire/grpc/server-connection.ts";
 import { CA_CERT, CLIENT_CERT, CLIENT_KEY, SERVER_CERT, SERVER_KEY } from "../certificates.ts";
@@ -71,7 +77,7 @@ describe("calls", () => {
         hashRevision: revision,
         revision: 8,
       }),
-    } satisfies PeerCallHandlers);
+    } satisfies Partial<PeerCallHandlers>);
     const IDs = [-5n, 2n ** 63n - 1n];
     const renew = LeaseRenewPeerRequest.create({ group: 7, IDs });
     expect(await a.peers.call(ID(2), AetherPeer.LeaseRenew, renew, 1000)).toEqual({
@@ -87,6 +93,21 @@ describe("calls", () => {
       hash: 9,
       hashRevision: 6,
     });
+  });
+
+  test("change the membership at the member asked", async () => {
+    const [a, b] = await pair();
+    b.seen.calls.memberChange = ({ group, promote }) => {
+      if (promote === undefined) throw new AetherError("learner_not_ready", "at 12%");
+      return { index: group, member: MemberRecord.create({ ID: promote.ID }) };
+    };
+    const ask = (change: Partial<MemberChangePeerRequest>): Promise<MemberChangePeerResponse> =>
+      a.peers.call(ID(2), AetherPeer.MemberChange, MemberChangePeerRequest.create(change), 1000);
+    expect(await ask({ group: 4, promote: { ID: 2n ** 64n - 1n } })).toMatchObject({
+      index: 4,
+      member: { ID: 2n ** 64n - 1n },
+    });
+    expect(await failure(ask({ remove: { ID: 1n } }))).toBe("learner_not_ready: at 12%");
   });
 
   test("fail with what the member failed with", async () => {
@@ -112,6 +133,48 @@ describe("calls", () => {
     expect(await failure(a.peers.call(ID(9), AetherPeer.LeaseRenew, renew, 9))).toContain(
       "no such member",
     );
+  });
+});
+
+describe("the members", () => {
+  const network = new Network();
+  const answer = {
+    clusterId: CLUSTER,
+    memberId: ID(1),
+    members: [MemberRecord.create({ ID: ID(1), name: "one", peerURLs: ["http://x:1"] })],
+    removedMemberIds: [5n],
+  };
+
+  async function asked(extra: Partial<PeersOptions> = {}): Promise<Member> {
+    const member = await startMember(1, extra);
+    members.push(member);
+    member.seen.calls.members = () => answer;
+    return member;
+  }
+
+  test("are told to who is no member and knows nothing", async () => {
+    const { url } = await asked({ authorize: membersOnly("geheim") });
+    expect(await askMembers(socketDialer(network), url, "geheim", 1000)).toEqual(answer);
+    await until(() => network.linkCount === 0, "it hangs up");
+  });
+
+  test("are not told to who cannot prove that it belongs here", async () => {
+    const { url, peers } = await asked({ authorize: membersOnly("geheim") });
+    const asking = askMembers(socketDialer(network), url, undefined, 1000);
+    expect(await failure(asking)).toContain("UNAUTHENTICATED: wrong or no cluster secret");
+    expect(peers.received.refused.unauthorized).toBe(1);
+  });
+
+  test("are not told when nobody is there, or nobody answers", async () => {
+    const ask = (url: string): Promise<string> =>
+      failure(askMembers(socketDialer(network), url, undefined, 200));
+    expect(await ask("http://127.0.0.1:1")).toContain("unhealthy");
+    expect(await ask("nonsense")).toContain("not an address");
+    const { url, seen } = await asked();
+    seen.calls.members = () => new Promise(() => undefined);
+    expect(await ask(url)).toContain("timeout");
+    seen.calls.members = () => Promise.reject(new AetherError("no_leader"));
+    expect(await ask(url)).toBe("no_leader");
   });
 });
 

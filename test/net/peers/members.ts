@@ -33,6 +33,7 @@ export class Seen implements PeerHandlers {
   }[] = [];
   readonly refusals: Refusal[] = [];
   readonly unreachable: MemberId[] = [];
+  removals = 0;
   calls: PeerHandlers["calls"] = {
     leaseRenew: () => ({ leases: [] }),
     leaseRemaining: () => ({ leases: [] }),
@@ -40,6 +41,8 @@ export class Seen implements PeerHandlers {
       throw new Error("no member info");
     },
     hashKv: () => ({ hash: 0, compactRevision: 0, hashRevision: 0, revision: 0 }),
+    memberChange: () => ({ index: 0, member: undefined }),
+    members: () => ({ clusterId: CLUSTER, memberId: 0n, members: [], removedMemberIds: [] }),
   };
   snapshots: PeerHandlers["snapshots"] = {
     open: () => Promise.reject(new Error("no snapshots here")),
@@ -58,6 +61,9 @@ export class Seen implements PeerHandlers {
   }
   onUnreachable(id: MemberId): void {
     this.unreachable.push(id);
+  }
+  onRemoved(): void {
+    this.removals++;
   }
 
   /** The rounds of the heartbeats that came, in order. */

@@ -1,6 +1,9 @@
 /** The transport as its users see it, over real sockets on loopback. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { AetherError } from "../../../src/base/errors.ts";
+import { Network } from "../../../src/net/network.ts";
+import { socketDialer } from "../../../src/net/peers/dial.ts";
+import type { PeerDialer } from "../../../src/net/peers/ports.ts";
 import { until } from "../until.ts";
 import { append, heartbeat, ID, introduce, type Member, startMember } from "./members.ts";
 
@@ -200,11 +203,58 @@ describe("peers come and go", () => {
     b.peers.setPeers([]);
     await until(() => a.peers.status()[0]?.up === false, "a is cut off");
     const why = "removed, or has not been added yet";
-    await until(() => a.peers.status()[0]?.reason.includes(why) === true, "it tries in vain");
-    expect(b.peers.received.refused["unknown-sender"]).toBeGreaterThan(2);
+    await until(() => b.peers.received.refused["unknown-sender"] > 2, "it tries in vain");
+    expect(a.peers.status()[0]?.reason).toContain(why);
     a.peers.send(1, [heartbeat(1, 2, 1)]);
     introduce(a, b);
     await up(a, b);
     expect(b.seen.messages).toEqual([]);
+    expect(a.seen.removals).toBe(0);
+  });
+
+  test("one that was removed for good is told so, once, when and where it calls", async () => {
+    const [a, b, c] = [await start(1), await start(2), await start(3)];
+    await connected(a, b, c);
+    b.peers.setPeers([{ id: ID(3), urls: [c.url] }], [ID(1), 77n]);
+    await until(() => a.seen.removals === 1, "a is told while it is connected");
+    c.peers.setPeers([{ id: ID(2), urls: [b.url] }], [ID(1), 77n]);
+    await until(() => b.peers.received.refused.removed > 2, "it is refused again");
+    await until(() => c.peers.received.refused.removed > 2, "by the others too");
+    expect(a.seen.removals).toBe(1);
+    expect(a.peers.status()[0]?.reason).toContain("add it as a new member");
+    expect(a.log.lines.filter((line) => line.startsWith("removed"))).toHaveLength(1);
+    const port = Number(new URL(a.url).port);
+    await a.stop();
+    const again = await start(1, {}, port);
+    again.peers.setPeers([{ id: ID(2), urls: [b.url] }]);
+    await until(() => again.seen.removals === 1, "it was down when it was removed");
+    expect([b.seen.removals, c.seen.removals]).toEqual([0, 0]);
+  });
+
+  test("the stream that is cut says why, should there be no other", async () => {
+    const dialer = socketDialer(new Network());
+    let mayDial = true;
+    const gate: PeerDialer = {
+      dial: (...args) =>
+        mayDial ? dialer.dial(...args) : Promise.reject(new AetherError("unhealthy", "closed")),
+    };
+    const [a, b] = [await start(1, { dialer: gate }), await start(2)];
+    await connected(a, b);
+    mayDial = false;
+    b.peers.setPeers([], [ID(1)]);
+    await until(() => a.seen.removals === 1, "a is told");
+  });
+
+  test("only a member that knows the cluster's secret is believed", async () => {
+    const authorize = (): undefined => undefined;
+    const a = await start(1, { secret: "geheim" });
+    const liar = await start(2, { secret: "geraten", authorize });
+    const honest = await start(3, { secret: "geheim", authorize });
+    for (const { peers } of [liar, honest]) peers.setPeers([], [ID(1)]);
+    a.peers.setPeers([{ id: ID(2), urls: [liar.url] }]);
+    await until(() => liar.peers.received.refused.removed > 2, "a was told something");
+    expect(a.seen.removals).toBe(0);
+    a.peers.setPeers([{ id: ID(3), urls: [honest.url] }]);
+    await until(() => a.seen.removals === 1, "a is told");
   });
 });

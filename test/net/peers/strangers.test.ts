@@ -5,7 +5,12 @@ import { Prng } from "../../../src/base/prng.ts";
 import { helloFields, membersOnly } from "../../../src/net/peers/admission.ts";
 import { encodeMessages, encodeProposal, type FrameIds } from "../../../src/net/peers/frame.ts";
 import type { PeersOptions } from "../../../src/net/peers/peers.ts";
-import { AetherPeer, PeerHello, RaftAnswer } from "../../../src/proto/gen/aether.v1.ts";
+import {
+  AetherPeer,
+  MembersPeerResponse,
+  PeerHello,
+  RaftAnswer,
+} from "../../../src/proto/gen/aether.v1.ts";
 import type { ClientCall } from "../../../src/wire/grpc/client-call.ts";
 import { GrpcClientConnection } from "../../../src/wire/grpc/client-connection.ts";
 import { encodeBinary } from "../../../src/wire/grpc/metadata.ts";
@@ -99,6 +104,37 @@ describe("hello", () => {
     });
   }
 
+  test("may know less to ask for the members, but nothing that is wrong", async () => {
+    const { member, call } = target();
+    member.peers.setPeers([], [ID(8)]);
+    member.seen.calls.members = () => MembersPeerResponse.create();
+    const nobody = { clusterId: 0n, fromMemberId: 0n, toMemberId: 0n };
+    const cases: [Partial<PeerHello>, GrpcCode][] = [
+      [nobody, GrpcCode.OK],
+      [{}, GrpcCode.OK],
+      [{ fromMemberId: ID(8) }, GrpcCode.OK], // it was removed, and reads so in the answer
+      [{ ...nobody, fromMemberId: ID(9) }, GrpcCode.OK],
+      [{ ...nobody, clusterId: 5n }, GrpcCode.FAILED_PRECONDITION],
+      [{ ...nobody, toMemberId: ID(3) }, GrpcCode.FAILED_PRECONDITION],
+      [{ ...nobody, format: 9 }, GrpcCode.FAILED_PRECONDITION],
+    ];
+    for (const [fields, code] of cases) {
+      const stranger = await call(hello(fields), AetherPeer.Members.path);
+      stranger.call.send(new Uint8Array(0), 0, 0);
+      stranger.call.halfClose();
+      await turn();
+      expect(stranger.end?.code).toBe(code);
+    }
+    const others = [AetherPeer.MemberChange, AetherPeer.MemberInfo];
+    for (const { path } of others) {
+      const stranger = await call(hello({ fromMemberId: ID(9) }), path);
+      stranger.call.send(new Uint8Array(0), 0, 0);
+      stranger.call.halfClose();
+      await turn();
+      expect(stranger.end?.code).toBe(GrpcCode.PERMISSION_DENIED);
+    }
+  });
+
   test("is asked of snapshots and small calls as well", async () => {
     const { member, call } = target();
     for (const { path } of [AetherPeer.Snapshot, AetherPeer.LeaseRenew, AetherPeer.HashKV]) {
@@ -127,6 +163,22 @@ describe("authorization", () => {
     expect(await authorized(rule, "grün & geheim")).toBeUndefined();
     expect(await authorized(rule, "grün & geheim!")).toContain("set the same one on every member");
     expect(await authorized(rule, undefined)).toContain("wrong or no cluster secret");
+  });
+
+  test("who has it not learns nothing of the members, not even that it was one", async () => {
+    const { member, call } = target({ authorize: membersOnly("geheim"), secret: "geheim" });
+    member.peers.setPeers([], [ID(2)]);
+    for (const [secret, code] of [
+      ["geraten", GrpcCode.UNAUTHENTICATED],
+      ["geheim", GrpcCode.PERMISSION_DENIED],
+    ] as const) {
+      for (const from of [ID(2), ID(9)]) {
+        const ids = { ...RIGHT, from };
+        const stranger = await call(helloFields(ids, 0, secret, new ByteWriter(64)));
+        expect(stranger.end?.code).toBe(code);
+      }
+    }
+    expect(member.peers.received.refused).toMatchObject({ unauthorized: 2, removed: 1 });
   });
 
   test("without one, only this machine does", () => {
