@@ -104,6 +104,11 @@ export class Expiry {
     this.#options.propose(CommandKind.leaseExpire, this.#scratch.view(), ignoreOutcome);
     this.#scratch.reset();
   }
+
+  /** Checks the clock's invariants; throws AssertionError. */
+  verify(): void {
+    this.#clock.verify();
+  }
 }
 
 /** The clock offers a lease again whose expiry was lost, so nothing is to be done here. */

@@ -3,6 +3,7 @@ import type { Clock, Log, Random } from "../base/ports.ts";
 import type { Turn } from "../base/turn.ts";
 import type { RaftConfig } from "../raft/config.ts";
 import type { MemberId } from "../raft/types.ts";
+import type { WatchHubOptions } from "../watch/hub.ts";
 import type { LogStore, StateStore, Transport } from "./ports.ts";
 import type { Founding } from "./start.ts";
 
@@ -18,8 +19,9 @@ export interface GroupOptions {
   readonly founding: Founding | undefined;
   /** False: proposals fail with not_leader unless this member leads. */
   readonly forward?: boolean;
-  /** Settings of Raft other than the defaults. */
+  /** Settings of Raft and of the watch hub other than the defaults. */
   readonly raft?: Partial<RaftConfig>;
+  readonly watch?: Partial<WatchHubOptions>;
 }
 
 export interface GroupPorts {
@@ -36,4 +38,25 @@ export interface GroupPorts {
   readonly onMembership?: () => void;
   /** This member was removed, and leads no more; once. */
   readonly onRemoved?: () => void;
+}
+
+/** How long things may take, in ms. */
+export interface GroupTimes {
+  readonly electionMs: number;
+  /** etcd's: 5 s, and two election timeouts for a leader to be found. */
+  readonly requestTimeoutMs: number;
+  /** How long a call waits while nobody leads: a lost election and a won one. */
+  readonly leaderWaitMs: number;
+}
+
+const REQUEST_MS = 5000;
+const LEADER_WAIT_ELECTIONS = 3;
+
+export function timesOf({ electionTicks, tickMs }: GroupOptions): GroupTimes {
+  const electionMs = electionTicks * tickMs;
+  return {
+    electionMs,
+    requestTimeoutMs: REQUEST_MS + 2 * electionMs,
+    leaderWaitMs: Math.min(LEADER_WAIT_ELECTIONS * electionMs, REQUEST_MS),
+  };
 }

@@ -40,7 +40,7 @@ import { type CompactedDone, Compactor } from "./compactor.ts";
 import { Copies } from "./copies.ts";
 import { CurrentMachine } from "./current-machine.ts";
 import { Expiry } from "./expiry.ts";
-import type { GroupOptions, GroupPorts } from "./group-options.ts";
+import { type GroupOptions, type GroupPorts, type GroupTimes, timesOf } from "./group-options.ts";
 import { LeadershipKeeper, type PeerProgress } from "./leadership.ts";
 import { LeaseCalls } from "./lease-calls.ts";
 import { LogWriter } from "./log-writer.ts";
@@ -50,12 +50,6 @@ import type { ReadDone } from "./reads.ts";
 import { Requests } from "./requests.ts";
 import { takeUp } from "./start.ts";
 import { StateWriter } from "./state-writer.ts";
-
-/** etcd's request timeout is this and two election timeouts, for a leader to be found. */
-const REQUEST_TIMEOUT_MS = 5000;
-
-/** Election timeouts that a call waits while nobody leads: a lost election and a won one. */
-const LEADER_WAIT_ELECTIONS = 3;
 
 /** Keys forgotten a tick after compactions, so that a large one does not hold the loop. */
 const SWEEP_PER_TICK = 2000;
@@ -69,6 +63,7 @@ export class Group {
   readonly leaseCalls: LeaseCalls;
   readonly #options: GroupOptions;
   readonly #ports: GroupPorts;
+  readonly #times: GroupTimes;
   readonly #raft: Raft;
   readonly #current: CurrentMachine;
   readonly #leadership: LeadershipKeeper;
@@ -99,9 +94,10 @@ export class Group {
     const { log, store, random, logger, turn, clock, transport } = ports;
     this.#options = options;
     this.#ports = ports;
+    this.#times = timesOf(options);
     const current = new CurrentMachine(store);
     this.#current = current;
-    this.hub = new WatchHub(current.machine, { random });
+    this.hub = new WatchHub(current.machine, { ...options.watch, random });
     const { restored, reader } = takeUp(log, current.machine, options.founding);
     const raft = new Raft(
       { ...options.raft, id: memberId, random, electionTicks },
@@ -115,13 +111,13 @@ export class Group {
     this.#stateWriter = new StateWriter(store, current);
     this.#requests = this.#createRequests();
     this.expiry = new Expiry(current, {
-      graceMs: this.#electionMs,
+      graceMs: this.#times.electionMs,
       propose: (kind, bytes, done) => this.propose(kind, bytes, 0, bytes.length, done),
     });
     this.leaseCalls = new LeaseCalls({
       ...{ group: this, expiry: this.expiry, transport, clock, turn },
-      leaderWaitMs: this.#leaderWaitMs,
-      absenceMs: this.#electionMs / 2,
+      leaderWaitMs: this.#times.leaderWaitMs,
+      absenceMs: this.#times.electionMs / 2,
     });
     this.#compactor = new Compactor({
       ...{ raft, current, log, store, logger, keptEntries },
@@ -352,12 +348,11 @@ export class Group {
     this.#logWriter.flush();
   }
 
-  get #electionMs(): number {
-    return this.#options.electionTicks * this.#options.tickMs;
-  }
-
-  get #leaderWaitMs(): number {
-    return Math.min(LEADER_WAIT_ELECTIONS * this.#electionMs, REQUEST_TIMEOUT_MS);
+  /** Checks every invariant that its parts know of, at any cost; throws AssertionError. */
+  verify(): void {
+    this.#raft.verify();
+    this.hub.verify();
+    this.expiry.verify();
   }
 
   #createLogWriter(): LogWriter {
@@ -376,8 +371,8 @@ export class Group {
       ...{ raft: this.#raft, transport, clock, turn },
       firstSequence: random.below(2 ** 31) * 2 ** 16,
       forward: this.#options.forward ?? true,
-      timeoutMs: REQUEST_TIMEOUT_MS + 2 * this.#electionMs,
-      leaderWaitMs: this.#leaderWaitMs,
+      timeoutMs: this.#times.requestTimeoutMs,
+      leaderWaitMs: this.#times.leaderWaitMs,
       refusal: () =>
         this.#stateWriter.full
           ? new AetherError("too_many_requests", "the state store is behind")
