@@ -37,6 +37,8 @@ export interface ConnectionEvents {
   onMessage(bytes: Uint8Array, start: number, end: number): boolean;
   /** The stream's queue has room again. */
   onDrain(): void;
+  /** If it is there: how long a ping took there and back, about every keepaliveMs. */
+  readonly onRoundTrip?: ((ms: number) => void) | undefined;
   /** The connection is over: why, and the code and trailers that the peer gave, if it did. */
   onOver(reason: string, code: GrpcCode, trailers: Metadata): void;
 }
@@ -148,11 +150,13 @@ export class PeerConnection implements ClientCallHandler {
 
   #connect(nowMs: number): GrpcClientConnection {
     const { keepaliveMs, keepaliveTimeoutMs } = this.#settings;
+    const { onRoundTrip } = this.#events;
     const connection = new GrpcClientConnection({
       ...clientOptions(this.#url),
       nowMs,
       keepaliveMs,
       keepaliveTimeoutMs,
+      ...(onRoundTrip === undefined ? {} : { onRoundTrip }),
     });
     this.#connection = connection;
     if (!this.#over) this.#call = connection.call(this.#path, this.#fields, undefined, this);

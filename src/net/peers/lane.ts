@@ -38,6 +38,8 @@ export interface LaneEvents {
   /** It was up and is no more: messages on their way may be lost. */
   onLost(): void;
   onRefusal(refusal: ProposalRefusal): void;
+  /** If it is there: a ping went there and back. */
+  readonly onRoundTrip?: (ms: number) => void;
   /** The peer refused the stream. */
   onRefused(trailers: Metadata): void;
 }
@@ -49,6 +51,7 @@ type State =
   | { readonly kind: "closed" };
 
 export class Lane implements ConnectionEvents {
+  readonly onRoundTrip: ((ms: number) => void) | undefined;
   readonly #options: LaneOptions;
   readonly #events: LaneEvents;
   readonly #backoff: Backoff;
@@ -60,6 +63,7 @@ export class Lane implements ConnectionEvents {
   constructor(options: LaneOptions, events: LaneEvents) {
     this.#options = options;
     this.#events = events;
+    this.onRoundTrip = events.onRoundTrip;
     this.#backoff = new Backoff(options.random);
     this.#connect();
   }

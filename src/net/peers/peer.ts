@@ -48,6 +48,7 @@ export interface PeerOptions {
   /** Frames are made here; shared by all peers. */
   readonly scratch: ByteWriter;
   readonly onRefusal: (refusal: ProposalRefusal) => void;
+  readonly onRoundTrip: (id: MemberId, ms: number) => void;
   /** It does not let us in. */
   readonly onRefused: (trailers: Metadata) => void;
   readonly onUnreachable: (id: MemberId) => void;
@@ -62,13 +63,21 @@ export class Peer {
   readonly #options: PeerOptions;
   readonly #control: Lane;
   readonly #bulk: Lane;
+  /** Of the last ping on the control lane; undefined before the first. */
+  roundTripMs: number | undefined;
   #lossTold = false;
 
   constructor(options: PeerOptions) {
     const { onRefusal, onRefused } = options;
     this.#options = options;
     this.address = options.address;
-    this.#control = new Lane(options.control, { onRefusal, onRefused, onLost: nothing });
+    this.#control = new Lane(options.control, {
+      onRefusal,
+      onRefused,
+      onLost: nothing,
+      onRoundTrip: (ms) => this.#onRoundTrip(ms),
+    });
+    // No pings to measure here: they would wait behind appends.
     this.#bulk = new Lane(options.bulk, { onRefusal, onRefused, onLost: () => this.#lost() });
   }
 
@@ -166,6 +175,11 @@ export class Peer {
     if (scratch.bytes.length > SCRATCH_BYTES_KEPT) {
       scratch.bytes = Buffer.allocUnsafeSlow(SCRATCH_BYTES_KEPT);
     }
+  }
+
+  #onRoundTrip(ms: number): void {
+    this.roundTripMs = ms;
+    this.#options.onRoundTrip(this.address.id, ms);
   }
 
   /** Appends may be lost; Raft is told once until one is sent again. */

@@ -83,6 +83,8 @@ export interface PeersOptions {
   readonly keepaliveTimeoutMs?: number;
   readonly bulkBytesMax?: number;
   readonly controlBytesMax?: number;
+  /** For metrics: a ping to a peer went there and back. */
+  readonly observeRoundTripMs?: (id: MemberId, ms: number) => void;
   /** Of all snapshots that are sent, together. */
   readonly snapshotBytesPerSecond?: number;
 }
@@ -98,6 +100,8 @@ export interface PeerStatus {
   /** Why it is not up. */
   readonly reason: string;
   readonly pendingBytes: number;
+  /** How long the last ping took there and back; undefined before the first. */
+  readonly roundTripMs: number | undefined;
   readonly sent: Readonly<PeerCounters>;
 }
 
@@ -281,6 +285,7 @@ export class Peers {
       heard: this.#lanesFrom(peer.address.id) === 2,
       reason: peer.reason,
       pendingBytes: peer.pendingBytes,
+      roundTripMs: peer.roundTripMs,
       sent: peer.counters,
     }));
   }
@@ -307,6 +312,7 @@ export class Peers {
       bulk: this.#lane(address, "bulk", bulkBytesMax ?? BULK_BYTES_MAX),
       scratch: this.#scratch,
       onRefusal: (refusal) => this.#onRefusal(refusal),
+      onRoundTrip: (id, ms) => this.#options.observeRoundTripMs?.(id, ms),
       onRefused: (trailers) => this.#onRefusedBy(address.id, trailers),
       onUnreachable: (id) => this.#onUnreachable(id),
     });

@@ -20,6 +20,8 @@ export interface ClientConnectionOptions {
   /** Ping after this time without a byte; never by default. At least 5 s, or etcd objects. */
   readonly keepaliveMs?: number;
   readonly keepaliveTimeoutMs?: number;
+  /** Told the way there and back each `keepaliveMs`; pings then go to busy servers as well. */
+  readonly onRoundTrip?: (ms: number) => void;
   /** Compress requests. */
   readonly gzip?: boolean;
   readonly limits?: Http2Limits;
@@ -46,14 +48,18 @@ export class GrpcClientConnection implements ProtocolConnection {
       receiveBytesMax: options.receiveBytesMax ?? RECEIVE_BYTES_DEFAULT,
       gzip: options.gzip ?? false,
     });
-    const idleMs = options.keepaliveMs ?? Number.POSITIVE_INFINITY;
-    const timeoutMs = options.keepaliveTimeoutMs ?? KEEPALIVE_TIMEOUT_MS;
+    const { onRoundTrip } = options;
+    const keepalive = {
+      idleMs: options.keepaliveMs ?? Number.POSITIVE_INFINITY,
+      timeoutMs: options.keepaliveTimeoutMs ?? KEEPALIVE_TIMEOUT_MS,
+      ...(onRoundTrip === undefined ? {} : { onRoundTrip }),
+    };
     this.#session = new Http2Session(
       this.#role,
       {
         server: false,
         limits: options.limits ?? CLIENT_LIMITS,
-        keepalive: { idleMs, timeoutMs },
+        keepalive,
         prefaceTimeoutMs: READY_TIMEOUT_MS,
       },
       options.nowMs,

@@ -338,6 +338,9 @@ export class Http2Session<S extends Http2Stream, H extends Http2Head> {
     checkFrame("PING", id === 0, end - start === 8);
     this.engine.guard.onControl(this.engine.nowMs);
     if ((flags & Flag.ACK) !== 0) {
+      if (bytes.compare(KEEPALIVE_PING, 0, 8, start, end) === 0) {
+        this.#keepalive.onAnswered(this.engine.nowMs);
+      }
       const drained = bytes.compare(DRAIN_PING, 0, 8, start, end) === 0;
       if (drained && this.#draining === "announced") this.#drainFinal();
       return;

@@ -1,5 +1,6 @@
 /** Connections that are refused, lost, stalled and healed, in toy time over pipes in memory. */
 import { describe, expect, test } from "bun:test";
+import type { MemberId } from "../../../src/raft/types.ts";
 import { until } from "../until.ts";
 import { append, heartbeat, ID, introduce, pipedMember } from "./members.ts";
 import { PipeNet, ToyTimers, turn } from "./pipes.ts";
@@ -120,6 +121,29 @@ describe("lanes", () => {
     await timers.pass(120_000);
     expect(net.dialsMs).toHaveLength(4);
     expect(isUp(a) && isUp(b)).toBe(true);
+  });
+
+  test("how far away a peer is, is measured on the control lane, busy or not", async () => {
+    const { timers, net } = world(13);
+    const seen: [MemberId, number][] = [];
+    const a = pipedMember(1, net, timers, { observeRoundTripMs: (...trip) => seen.push(trip) });
+    const b = pipedMember(2, net, timers);
+    introduce(a, b);
+    await turn();
+    expect(a.peers.status()[0]?.roundTripMs).toBeUndefined();
+    const toB = net.open.filter(({ url }) => url === b.url);
+    for (let round = 1; round <= 65; round++) {
+      a.peers.send(1, [heartbeat(1, 2, round)]);
+      b.peers.send(1, [heartbeat(2, 1, round)]);
+      if (round === 60) for (const pipe of toB) pipe.stalled = true;
+      await timers.pass(100);
+    }
+    expect(seen).toEqual([]); // the ping of 6.0 s is on its way
+    for (const pipe of toB) pipe.stalled = false;
+    for (const pipe of toB) pipe.tick(timers.nowMs());
+    await turn();
+    expect(seen).toEqual([[ID(2), 500]]);
+    expect(a.peers.status()[0]?.roundTripMs).toBe(500);
   });
 
   test("who is called by a peer dials it at once, whatever its own wait is", async () => {

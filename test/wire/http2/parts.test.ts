@@ -105,3 +105,19 @@ test("Keepalive: ping after silence, dead after more of it, alive at a byte", ()
   keepalive.onReceived(119);
   expect([at(130), at(218), at(219), at(239)]).toEqual(["nothing", "nothing", "ping", "dead"]);
 });
+
+test("Keepalive: who measures pings a busy peer too, and counts from each ping", () => {
+  const trips: number[] = [];
+  const onRoundTrip = (ms: number): void => void trips.push(ms);
+  const keepalive = new Keepalive({ idleMs: 100, timeoutMs: 20, onRoundTrip }, 0);
+  const at = (now: number): string => keepalive.tick(now);
+  keepalive.onReceived(99);
+  expect([at(99), at(100)]).toEqual(["nothing", "ping"]);
+  keepalive.onReceived(110); // something else
+  expect([at(199), at(200)]).toEqual(["nothing", "ping"]);
+  keepalive.onReceived(205);
+  keepalive.onAnswered(205); // the first of the two
+  keepalive.onAnswered(206);
+  expect(trips).toEqual([105]);
+  expect([at(300), at(319), at(320)]).toEqual(["ping", "nothing", "dead"]);
+});
