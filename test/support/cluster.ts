@@ -149,20 +149,32 @@ export class Cluster implements AsyncDisposable {
 
   /** Adds a member by the API, starts it, and waits until it serves. */
   async add(options: { learner?: boolean } = {}): Promise<Member> {
-    const number = Math.max(...this.members.map((each) => each.number)) + 1;
     const leader = await this.leader();
-    const [ports] = (await this.#freePorts(1)) as [MemberPorts];
-    const advertised = this.network.advertised(number, ports.peer);
-    const request = { peerURLs: [`http://${advertised}`], isLearner: options.learner === true };
+    const newcomer = await this.newcomer();
+    const request = { peerURLs: [newcomer.peerUrl], isLearner: options.learner === true };
     const { members } = await whenHealthy(() =>
       leader.ask(ClusterService.MemberAdd, request, CHANGE_MS_MAX),
     );
     // The new member has no name in its record yet: its peer URL tells which one it is.
-    const name = nameOf(this.options, number);
-    const initial = members.map((each) => {
-      const peer = (each.peerURLs[0] ?? "").replace("http://", "");
-      const called = peer === advertised ? name : each.name;
-      return { number: Number(/\d+$/.exec(called)), name: called, peer };
+    const known = members.map(({ name, peerURLs: [url = ""] }) => {
+      return `${url === newcomer.peerUrl ? newcomer.name : name}=${url}`;
+    });
+    return await this.join(newcomer, known.join(","));
+  }
+
+  /** The next number, with ports; no member yet. */
+  async newcomer(): Promise<Newcomer> {
+    const number = Math.max(...this.members.map((each) => each.number)) + 1;
+    const [ports] = (await this.#freePorts(1)) as [MemberPorts];
+    const peerUrl = `http://${this.network.advertised(number, ports.peer)}`;
+    return { number, name: nameOf(this.options, number), peerUrl, ports };
+  }
+
+  /** Starts a member that was added, with the members as `member add` said, until it serves. */
+  async join({ number, ports }: Newcomer, initialCluster: string): Promise<Member> {
+    const initial = initialCluster.split(",").map((entry) => {
+      const [name = "", url = ""] = entry.split("=");
+      return { number: Number(/\d+$/.exec(name)), name, peer: url.replace("http://", "") };
     });
     const member = this.#create(number, { ...ports, initial, state: "existing" });
     await member.restart();
@@ -268,6 +280,14 @@ export class Cluster implements AsyncDisposable {
   }
 }
 
+/** Who is to become a member. */
+export interface Newcomer {
+  readonly number: number;
+  readonly name: string;
+  readonly peerUrl: string;
+  readonly ports: MemberPorts;
+}
+
 interface MemberPorts {
   readonly client: number;
   readonly peer: number;
@@ -300,6 +320,19 @@ async function whenHealthy<T>(change: () => Promise<T>): Promise<T> {
       await Bun.sleep(POLL_MS);
     }
   }
+}
+
+/**
+ * The kinds of cluster that the tests of this run are for: CLUSTER_KINDS=etcd,aether asks for both.
+ * Our own alone by default; etcd shows that a test is right.
+ */
+export function kindsUnderTest(): readonly ClusterKind[] {
+  const asked = (process.env["CLUSTER_KINDS"] ?? "etcd").split(",");
+  const isKind = (word: string): word is ClusterKind => word in EXECUTABLES;
+  const unknown = asked.find((word) => !isKind(word));
+  if (unknown !== undefined)
+    throw new Error(`CLUSTER_KINDS: ${unknown} is neither etcd nor aether`);
+  return asked.filter(isKind);
 }
 
 function networkFor({ network = "loopback", size, seed = 1 }: ClusterOptions): PeerNetwork {
