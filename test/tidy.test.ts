@@ -17,7 +17,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   watch: "base proto state",
   wire: "base",
   node: "base proto raft state watch",
-  cluster: "base proto raft node",
+  cluster: "base proto raft state node",
   storage: "base raft state node:ports",
   net: "base raft wire proto node:ports",
   observe: "base",

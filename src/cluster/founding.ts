@@ -42,6 +42,11 @@ export function memberIdOf(peerUrls: readonly string[], token: string): MemberId
   return firstEight(Buffer.from([...peerUrls].sort().join("") + token)) as MemberId;
 }
 
+/** The id of a member that is added later, at that second since 1970. */
+export function addedMemberId(peerUrls: readonly string[], unixSeconds: number): MemberId {
+  return memberIdOf(peerUrls, String(unixSeconds));
+}
+
 function firstEight(bytes: Uint8Array): bigint {
   return createHash("sha1").update(bytes).digest().readBigUInt64BE(0);
 }

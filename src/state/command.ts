@@ -26,7 +26,7 @@ export const CommandKind = {
   leaseGrant: 5, // etcdserverpb.LeaseGrantRequest, ID and TTL chosen by the leader
   leaseRevoke: 6, // etcdserverpb.LeaseRevokeRequest
   leaseExpire: 7, // aether.v1.LeaseExpire: revoke many, refused if the leader's term is old
-  memberAdd: 8, // etcdserverpb.Member, in the context of a configuration change (as 9 and 10)
+  memberAdd: 8, // etcdserverpb.Member, in the context of a configuration change (as 9 to 11)
   memberRemove: 9, // etcdserverpb.MemberRemoveRequest
   memberPromote: 10, // etcdserverpb.MemberPromoteRequest
   memberUpdate: 11, // etcdserverpb.MemberUpdateRequest: other peer URLs
