@@ -4,8 +4,8 @@
  * etcd's (server/etcdserver/api/etcdhttp); only GET and HEAD. A path is compared as it came.
  */
 import type { Group } from "../node/group.ts";
-import { ETCD_STORAGE_VERSION, ETCD_VERSION } from "../rpc/cluster.ts";
 import { textOf } from "../rpc/errors.ts";
+import { ETCD_STORAGE_VERSION, ETCD_VERSION } from "../rpc/maintenance.ts";
 
 export interface HttpAnswer {
   readonly status: number;

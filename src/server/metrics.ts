@@ -2,12 +2,14 @@
  * The metrics of a node under etcd's names, so that its dashboards and alerts show data, and a few
  * of ours. Counters on the way of a request are plain additions; the rest is read when asked.
  */
-import type { Listener } from "../net/listener.ts";
+
+import type { PeerStatus } from "../net/peers/peers.ts";
 import type { Group } from "../node/group.ts";
 import type { StateStore } from "../node/ports.ts";
 import { exponentialBounds, type Histogram, type Metrics } from "../observe/metrics.ts";
-import { ETCD_VERSION } from "../rpc/cluster.ts";
+import { ETCD_VERSION } from "../rpc/maintenance.ts";
 import type { GrpcCode } from "../wire/grpc/status.ts";
+import type { Traffic } from "./doors.ts";
 
 /** The names of gRPC's codes as go-grpc-prometheus labels them. */
 const CODE_LABELS = [
@@ -93,7 +95,9 @@ export class CallMeter {
 export interface MeteredParts {
   readonly group: Group;
   readonly store: StateStore;
-  readonly clients: Listener;
+  /** What clients' addresses carried so far. */
+  readonly clients: () => Traffic;
+  readonly peers: () => readonly PeerStatus[];
   readonly memberId: bigint;
 }
 
@@ -102,6 +106,29 @@ export function registerNode(metrics: Metrics, parts: MeteredParts): void {
   registerRaft(metrics, parts);
   registerState(metrics, parts);
   registerProcess(metrics, parts);
+  registerPeers(metrics, parts);
+}
+
+/** What was sent to each peer, under etcd's names where etcd has them. */
+function registerPeers(metrics: Metrics, { peers }: MeteredParts): void {
+  const perPeer = (name: string, help: string, value: (peer: PeerStatus) => number): void =>
+    metrics.readMany("counter", name, help, () =>
+      peers().map((peer) => [{ To: peer.id.toString(16) }, value(peer)] as const),
+    );
+  perPeer(
+    "etcd_network_peer_sent_bytes_total",
+    "The total number of bytes sent to peers.",
+    ({ sent }) => sent.bytes,
+  );
+  perPeer("aether_peer_sent_frames_total", "Frames sent to peers.", ({ sent }) => sent.frames);
+  perPeer(
+    "aether_peer_sent_messages_total",
+    "Raft messages sent to peers.",
+    ({ sent }) => sent.messages,
+  );
+  metrics.readMany("gauge", "etcd_network_active_peers", "Peers that can be reached.", () =>
+    peers().map(({ id, up }) => [{ Remote: id.toString(16) }, +up] as const),
+  );
 }
 
 function registerRaft(metrics: Metrics, { group, memberId }: MeteredParts): void {
@@ -109,7 +136,11 @@ function registerRaft(metrics: Metrics, { group, memberId }: MeteredParts): void
     metrics.read("gauge", name, help, value);
   gauge("etcd_server_has_leader", "Whether or not a leader exists.", () => +(group.leader !== 0n));
   gauge("etcd_server_is_leader", "Whether or not this member is a leader.", () => +group.isLeader);
-  gauge("etcd_server_is_learner", "Whether or not this member is a learner.", () => 0);
+  gauge(
+    "etcd_server_is_learner",
+    "Whether or not this member is a learner.",
+    () => +(group.machine.member(memberId)?.isLearner === true),
+  );
   gauge(
     "etcd_server_proposals_committed_total",
     "The total number of consensus proposals committed.",
@@ -149,7 +180,7 @@ function registerRaft(metrics: Metrics, { group, memberId }: MeteredParts): void
 }
 
 function registerState(metrics: Metrics, { group, store }: MeteredParts): void {
-  const { machine, hub } = group;
+  const { hub } = group;
   const gauge = (name: string, help: string, value: () => number): void =>
     metrics.read("gauge", name, help, value);
   gauge(
@@ -162,16 +193,16 @@ function registerState(metrics: Metrics, { group, store }: MeteredParts): void {
     "Total size of the underlying database logically in use in bytes.",
     () => store.sizeInUseBytes(),
   );
-  gauge("etcd_debugging_mvcc_keys_total", "Total number of keys.", () => machine.keyCount);
+  gauge("etcd_debugging_mvcc_keys_total", "Total number of keys.", () => group.machine.keyCount);
   gauge(
     "etcd_debugging_mvcc_current_revision",
     "The current revision of store.",
-    () => machine.revision,
+    () => group.machine.revision,
   );
   gauge(
     "etcd_debugging_mvcc_compact_revision",
     "The revision of the last compaction in store.",
-    () => machine.compactRevision,
+    () => group.machine.compactRevision,
   );
   gauge(
     "etcd_debugging_mvcc_watcher_total",
@@ -194,11 +225,11 @@ function registerState(metrics: Metrics, { group, store }: MeteredParts): void {
     "Total number of events sent by this member.",
     () => hub.counters().eventsSent,
   );
-  gauge("aether_leases", "Leases that exist.", () => machine.leaseCount);
+  gauge("aether_leases", "Leases that exist.", () => group.machine.leaseCount);
   gauge(
     "aether_unstored_rows",
     "Applied rows not yet in the state store.",
-    () => machine.unstoredCount,
+    () => group.machine.unstoredCount,
   );
 }
 
@@ -226,19 +257,19 @@ function registerProcess(metrics: Metrics, { clients }: MeteredParts): void {
     "counter",
     "etcd_network_client_grpc_received_bytes_total",
     "The total number of bytes received from grpc clients.",
-    () => clients.traffic.receivedBytes,
+    () => clients().receivedBytes,
   );
   metrics.read(
     "counter",
     "etcd_network_client_grpc_sent_bytes_total",
     "The total number of bytes sent to grpc clients.",
-    () => clients.traffic.sentBytes,
+    () => clients().sentBytes,
   );
   metrics.read(
     "gauge",
     "aether_client_connections",
     "Open connections of clients.",
-    () => clients.connectionCount,
+    () => clients().connectionCount,
   );
 }
 

@@ -1,8 +1,9 @@
 /**
  * One running node: puts the parts together, starts them in order, stops them in the reverse.
  *
- *   data directory (locked) ─▶ log, state ─▶ identity ─▶ group ─▶ leader known ─▶ listeners
- *   stop: no new calls, streams ended, calls finished ─▶ group ─▶ stores ─▶ lock released
+ *   data directory (locked) ─▶ log, state ─▶ who we are ─▶ group, peers ─▶ leader known ─▶ clients
+ *   stop: leadership handed over ─▶ no new calls, streams ended, calls finished ─▶ group, peers ─▶
+ *         stores ─▶ lock released
  *
  * A write of the log or the state that fails ends the process at once (fsyncgate: nothing may be
  * acknowledged after it, and trying again is not safe).
@@ -10,48 +11,53 @@
 import { AetherError } from "../base/errors.ts";
 import type { Clock, Log, Random } from "../base/ports.ts";
 import { Turn } from "../base/turn.ts";
-import { foundCluster } from "../cluster/founding.ts";
-import { addressText, parseAddress } from "../net/address.ts";
-import { type ConnectionFactory, type Listener, listen } from "../net/listener.ts";
+import { Membership } from "../cluster/membership.ts";
 import { Network } from "../net/network.ts";
+import { membersOnly } from "../net/peers/admission.ts";
+import { processTimers, socketDialer } from "../net/peers/dial.ts";
+import { peerServer } from "../net/peers/server.ts";
 import { Group } from "../node/group.ts";
-import type { LogStore, StateStore, Transport } from "../node/ports.ts";
+import type { Founding } from "../node/start.ts";
 import { Metrics } from "../observe/metrics.ts";
-import type { Member } from "../proto/gen/etcdserverpb.ts";
 import { configurationOf } from "../raft/membership/configuration.ts";
 import { founding } from "../raft/restore.ts";
 import type { MemberId } from "../raft/types.ts";
-import { statusOf } from "../rpc/cluster.ts";
-import { type DataDir, openDataDir } from "../storage/data-dir.ts";
-import { readIdentity, type StoredIdentity, writeIdentity } from "../storage/identity.ts";
-import { openLogStore } from "../storage/log-store.ts";
-import { openStateStore } from "../storage/state-store.ts";
-import { DAMAGE_ADVICE, StorageError } from "../storage/storage-error.ts";
+import { HashQueue } from "../rpc/hash-queue.ts";
+import { type StoredIdentity, writeIdentity } from "../storage/identity.ts";
+import { stageState } from "../storage/state-staging.ts";
+import { StorageError } from "../storage/storage-error.ts";
 import { GrpcServer } from "../wire/grpc/grpc-server.ts";
-import { GrpcServerConnection } from "../wire/grpc/server-connection.ts";
-import { Http1Connection } from "../wire/http1/server-connection.ts";
+import type { Failure } from "../wire/grpc/server-call.ts";
+import type { HttpHandler } from "../wire/http1/http.ts";
+import { type Beginning, findBeginning, foundingMethods } from "./beginning.ts";
+import { ClusterLink } from "./cluster-link.ts";
+import { clusterView } from "./cluster-view.ts";
 import type { Config } from "./config/config.ts";
+import { type Answering, Doors } from "./doors.ts";
 import { Endpoints, type HttpAnswer } from "./endpoints.ts";
 import { fsyncHistogram, registerNode } from "./metrics.ts";
+import { Publisher } from "./publisher.ts";
 import { Services } from "./services.ts";
-
-/** The transport of a member that is alone. */
-const NOBODY_ELSE: Transport = {
-  send: () => {},
-  propose: () => false,
-  sendSnapshot: (_message, _held, onEnd) => onEnd(false),
-  renewLeases: (_to, _ids, onAnswer) => onAnswer(new AetherError("no_leader")),
-  leaseLives: (_to, _ids, onAnswer) => onAnswer(new AetherError("no_leader")),
-};
-
-/** The first group owns the whole key space; regions will add more. */
-const FIRST_GROUP = 1;
+import { closeStores, FIRST_GROUP, noteBegun, openStores, type Stores } from "./stores.ts";
 
 /** Calls in flight get this long to finish when the server stops: a stop stays under 2 s. */
 const DRAIN_MS = 1200;
 
-/** EX_IOERR of sysexits.h: the log or the state could not be written. */
-const EXIT_IO_ERROR = 74;
+/** A hand-over takes a round trip and an election without a timeout; beyond this, others elect. */
+const HAND_OVER_MS_MAX = 500;
+
+/** Election timeouts that clients' addresses stay closed while nobody leads. */
+const PATIENCE_ELECTIONS = 5;
+
+/** etcd's request timeout is this and two election timeouts. */
+const REQUEST_TIMEOUT_MS = 5000;
+
+const REMOVED_ADVICE =
+  "its id cannot come back: to return, set the data directory aside, add the member anew " +
+  "(aether ctl member add) and start it with cluster.state = existing";
+
+/** The exit status of a member that was removed, or cannot go on: see cli/serve. */
+const EXIT_FAILED = 1;
 
 export interface RunningServer {
   /** host:port that clients use, with the port the system gave when 0 was asked for. */
@@ -61,13 +67,6 @@ export interface RunningServer {
   readonly ended: Promise<number>;
   /** Drains and ends; may be called twice. */
   stop(): Promise<void>;
-}
-
-interface Stores {
-  readonly dataDir: DataDir;
-  readonly log: LogStore;
-  readonly state: StateStore;
-  readonly identity: StoredIdentity;
 }
 
 const clock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
@@ -81,127 +80,131 @@ const random: Random = {
   },
 };
 
+/** What exists before it is known who this node is. */
+interface Base {
+  readonly config: Config;
+  readonly log: Log;
+  readonly turn: Turn;
+  readonly network: Network;
+  readonly doors: Doors;
+  readonly stores: Stores;
+}
+
 /**
  * Starts a node and resolves when it serves. Rejects with a message for people when it cannot:
- * the directory is locked or damaged, an address is taken.
+ * the directory is locked or damaged, an address is taken, the cluster does not want it.
  */
 export async function startServer(config: Config, log: Log): Promise<RunningServer> {
-  const stores = await openStores(config);
-  const server = new Server(config, log, stores);
+  const stores = await openStores(config.dataDir);
+  const turn = new Turn(setImmediate);
+  const network = new Network({ turn, log });
+  const doors = new Doors(config, network, log, whileBeginning(config));
+  const base: Base = { config, log, turn, network, doors, stores };
+  let server: Server | undefined;
   try {
+    const beginning = stores.identity === undefined ? await begin(base) : undefined;
+    const identity = stores.identity ?? rememberBeginning(config, beginning);
+    server = new Server({ ...base, stores: { ...stores, identity } }, identity, beginning);
     await server.start();
   } catch (error) {
-    await server.stop();
+    if (server === undefined) {
+      await doors.close(0);
+      await closeStores(stores);
+    } else await server.stop();
     throw error;
   }
   return server;
 }
 
-async function openStores(config: Config): Promise<Stores> {
-  const dataDir = openDataDir(config.dataDir);
-  const options = { group: FIRST_GROUP, onFatal: dieOfStorage };
-  const opening = [
-    openLogStore({ ...options, path: dataDir.logPath }),
-    openStateStore({ ...options, path: dataDir.statePath(FIRST_GROUP) }),
-  ] as const;
-  try {
-    const [log, state] = await Promise.all(opening);
-    const identity = readIdentity(config.dataDir) ?? newIdentity(config, log);
-    return { dataDir, log, state, identity };
-  } catch (error) {
-    for (const store of await Promise.allSettled(opening)) {
-      if (store.status === "fulfilled") await store.value.close();
-    }
-    dataDir.release();
-    throw error;
-  }
+/** Decides with the others how a node without data begins. */
+async function begin({ config, log, network, doors }: Base): Promise<Beginning> {
+  if (config.founders.length > 1 && config.initialState === "new") await doors.openPeers();
+  return findBeginning({ config, log, random, dialer: socketDialer(network) });
 }
 
 /** The identity is durable before the log begins: a log without one is somebody's, not ours. */
-function newIdentity(config: Config, log: LogStore): StoredIdentity {
-  if (log.stored.hardState === undefined) return foundAlone(config);
-  const lost = `${config.dataDir}/identity.json: gone, but there is a Raft log beside it`;
-  throw new StorageError("unusable", `${lost}; ${DAMAGE_ADVICE}`);
-}
-
-/** A new data directory: this node founds a cluster of one. */
-function foundAlone(config: Config): StoredIdentity {
-  const { name, peerUrls, token } = config;
-  const { clusterId, members } = foundCluster([{ name, peerUrls }], token);
-  const identity = { clusterId, memberId: members[0]?.id ?? 0n, name };
+function rememberBeginning(config: Config, beginning: Beginning | undefined): StoredIdentity {
+  if (beginning === undefined) throw new StorageError("unusable", "nobody knows who this node is");
+  const { clusterId, memberId } = beginning;
+  const identity = { clusterId, memberId, name: config.name, begun: false };
   writeIdentity(config.dataDir, identity);
   return identity;
 }
 
-/** Nothing may be answered after a failed write, so the process ends here and now. */
-function dieOfStorage(error: Error): never {
-  process.stderr.write(
-    `aether: ${error.message}\naether: stopping: a failed write is not retried\n`,
-  );
-  process.exit(EXIT_IO_ERROR);
+/** Answers the questions of other founders, and nothing else. */
+function whileBeginning(config: Config): Answering {
+  const methods = foundingMethods(config, membersOnly(config.secret));
+  const server = peerServer(methods, () => ({ code: 14, message: "starting" }));
+  const http: HttpHandler = (_request, response) => {
+    response.end(503, ["content-type", "text/plain; charset=utf-8"], "starting\n");
+  };
+  return { clients: server, peers: server, http };
 }
 
 class Server implements RunningServer {
   readonly ended: Promise<number>;
-  readonly #config: Config;
-  readonly #log: Log;
-  readonly #stores: Stores;
-  readonly #turn = new Turn(setImmediate);
-  readonly #network: Network;
+  readonly #base: Base;
+  readonly #identity: StoredIdentity;
   readonly #group: Group;
+  readonly #link: ClusterLink;
+  readonly #membership: Membership;
+  /** Hashes that other members ask for. */
+  readonly #hashes: HashQueue;
   readonly #services: Services;
-  readonly #endpoints: Endpoints;
+  readonly #publisher: Publisher;
   readonly #metrics = new Metrics();
   readonly #end = Promise.withResolvers<number>();
-  #clients: Listener | undefined;
-  #observers: Listener | undefined;
   #ticker: ReturnType<typeof setInterval> | undefined;
   #stopping: Promise<void> | undefined;
+  #exitStatus = 0;
 
-  constructor(config: Config, log: Log, stores: Stores) {
-    this.#config = config;
-    this.#log = log;
-    this.#stores = stores;
+  constructor(base: Base, identity: StoredIdentity, beginning: Beginning | undefined) {
+    this.#base = base;
+    this.#identity = identity;
     this.ended = this.#end.promise;
-    this.#network = new Network({ turn: this.#turn, log });
-    const { clusterId, memberId } = stores.identity;
-    this.#group = this.#createGroup(memberId as MemberId);
-    this.#services = new Services({
+    this.#link = this.#createLink();
+    this.#group = this.#createGroup(beginning);
+    this.#link.attach(this.#group);
+    this.#membership = this.#createMembership();
+    this.#hashes = new HashQueue({ group: this.#group, turn: base.turn });
+    this.#services = this.#createServices();
+    this.#publisher = new Publisher({
       group: this.#group,
-      identity: { clusterId, memberId },
-      turn: this.#turn,
-      clock,
-      random,
-      ttlSecondsMin: Math.ceil((1.5 * config.electionTimeoutMs) / 1000),
-      native: { leasesMax: config.leasesMax, ttlSecondsMax: config.leaseTtlSecondsMax },
-      members: () => this.#members(),
-      sizeBytes: () => stores.state.sizeBytes(),
-      sizeInUseBytes: () => stores.state.sizeInUseBytes(),
-    });
-    this.#endpoints = new Endpoints({
-      group: this.#group,
-      metrics: () => this.#metrics.text(),
-      cluster: () => this.#clusterView(),
+      memberId: identity.memberId,
+      name: base.config.name,
+      clientUrls: () => this.#clientUrls(),
+      log: base.log,
     });
   }
 
   get clientAddress(): string {
-    return this.#clients === undefined ? "" : addressText(this.#clients.address);
+    return this.#base.doors.clientAddresses[0] ?? "";
   }
 
   get metricsAddress(): string {
-    return this.#observers === undefined ? "" : addressText(this.#observers.address);
+    return this.#base.doors.metricsAddresses[0] ?? "";
   }
 
   async start(): Promise<void> {
-    const { heartbeatIntervalMs } = this.#config;
-    this.#ticker = setInterval(() => this.#tick(), heartbeatIntervalMs);
-    this.#group.start();
-    if (this.#stores.dataDir.openToOthers) {
-      this.#log.warn("others may read the data directory", { path: this.#stores.dataDir.path });
+    const { config, log, stores, doors } = this.#base;
+    this.#refuseRemoved();
+    if (stores.dataDir.openToOthers) {
+      log.warn("others may read the data directory", { path: stores.dataDir.path });
     }
-    await this.#group.whenReady();
-    await this.#listen();
+    this.#serve();
+    this.#tellMembers();
+    this.#ticker = setInterval(() => this.#tick(), config.heartbeatIntervalMs);
+    this.#group.start();
+    if (config.founders.length > 1 || config.listenPeer.length > 0) await doors.openPeers();
+    const patience = Bun.sleep(PATIENCE_ELECTIONS * config.electionTimeoutMs);
+    const ready = this.#group.whenReady();
+    await Promise.race([ready, patience]);
+    if (!this.#group.isReady) log.warn("no leader yet: only stale reads and status are served");
+    await doors.openClients();
+    await doors.openObservers();
+    await ready;
+    noteBegun(stores);
+    await this.#publisher.publish();
     this.#services.health.setServing(true);
   }
 
@@ -211,137 +214,195 @@ class Server implements RunningServer {
   }
 
   async #stopAll(): Promise<void> {
+    const { doors, stores } = this.#base;
+    await this.#handOver();
     this.#services.health.setServing(false);
     this.#services.closeStreams();
-    await Promise.all([this.#clients?.stop(DRAIN_MS), this.#observers?.stop(DRAIN_MS)]);
+    await doors.close(DRAIN_MS);
     clearInterval(this.#ticker);
+    this.#membership.stop();
     this.#group.stop();
-    await this.#stores.log.close();
-    await this.#stores.state.close();
-    this.#stores.dataDir.release();
-    this.#end.resolve(0);
+    await this.#link.stop();
+    await closeStores(stores);
+    this.#end.resolve(this.#exitStatus);
+  }
+
+  /** Others need not wait for an election: they are given a leader before this one goes. */
+  async #handOver(): Promise<void> {
+    const over = Promise.withResolvers<void>();
+    const giveUp = setTimeout(over.resolve, HAND_OVER_MS_MAX);
+    this.#group.handOver(over.resolve);
+    await over.promise;
+    clearTimeout(giveUp);
   }
 
   #tick(): void {
     this.#group.tick();
+    this.#membership.tick();
+    this.#publisher.tick();
     this.#services.tick(clock.monotonicMs());
   }
 
-  #createGroup(memberId: MemberId): Group {
-    const { log: stored, state } = this.#stores;
-    const { electionTimeoutMs, heartbeatIntervalMs, snapshotTriggerLogEntries } = this.#config;
+  /** What a member does when the cluster has removed it: it says why, and ends. */
+  #onRemoved(): void {
+    if (this.#stopping !== undefined) return;
+    this.#base.log.error(`this member was removed from the cluster; ${REMOVED_ADVICE}`);
+    this.#exitStatus = EXIT_FAILED;
+    void this.stop();
+  }
+
+  #refuseRemoved(): void {
+    const { memberId } = this.#identity;
+    if (!this.#group.machine.isRemoved(memberId)) return;
+    const text = `member ${memberId.toString(16)} was removed from the cluster`;
+    throw new StorageError("unusable", `${text}; ${REMOVED_ADVICE}`);
+  }
+
+  #createGroup(beginning: Beginning | undefined): Group {
+    const { config, log, turn, stores } = this.#base;
+    const { electionTimeoutMs, heartbeatIntervalMs, leaseReads } = config;
     const fsyncs = fsyncHistogram(this.#metrics);
+    const drift = leaseReads?.clockDriftPercentMax;
+    const lease =
+      drift === undefined ? undefined : { tickMs: heartbeatIntervalMs, driftPercentMax: drift };
     return new Group(
       {
-        memberId,
+        memberId: this.#identity.memberId as MemberId,
         tickMs: heartbeatIntervalMs,
         electionTicks: Math.max(2, Math.round(electionTimeoutMs / heartbeatIntervalMs)),
-        snapshotTriggerEntries: snapshotTriggerLogEntries,
-        founding: { ...founding(configurationOf([memberId])), members: this.#members() },
+        snapshotTriggerEntries: config.snapshotTriggerLogEntries,
+        founding: beginning?.kind === "found" ? foundingOf(beginning) : undefined,
+        forward: config.forward,
+        raft: { lease },
       },
       {
-        log: stored,
-        store: state,
-        clock,
-        random,
-        turn: this.#turn,
-        logger: this.#log,
-        transport: NOBODY_ELSE,
+        ...{ log: stores.log, store: stores.state, clock, random, turn, logger: log },
+        transport: this.#link.transport,
         observeLogWriteMs: (ms) => fsyncs.observe(ms / 1000),
+        onMembership: () => this.#tellMembers(),
+        onRemoved: () => this.#onRemoved(),
       },
     );
   }
 
-  /** Listens for clients and observers, and connects what they ask to what answers. */
-  async #listen(): Promise<void> {
-    const [addr = ""] = this.#config.listenClient;
-    const methods = this.#services.methods();
-    const grpc = new GrpcServer({
-      methods,
-      mapError: (error) => this.#services.failureOf(error),
-      http: ({ method, path, query }, response) => {
-        this.#endpoints.handle(method, path, query, (answer) => {
-          response.end(answer.status, fieldsOf(answer), answer.body);
-        });
+  #createLink(): ClusterLink {
+    const { config, log, network, stores } = this.#base;
+    const { clusterId, memberId } = this.#identity;
+    const { dataDir } = stores;
+    return new ClusterLink({
+      peers: {
+        clusterId,
+        self: memberId as MemberId,
+        authorize: membersOnly(config.secret),
+        ...(config.secret === undefined ? {} : { secret: config.secret }),
+        dialer: socketDialer(network),
+        timers: processTimers(network),
+        ...{ random, log },
+        snapshotBytesPerSecond: config.snapshotBytesPerSecondMax,
       },
-      onStart: this.#services.meter.onStart,
-      onEnd: this.#services.meter.onEnd,
+      groupNumber: FIRST_GROUP,
+      leaseCallMs: config.electionTimeoutMs,
+      changeCallMs: REQUEST_TIMEOUT_MS + 2 * config.electionTimeoutMs,
+      snapshotsDirectory: `${dataDir.path}/snapshots`,
+      stage: (received, { index, term }) =>
+        stageState({
+          ...{ received, index, term },
+          path: dataDir.statePath(FIRST_GROUP),
+          group: FIRST_GROUP,
+        }),
+      takeHash: (revision, isWanted, done) => this.#hashes.take(revision, isWanted, done),
+      changeHere: (request, done) => this.#membership.changeHere(request, done),
+      onRemoved: () => this.#onRemoved(),
     });
-    const http2: ConnectionFactory = (peer, nowMs) =>
-      new GrpcServerConnection(grpc, { peer: peer.address, nowMs });
-    const http1: ConnectionFactory = (peer, nowMs) => this.#http1(peer.address, nowMs);
-    this.#clients = await listen(this.#network, { address: parseAddress(addr), http1, http2 });
-    this.#observers = await this.#listenMetrics(http1, http2);
-    this.#services.meter.register(this.#metrics);
+  }
+
+  #createMembership(): Membership {
+    const { config } = this.#base;
+    const { electionTimeoutMs: electionMs } = config;
+    return new Membership(
+      {
+        memberId: this.#identity.memberId as MemberId,
+        electionMs,
+        requestTimeoutMs: REQUEST_TIMEOUT_MS + 2 * electionMs,
+        strict: config.strictReconfigCheck,
+        learnersMax: config.learnersMax,
+      },
+      { group: this.#group, clock, forward: this.#link.forwardChange },
+    );
+  }
+
+  #createServices(): Services {
+    const { config, turn, stores } = this.#base;
+    const { clusterId, memberId } = this.#identity;
+    return new Services({
+      group: this.#group,
+      identity: { clusterId, memberId },
+      ...{ turn, clock, random },
+      ttlSecondsMin: Math.ceil((1.5 * config.electionTimeoutMs) / 1000),
+      native: { leasesMax: config.leasesMax, ttlSecondsMax: config.leaseTtlSecondsMax },
+      membership: this.#membership,
+      electionMs: config.electionTimeoutMs,
+      sizeBytes: () => stores.state.sizeBytes(),
+      sizeInUseBytes: () => stores.state.sizeInUseBytes(),
+    });
+  }
+
+  /** From now on clients, members and observers are answered. */
+  #serve(): void {
+    const { config, doors, stores } = this.#base;
+    const { clusterId, memberId } = this.#identity;
+    const identity = { clusterId, memberId };
+    const endpoints = new Endpoints({
+      group: this.#group,
+      metrics: () => this.#metrics.text(),
+      cluster: () => clusterView({ group: this.#group, identity, peers: this.#link.status() }),
+    });
+    const http: HttpHandler = ({ method, path, query }, response) => {
+      endpoints.handle(method, path, query, (answer) => {
+        response.end(answer.status, fieldsOf(answer), answer.body);
+      });
+    };
+    const { meter } = this.#services;
+    const mapError = (error: unknown): Failure => this.#services.failureOf(error);
+    const isShared = config.listenPeer.length === 0;
+    const methods = [...this.#services.methods(), ...(isShared ? this.#link.methods : [])];
+    const { onStart, onEnd } = meter;
+    doors.serve({
+      clients: new GrpcServer({ methods, mapError, http, onStart, onEnd }),
+      peers: peerServer(this.#link.methods, mapError),
+      http,
+    });
+    meter.register(this.#metrics);
     registerNode(this.#metrics, {
       group: this.#group,
-      store: this.#stores.state,
-      clients: this.#clients,
-      memberId: this.#stores.identity.memberId,
+      store: stores.state,
+      clients: () => doors.clientTraffic,
+      peers: () => this.#link.status(),
+      memberId,
     });
   }
 
-  /** A taken metrics address that nobody chose is no reason not to serve. */
-  async #listenMetrics(http1: ConnectionFactory, http2: ConnectionFactory): Promise<Listener> {
-    const { listenMetrics, metricsChosen } = this.#config;
-    const [metricsAddr = ""] = listenMetrics;
-    const address = parseAddress(metricsAddr);
-    try {
-      return await listen(this.#network, { address, http1, http2 });
-    } catch (error) {
-      if (metricsChosen || address.kind !== "tcp") throw error;
-      const free = await listen(this.#network, { address: { ...address, port: 0 }, http1, http2 });
-      const now = addressText(free.address);
-      this.#log.warn("metrics address is taken, using a free port", { taken: metricsAddr, now });
-      return free;
-    }
+  /** Whom to speak and listen to, as the state has it now. */
+  #tellMembers(): void {
+    const { machine } = this.#group;
+    this.#link.setMembers(machine.members(), machine.removedMembers());
+    this.#services.membersChanged();
+    this.#services.membersChanged();
   }
 
-  #http1(peer: string, nowMs: number): Http1Connection {
-    return new Http1Connection(
-      {
-        peer,
-        handler: ({ method, path, query }, response) => {
-          this.#endpoints.handle(method, path, query, (answer) => {
-            response.end(answer.status, fieldsOf(answer), answer.body);
-          });
-        },
-      },
-      nowMs,
-    );
+  /** What clients are told, with the ports that the system gave. */
+  #clientUrls(): readonly string[] {
+    const { config, doors } = this.#base;
+    return config.clientUrls.map((url, position) => {
+      const bound = doors.clientAddresses[position];
+      return bound === undefined ? url : url.replace(/:0$/, bound.slice(bound.lastIndexOf(":")));
+    });
   }
+}
 
-  #members(): Member[] {
-    const { memberId, name } = this.#stores.identity;
-    return [
-      {
-        ID: memberId,
-        name,
-        peerURLs: [...this.#config.peerUrls],
-        clientURLs: [`http://${this.clientAddress}`],
-        isLearner: false,
-      },
-    ];
-  }
-
-  #clusterView(): unknown {
-    const { clusterId, memberId } = this.#stores.identity;
-    const status = statusOf(this.#services.backend);
-    const members = this.#members().map(({ ID, name, clientURLs }) => ({
-      id: ID.toString(16),
-      name,
-      clientURLs,
-      role: ID === this.#group.leader ? "leader" : "follower",
-      term: status.raftTerm,
-      index: status.raftIndex,
-      applied: status.raftAppliedIndex,
-      revision: this.#group.machine.revision,
-      dbSize: status.dbSize,
-      version: status.version,
-      reachable: true,
-    }));
-    return { clusterId: clusterId.toString(16), answeredBy: memberId.toString(16), members };
-  }
+function foundingOf({ members }: Beginning): Founding {
+  const voters = members.map(({ ID }) => ID as MemberId);
+  return { ...founding(configurationOf(voters)), members };
 }
 
 function fieldsOf(answer: HttpAnswer): string[] {

@@ -1,30 +1,32 @@
 /** Every gRPC service of a node, made once over one backend. */
 import { AssertionError } from "../base/assert.ts";
+import { AetherError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import type { Turn } from "../base/turn.ts";
 import type { Group } from "../node/group.ts";
-import type { Member } from "../proto/gen/etcdserverpb.ts";
 import { SERVICES } from "../proto/gen/registry.ts";
-import { type ClusterBackend, clusterMethods } from "../rpc/cluster.ts";
+import { Admission } from "../rpc/admission.ts";
+import { clusterMethods } from "../rpc/cluster.ts";
 import { expectedFailure } from "../rpc/errors.ts";
 import type { Identity } from "../rpc/headers.ts";
 import { HealthService } from "../rpc/health.ts";
 import { KvService } from "../rpc/kv.ts";
 import { type LeaseLimits, LeaseService } from "../rpc/lease.ts";
+import { type MaintenanceBackend, maintenanceMethods } from "../rpc/maintenance.ts";
 import { reflectionMethods } from "../rpc/reflection.ts";
 import { WatchService } from "../rpc/watch.ts";
 import type { Failure, Method } from "../wire/grpc/server-call.ts";
 import { CallMeter } from "./metrics.ts";
 
-export interface ServicesBackend extends ClusterBackend {
+export interface ServicesBackend extends MaintenanceBackend {
   readonly group: Group;
   readonly identity: Identity;
   readonly turn: Turn;
+  readonly electionMs: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly ttlSecondsMin: number;
   readonly native: LeaseLimits;
-  readonly members: () => readonly Member[];
 }
 
 export class Services {
@@ -34,11 +36,12 @@ export class Services {
   readonly #kv: KvService;
   readonly #watch: WatchService;
   readonly #lease: LeaseService;
+  readonly #admission: Admission;
   readonly #methods: readonly Method[];
 
   constructor(backend: ServicesBackend) {
     this.backend = backend;
-    const { group, identity } = backend;
+    const { group, identity, electionMs } = backend;
     this.#watch = new WatchService({
       hub: group.hub,
       identity,
@@ -49,19 +52,24 @@ export class Services {
     });
     this.#kv = new KvService(backend);
     this.#lease = new LeaseService(backend);
-    const methods = [
+    this.#admission = new Admission({
+      ...{ group, electionMs, memberId: identity.memberId },
+      onCorrupt: () => this.#closeStreams(new AetherError("corrupt")),
+    });
+    const methods: Method[] = [
       ...this.#kv.methods(),
       ...this.#watch.methods(),
       ...this.#lease.methods(),
       ...clusterMethods(backend),
+      ...maintenanceMethods(backend),
     ];
     const names = servedNames(methods);
     this.health = new HealthService(names);
     methods.push(...this.health.methods());
     const all = [...servedNames(methods), "grpc.reflection.v1.ServerReflection"];
-    methods.push(...reflectionMethods([...all, "grpc.reflection.v1alpha.ServerReflection"]));
-    this.#methods = methods;
-    this.meter = new CallMeter(typesOf(methods));
+    const reflection = reflectionMethods([...all, "grpc.reflection.v1alpha.ServerReflection"]);
+    this.#methods = [...this.#admission.guard(methods), ...reflection];
+    this.meter = new CallMeter(typesOf(this.#methods));
   }
 
   methods(): readonly Method[] {
@@ -75,16 +83,26 @@ export class Services {
     throw error instanceof Error ? error : new AssertionError(String(error));
   }
 
-  /** Looks after streams whose clients stand still; call it with each tick of the group. */
+  /** Members or alarms have changed, perhaps this one's own. */
+  membersChanged(): void {
+    this.#admission.refresh();
+  }
+
+  /** Looks after streams that should end; call it with each tick of the group. */
   tick(nowMs: number): void {
     this.#kv.tick(nowMs);
+    this.#admission.tick(nowMs);
   }
 
   /** Ends the streams that have no end of their own. */
   closeStreams(): void {
-    this.#watch.close();
-    this.#lease.close();
+    this.#closeStreams(new AetherError("stopped"));
     this.health.close();
+  }
+
+  #closeStreams(reason: AetherError): void {
+    this.#watch.close(reason);
+    this.#lease.close(reason);
   }
 }
 

@@ -62,16 +62,7 @@ function configOf(
 ): Config {
   const named = command.configFile ?? (environment["AETHER_CONFIG"] || undefined);
   const file = readConfigFile(named ?? DEFAULT_CONFIG_FILE, named !== undefined);
-  const config = loadConfig({ file, environment, flags: command.flags });
-  refuseSeveral(config);
-  return config;
-}
-
-function refuseSeveral(config: Config): void {
-  const { founders, initialState, listenClient, listenPeer, listenMetrics } = config;
-  const one = listenClient.length === 1 && listenPeer.length === 0 && listenMetrics.length === 1;
-  if (one && founders.length === 1 && initialState === "new") return;
-  throw new ConfigError("this version runs one node on one address; remove the other members");
+  return loadConfig({ file, environment, flags: command.flags });
 }
 
 function readConfigFile(

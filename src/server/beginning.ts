@@ -1,0 +1,106 @@
+/**
+ * How a node without data begins: it asks the other founders, or the members that it is to join,
+ * until cluster/bootstrap.ts can decide, and answers the questions of other founders meanwhile.
+ */
+import { AetherError } from "../base/errors.ts";
+import type { Log, Random } from "../base/ports.ts";
+import { type BootstrapStep, bootstrap } from "../cluster/bootstrap.ts";
+import { foundCluster, memberIdOf } from "../cluster/founding.ts";
+import { type Admission, admitGuest, PeerRefusal } from "../net/peers/admission.ts";
+import { askMembers } from "../net/peers/ask-members.ts";
+import { callMethods } from "../net/peers/calls.ts";
+import type { Authorize, PeerDialer } from "../net/peers/ports.ts";
+import { AetherPeer, MembersPeerResponse } from "../proto/gen/aether.v1.ts";
+import { StorageError } from "../storage/storage-error.ts";
+import type { Method } from "../wire/grpc/server-call.ts";
+import type { Config } from "./config/config.ts";
+
+/** For the connection, and as much again for the answer. */
+const ASK_MS_MAX = 1000;
+
+/** Between two rounds of questions; the first come quickly, since founders start together. */
+const PAUSE_MS_MIN = 20;
+const PAUSE_MS_MAX = 500;
+
+/** How often people are told whom we wait for. */
+const REMIND_MS = 5000;
+
+export type Beginning = Extract<BootstrapStep, { kind: "found" | "join" }>;
+
+export interface BeginningParts {
+  readonly config: Config;
+  readonly dialer: PeerDialer;
+  readonly log: Log;
+  readonly random: Random;
+}
+
+/** Resolves when it is decided. Rejects with a text for people when this node must not begin. */
+export async function findBeginning(parts: BeginningParts): Promise<Beginning> {
+  const { config, log, random } = parts;
+  const { name, peerUrls, founders: members, token, initialState: state } = config;
+  const answers = new Map<string, MembersPeerResponse>();
+  const failures = new Map<string, string>();
+  let pauseMs = PAUSE_MS_MIN;
+  let remindedMs = performance.now();
+  for (;;) {
+    const step = bootstrap({ name, peerUrls, members, token, state }, answers);
+    if (step.kind === "found" || step.kind === "join") return step;
+    if (step.kind === "refuse") throw new StorageError("unusable", step.why);
+    if (performance.now() - remindedMs > REMIND_MS) {
+      remindedMs = performance.now();
+      const reasons = step.names.map((other) => `${other}: ${failures.get(other) ?? "silent"}`);
+      log.info("waiting for other members", { needed: step.needed, of: reasons.join("; ") });
+    }
+    await askAll(parts, answers, failures);
+    await Bun.sleep(pauseMs + random.below(pauseMs));
+    pauseMs = Math.min(2 * pauseMs, PAUSE_MS_MAX);
+  }
+}
+
+/** Asks every other member once, all at the same time. */
+async function askAll(
+  { config, dialer }: BeginningParts,
+  answers: Map<string, MembersPeerResponse>,
+  failures: Map<string, string>,
+): Promise<void> {
+  const others = config.founders.filter(({ name }) => name !== config.name);
+  await Promise.all(
+    others.map(async ({ name, peerUrls: [url = ""] }) => {
+      try {
+        answers.set(name, await askMembers(dialer, url, config.secret, ASK_MS_MAX));
+      } catch (error) {
+        if (!(error instanceof AetherError)) throw error;
+        answers.delete(name); // what it said before may be different by now
+        failures.set(name, error.detail);
+      }
+    }),
+  );
+}
+
+/** What a founder answers while it founds: that it is here, and nothing else is yet. */
+export function foundingMethods(config: Config, authorize: Authorize): readonly Method[] {
+  const { founders, token, peerUrls, secret } = config;
+  const admission: Admission = {
+    clusterId: foundCluster(founders, token).clusterId,
+    self: memberIdOf(peerUrls, token),
+    knows: () => false,
+    isRemoved: () => false,
+    authorize,
+    secret,
+  };
+  const refuse = (): never => {
+    throw new PeerRefusal("unknown-sender", "this member is founding its cluster");
+  };
+  const nothing = (): never => {
+    throw new AetherError("unhealthy", "this member is founding its cluster");
+  };
+  const handlers = {
+    ...{ leaseRenew: nothing, leaseRemaining: nothing, memberInfo: nothing },
+    ...{ hashKv: nothing, memberChange: nothing },
+    members: () => MembersPeerResponse.create({ memberId: admission.self }),
+  };
+  const guest = (call: Parameters<typeof admitGuest>[0]): void => admitGuest(call, admission);
+  return callMethods(handlers, { member: refuse, guest }).filter(
+    ({ path }) => path === AetherPeer.Members.path,
+  );
+}
