@@ -63,14 +63,16 @@ export class Proposals<Outcome> {
   readonly #sent = new Map<number, SentBatch<Outcome>>();
   #sentBytes = 0;
   #waiters: Done<Outcome>[] = [];
-  #sequence: number;
+  /** The number of the batch that is being filled: others may get theirs before it is taken. */
+  #filling = 0;
+  #nextSequence: number;
   /** Calls that were answered with an error instead of an outcome. */
   failedCount = 0;
 
   /** `firstSequence` must be random over restarts (below 2^48 leaves room to count up). */
   constructor(origin: bigint, firstSequence: number) {
     this.#origin = origin;
-    this.#sequence = firstSequence;
+    this.#nextSequence = firstSequence;
   }
 
   /** Commands in the batch that is being filled. */
@@ -96,7 +98,10 @@ export class Proposals<Outcome> {
     end: number,
     done: Done<Outcome>,
   ): boolean {
-    if (this.#waiters.length === 0) beginBatch(this.#writer, this.#origin, this.#sequence);
+    if (this.#waiters.length === 0) {
+      this.#filling = this.#nextSequence++;
+      beginBatch(this.#writer, this.#origin, this.#filling);
+    }
     addCommand(this.#writer, kind, bytes, start, end);
     this.#waiters.push(done);
     return this.#writer.length >= BATCH_BYTES_MAX;
@@ -109,7 +114,8 @@ export class Proposals<Outcome> {
     const payload = endBatch(this.#writer, count);
     const waiters = this.#waiters;
     this.#waiters = [];
-    return this.#remember({ payload, waiters, sentMs: nowMs, isChange: false });
+    const sequence = this.#filling;
+    return this.#remember({ sequence, payload, waiters, sentMs: nowMs, term: 0, isChange: false });
   }
 
   /** A batch of one command that travels inside a change of the membership. */
@@ -119,19 +125,22 @@ export class Proposals<Outcome> {
     nowMs: number,
     done: Done<Outcome>,
   ): SentBatch<Outcome> {
-    assert(this.#waiters.length === 0, "the batch of the turn was taken before");
-    beginBatch(this.#writer, this.#origin, this.#sequence);
-    addCommand(this.#writer, kind, body, 0, body.length);
-    const payload = endBatch(this.#writer, 1);
-    return this.#remember({ payload, waiters: [done], sentMs: nowMs, isChange: true });
+    const sequence = this.#nextSequence++;
+    const writer = new ByteWriter(KIB); // the other may be in use
+    beginBatch(writer, this.#origin, sequence);
+    addCommand(writer, kind, body, 0, body.length);
+    const payload = endBatch(writer, 1);
+    const waiters = [done];
+    return this.#remember({ sequence, payload, waiters, sentMs: nowMs, term: 0, isChange: true });
   }
 
   /** The batch under a new number and in nobody's hands: it certainly is in no log. */
   again(batch: SentBatch<Outcome>): SentBatch<Outcome> {
     assert(!batch.isChange, "a change of the membership is not proposed again by itself");
     this.#forget(batch);
-    const payload = renumberBatch(asBuffer(batch.payload), this.#sequence);
-    return this.#remember({ ...batch, payload });
+    const sequence = this.#nextSequence++;
+    const payload = renumberBatch(asBuffer(batch.payload), sequence);
+    return this.#remember({ ...batch, sequence, payload, term: 0 });
   }
 
   find(sequence: number): SentBatch<Outcome> | undefined {
@@ -184,11 +193,9 @@ export class Proposals<Outcome> {
     for (const sent of this.#sent.values()) this.refuse(sent, error());
   }
 
-  #remember(parts: Omit<SentBatch<Outcome>, "sequence" | "term">): SentBatch<Outcome> {
-    const batch: SentBatch<Outcome> = { ...parts, sequence: this.#sequence, term: 0 };
-    this.#sent.set(this.#sequence, batch);
+  #remember(batch: SentBatch<Outcome>): SentBatch<Outcome> {
+    this.#sent.set(batch.sequence, batch);
     this.#sentBytes += batch.payload.length;
-    this.#sequence++;
     return batch;
   }
 

@@ -92,7 +92,7 @@ export class Requests {
       done(refusal);
       return;
     }
-    this.#propose(); // the numbers of batches are those of their order
+    this.#propose(); // what was asked before is appended before
     const { raft, clock, drive } = this.#parts;
     const batch = this.#proposals.change(kind, body, clock.monotonicMs(), done);
     const change = { transition: "auto", steps, context: batch.payload } as const;

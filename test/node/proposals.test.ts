@@ -71,6 +71,25 @@ describe("proposals", () => {
     expect(proposals.sentCount + proposals.filling).toBe(0);
   });
 
+  test("a batch that is being filled keeps its number when another is made anew meanwhile", () => {
+    const proposals = new Proposals<string>(ORIGIN, 1);
+    const [first, second]: (string | AetherError)[][] = [[], []];
+    add(proposals, first as string[]);
+    const refused = proposals.take(0);
+    if (refused === undefined) throw new Error("nothing was taken");
+    add(proposals, second as string[]);
+    const again = proposals.again(refused);
+    const taken = proposals.take(0);
+    for (const [batch, seen] of [[again, first] as const, [taken, second] as const]) {
+      const reader = new BatchReader(asBuffer(batch?.payload as Uint8Array));
+      expect(reader.sequence).toBe(batch?.sequence as number);
+      const found = proposals.applied(ORIGIN, reader.sequence);
+      expect(found).toBe(batch);
+      if (found !== undefined) answer(found, 0, "done");
+      expect(seen).toEqual(["done"]);
+    }
+  });
+
   test("a full batch says so", () => {
     const proposals = new Proposals<string>(ORIGIN, 1);
     const half = new Uint8Array(BATCH_BYTES_MAX / 2);
