@@ -47,6 +47,7 @@ import { headerAt, type Identity } from "./headers.ts";
 import { LargeRange, PIECE_BYTES, sizeOfKvs } from "./large-range.ts";
 import { oneRequest } from "./one-request.ts";
 import { RangeStreamSender } from "./range-stream.ts";
+import { failProposal } from "./refused-proposal.ts";
 import { encodeTxnResult, kvBytesOfTxn } from "./txn-response.ts";
 
 /**
@@ -160,7 +161,7 @@ export class KvService {
   }
 
   #answerOutcome(call: ServerCall, outcome: Outcome): void {
-    if (outcome instanceof AetherError) fail(call, outcome);
+    if (outcome instanceof AetherError) failProposal(call, this.#group, outcome);
     else this.#answer(call, outcome);
   }
 
@@ -233,11 +234,17 @@ export class KvService {
   #answerRange(call: ServerCall, request: RangeRequest): void {
     const cursor = this.#group.machine.openRange(request);
     const step = (): void => {
-      if (call.cancelled) {
+      try {
+        if (call.cancelled) throw new AetherError("canceled");
+        if (cursor.step(SLICE_KEYS, SLICE_BYTES)) this.#answerCursor(call, cursor);
+        else this.#turn.after(TurnPhase.READ, step);
+      } catch (error) {
+        // Between two steps a snapshot may have taken the place of the state that is read. What the
+        // cursor finds in memory is still true of its revision; anything else is leader_changed.
+        if (!(error instanceof AetherError)) throw error;
         cursor.close();
-        fail(call, new AetherError("canceled"));
-      } else if (cursor.step(SLICE_KEYS, SLICE_BYTES)) this.#answerCursor(call, cursor);
-      else this.#turn.after(TurnPhase.READ, step);
+        fail(call, error);
+      }
     };
     step();
   }

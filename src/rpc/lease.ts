@@ -1,13 +1,13 @@
 /**
  * Leases: etcd's Lease and our AetherLease. Granting and revoking go through the log; renewing is
- * the leader's own act, done only after it has confirmed that it still leads, since a success that
- * a deposed leader reports is a lie (etcd's #20615).
+ * the leader's own act, to which every member passes it on (node/lease-calls.ts).
  */
 
 import { ByteWriter } from "../base/bytes.ts";
 import { AetherError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import type { Group } from "../node/group.ts";
+import type { LeaseLife } from "../node/ports.ts";
 import { AetherLease } from "../proto/gen/aether.v1.ts";
 import {
   Lease,
@@ -26,6 +26,7 @@ import { LEASE_TTL_SECONDS_MAX } from "../state/machine.ts";
 import type { Method, ServerCall, StreamHandler, UnaryMethod } from "../wire/grpc/server-call.ts";
 import { checkSize, decodeRequest, fail, leavesUnread, reply, send, UNREAD } from "./answer.ts";
 import { headerAt, type Identity } from "./headers.ts";
+import { failProposal } from "./refused-proposal.ts";
 
 export interface LeaseBackend {
   readonly group: Group;
@@ -90,9 +91,9 @@ export class LeaseService {
     ];
   }
 
-  /** Ends every keep-alive stream: the server is going away. */
-  close(): void {
-    for (const call of this.#streams) fail(call, new AetherError("stopped"));
+  /** Ends every keep-alive stream. */
+  close(reason: AetherError): void {
+    for (const call of this.#streams) fail(call, reason);
     this.#streams.clear();
   }
 
@@ -122,7 +123,7 @@ export class LeaseService {
     this.#granting++;
     this.#group.propose(CommandKind.leaseGrant, body, 0, body.length, (outcome) => {
       this.#granting--;
-      if (outcome instanceof AetherError) fail(call, outcome);
+      if (outcome instanceof AetherError) failProposal(call, this.#group, outcome);
       else {
         const header = headerAt(this.#backend.identity, outcome.revision, this.#group.term);
         reply(call, LeaseGrantResponse, { header, ID: id, TTL: ttl, error: "" });
@@ -135,7 +136,7 @@ export class LeaseService {
     decodeRequest(LeaseRevokeRequest, bytes, start, end);
     checkSize(start, end);
     this.#group.propose(CommandKind.leaseRevoke, bytes, start, end, (outcome) => {
-      if (outcome instanceof AetherError) fail(call, outcome);
+      if (outcome instanceof AetherError) failProposal(call, this.#group, outcome);
       else {
         const header = headerAt(this.#backend.identity, outcome.revision, this.#group.term);
         reply(call, LeaseRevokeResponse, { header });
@@ -155,49 +156,44 @@ export class LeaseService {
   }
 
   #renew(ID: bigint, done: (answer: LeaseKeepAliveResponse | AetherError) => void): void {
-    this.#group.read((error) => {
-      if (error !== undefined) {
-        done(error);
-        return;
-      }
-      const header = this.#header(); // from before the renewal, as etcd's
-      this.#group.expiry.renew(ID, this.#backend.clock.monotonicMs(), (ttl) => {
-        done(ttl instanceof AetherError ? ttl : { header, ID, TTL: ttl });
-      });
+    const header = this.#header(); // from before the renewal, as etcd's
+    this.#group.renewLease(ID, (ttl) => {
+      done(ttl instanceof AetherError ? ttl : { header, ID, TTL: ttl });
     });
   }
 
   #timeToLive(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
     const { ID, keys } = decodeRequest(LeaseTimeToLiveRequest, bytes, start, end);
+    this.#group.leaseLife(ID, (life) => {
+      if (life instanceof AetherError) fail(call, life);
+      else if (keys) this.#whenRead(call, () => this.#answerLife(call, life, true));
+      else this.#answerLife(call, life, false);
+    });
+  }
+
+  /** Runs `answer` when what this member has applied is as new as the leader's clock. */
+  #whenRead(call: ServerCall, answer: () => void): void {
     this.#group.read((error) => {
-      if (error !== undefined) {
-        fail(call, error);
-        return;
-      }
-      reply(call, LeaseTimeToLiveResponse, this.#lifeOf(ID, keys));
+      if (error === undefined) answer();
+      else fail(call, error);
     });
   }
 
   /** What is left of a lease; TTL -1 if it is unknown or has run out. */
-  #lifeOf(ID: bigint, withKeys: boolean): LeaseTimeToLiveResponse {
-    const { machine, expiry } = this.#group;
+  #answerLife(call: ServerCall, { id: ID, leftMs = 0, ttlSeconds }: LeaseLife, withKeys: boolean) {
     const header = this.#header();
-    const leftMs = expiry.remainingMs(ID, this.#backend.clock.monotonicMs()) ?? 0;
-    const grantedTTL = expiry.ttlSeconds(ID);
-    if (grantedTTL === undefined || leftMs <= 0) {
-      return { header, ID, TTL: -1, grantedTTL: 0, keys: [] };
+    if (leftMs <= 0) {
+      reply(call, LeaseTimeToLiveResponse, { header, ID, TTL: -1, grantedTTL: 0, keys: [] });
+      return;
     }
-    const keys = withKeys ? [...(machine.lease(ID)?.keys ?? [])] : []; // sorted: dear for many
-    return { header, ID, TTL: Math.floor(leftMs / 1000), grantedTTL, keys };
+    const owned = withKeys ? this.#group.machine.lease(ID)?.keys : undefined; // dear for many
+    const life = { header, ID, TTL: Math.floor(leftMs / 1000), grantedTTL: ttlSeconds };
+    reply(call, LeaseTimeToLiveResponse, { ...life, keys: [...(owned ?? [])] });
   }
 
-  /** All leases, those that end first first. */
+  /** All leases, those that end first first; only the leader knows what is left of them. */
   #leases(call: ServerCall): void {
-    this.#group.read((error) => {
-      if (error !== undefined) {
-        fail(call, error);
-        return;
-      }
+    this.#whenRead(call, () => {
       const nowMs = this.#backend.clock.monotonicMs();
       const found: { ID: bigint; leftMs: number }[] = [];
       this.#group.machine.forEachLease((ID, ttlSeconds) => {

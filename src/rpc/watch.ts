@@ -19,9 +19,9 @@ import type { WatchHub } from "../watch/hub.ts";
 import type { WatchCreate, WatchResponse, WatchSink } from "../watch/ports.ts";
 import type { WatchStream } from "../watch/stream.ts";
 import type { Method, ServerCall, StreamHandler } from "../wire/grpc/server-call.ts";
-import { GrpcCode } from "../wire/grpc/status.ts";
+import type { GrpcCode } from "../wire/grpc/status.ts";
 import { decodeRequest, leavesUnread, scratch, send, sendScratch, UNREAD } from "./answer.ts";
-import { failureOf, textOf } from "./errors.ts";
+import { failureOf } from "./errors.ts";
 import { headerAt, type Identity } from "./headers.ts";
 
 /** What the watch service needs of the node. */
@@ -59,9 +59,9 @@ export class WatchService {
   }
 
   /** Ends every stream; clients resume elsewhere from the last revision they saw. */
-  close(): void {
-    const text = textOf(new AetherError("stopped"));
-    for (const session of this.#sessions) session.end(GrpcCode.UNAVAILABLE, text);
+  close(reason: AetherError): void {
+    const { code, message } = failureOf(reason);
+    for (const session of this.#sessions) session.end(code, message);
     this.#sessions.clear();
   }
 }

@@ -1,29 +1,40 @@
 /** The services over a driven group, and calls as the wire makes them, without a wire. */
 import { ByteWriter } from "../../src/base/bytes.ts";
+import { AetherError } from "../../src/base/errors.ts";
 import type { MessageType } from "../../src/proto/message.ts";
+import { Admission } from "../../src/rpc/admission.ts";
 import { clusterMethods } from "../../src/rpc/cluster.ts";
 import { expectedFailure } from "../../src/rpc/errors.ts";
 import { HealthService } from "../../src/rpc/health.ts";
 import { KvService } from "../../src/rpc/kv.ts";
 import { type LeaseLimits, LeaseService } from "../../src/rpc/lease.ts";
+import { maintenanceMethods } from "../../src/rpc/maintenance.ts";
 import { reflectionMethods } from "../../src/rpc/reflection.ts";
 import { WatchService } from "../../src/rpc/watch.ts";
-import { NO_METADATA } from "../../src/wire/grpc/metadata.ts";
+import { FieldList, type Metadata, NO_METADATA } from "../../src/wire/grpc/metadata.ts";
 import type { Method, ServerCall, StreamHandler } from "../../src/wire/grpc/server-call.ts";
 import type { GrpcCode } from "../../src/wire/grpc/status.ts";
-import { DrivenGroup, type DrivenOptions, MEMBER } from "../node/driven-group.ts";
+import {
+  DrivenGroup,
+  type DrivenOptions,
+  ELECTION_TICKS,
+  MEMBER,
+  TICK_MS,
+} from "../node/driven-group.ts";
+import { FakeMembership } from "./fake-membership.ts";
 
 export const CLUSTER = 0xcdf818194e3a8c32n;
 
 export interface Ending {
   readonly code: GrpcCode;
   readonly message: string;
+  readonly trailers?: readonly string[];
 }
 
 /** A call as a handler sees it. It ends once; what a handler says later only counts. */
 export class FakeCall implements ServerCall {
   readonly path: string;
-  readonly metadata = NO_METADATA;
+  readonly metadata: Metadata;
   readonly deadlineMs = Number.POSITIVE_INFINITY;
   readonly peer = "127.0.0.1:1";
   readonly peerName = undefined;
@@ -39,8 +50,9 @@ export class FakeCall implements ServerCall {
   readonly #parts: Buffer[] = [];
   #left = 0;
 
-  constructor(path: string) {
+  constructor(path: string, metadata: readonly string[] = []) {
     this.path = path;
+    this.metadata = metadata.length === 0 ? NO_METADATA : new FieldList(metadata);
   }
 
   reply(bytes: Uint8Array, start: number, end: number): void {
@@ -72,8 +84,8 @@ export class FakeCall implements ServerCall {
     this.#end({ code: 0, message: "" });
   }
 
-  fail(code: GrpcCode, message: string): void {
-    this.#end({ code, message });
+  fail(code: GrpcCode, message: string, trailers: readonly string[] = []): void {
+    this.#end({ code, message, ...(trailers.length === 0 ? {} : { trailers }) });
   }
 
   /** The client goes away. */
@@ -104,6 +116,8 @@ export class FakeCall implements ServerCall {
   }
 }
 
+export const ELECTION_MS = ELECTION_TICKS * TICK_MS;
+
 const NO_LIMITS: LeaseLimits = { leasesMax: 1000, ttlSecondsMax: 86_400 };
 
 export interface HarnessOptions extends DrivenOptions {
@@ -118,6 +132,8 @@ export class Harness {
   readonly watch: WatchService;
   readonly lease: LeaseService;
   readonly kv: KvService;
+  readonly membership = new FakeMembership();
+  readonly admission: Admission;
   readonly methods = new Map<string, Method>();
 
   constructor(options: HarnessOptions = {}) {
@@ -141,38 +157,59 @@ export class Harness {
     const native = options.native ?? NO_LIMITS;
     this.lease = new LeaseService({ group, identity, clock, random, ttlSecondsMin: 2, native });
     this.kv = new KvService({ group, identity, turn });
+    this.admission = new Admission({
+      group,
+      memberId: MEMBER,
+      electionMs: ELECTION_MS,
+      onCorrupt: () => {
+        this.watch.close(new AetherError("corrupt"));
+        this.lease.close(new AetherError("corrupt"));
+      },
+    });
+    const { membership } = this;
     const all = [
       ...this.kv.methods(),
       ...this.watch.methods(),
       ...this.lease.methods(),
       ...this.health.methods(),
       ...reflectionMethods(["etcdserverpb.KV"]),
-      ...clusterMethods({
-        group,
-        identity,
-        members: () => [],
+      ...clusterMethods({ group, identity, membership }),
+      ...maintenanceMethods({
+        ...{ group, identity, membership, turn },
         sizeBytes: () => 4096,
         sizeInUseBytes: () => 1024,
       }),
     ];
-    for (const method of all) this.methods.set(method.path, method);
+    for (const method of this.admission.guard(all)) this.methods.set(method.path, method);
   }
 
   /** Opens a stream, or starts a unary call with these bytes, and lets nothing else happen. */
-  start(path: string, bytes: Uint8Array = new Uint8Array(0)): FakeCall {
+  start(
+    path: string,
+    bytes: Uint8Array = new Uint8Array(0),
+    metadata: readonly string[] = [],
+  ): FakeCall {
     const method = this.methods.get(path);
     if (method === undefined) throw new Error(`${path} is not served`);
-    const call = new FakeCall(path);
-    if ("stream" in method) call.handler = method.stream(call);
-    else guarded(call, () => method.unary(call, bytes, 0, bytes.length));
+    const call = new FakeCall(path, metadata);
+    if ("stream" in method) {
+      guarded(call, () => {
+        call.handler = method.stream(call);
+      });
+    } else guarded(call, () => method.unary(call, bytes, 0, bytes.length));
     return call;
   }
 
   /** A whole call: one request, and everything that follows from it. */
-  call<T>(path: string, type: MessageType<T>, partial: Partial<T> = {}): FakeCall {
+  call<T>(
+    path: string,
+    type: MessageType<T>,
+    partial: Partial<T> = {},
+    metadata: readonly string[] = [],
+  ): FakeCall {
     const method = this.methods.get(path);
     const bytes = bytesOfMessage(type, partial);
-    const call = this.start(path, bytes);
+    const call = this.start(path, bytes, metadata);
     if (method !== undefined && "stream" in method) {
       this.say(call, bytes);
       guarded(call, () => call.handler?.onHalfClose());
@@ -211,6 +248,6 @@ function guarded(call: FakeCall, run: () => void): void {
   } catch (error) {
     const failure = expectedFailure(error);
     if (failure === undefined) throw error;
-    call.fail(failure.code, failure.message);
+    call.fail(failure.code, failure.message, failure.trailers);
   }
 }

@@ -1,5 +1,6 @@
 /** Lease and AetherLease over a real group. */
 import { describe, expect, test } from "bun:test";
+import { AetherError } from "../../src/base/errors.ts";
 import { AetherLease } from "../../src/proto/gen/aether.v1.ts";
 import {
   KV,
@@ -175,7 +176,7 @@ describe("a stream of renewals", () => {
     const second = harness.start(Lease.LeaseKeepAlive.path);
     first.cancel();
     expect(harness.lease.streamCount).toBe(1);
-    harness.lease.close();
+    harness.lease.close(new AetherError("stopped"));
     expect([first.endings, second.text]).toEqual([0, "14 etcdserver: server stopped"]);
   });
 

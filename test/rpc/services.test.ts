@@ -1,18 +1,8 @@
-/** What is served, and the small services: cluster, status, health, reflection, the error table. */
+/** What is served, and the small services: health, reflection, the error table. */
 import { describe, expect, test } from "bun:test";
 import { AetherError, type ErrorCode } from "../../src/base/errors.ts";
 import { AetherKV, AetherLease, AetherWatch } from "../../src/proto/gen/aether.v1.ts";
-import {
-  Cluster,
-  KV,
-  Lease,
-  Maintenance,
-  MemberListRequest,
-  MemberListResponse,
-  StatusRequest,
-  StatusResponse,
-  Watch,
-} from "../../src/proto/gen/etcdserverpb.ts";
+import { KV, Lease, Watch } from "../../src/proto/gen/etcdserverpb.ts";
 import {
   Health,
   HealthCheckRequest,
@@ -26,7 +16,6 @@ import {
 } from "../../src/proto/gen/grpc.reflection.v1.ts";
 import { SERVICES } from "../../src/proto/gen/registry.ts";
 import { expectedFailure, failureOf, textOf } from "../../src/rpc/errors.ts";
-import { MEMBER } from "../node/driven-group.ts";
 import { bytesOfMessage, Harness } from "./harness.ts";
 
 describe("methods", () => {
@@ -57,39 +46,6 @@ describe("methods", () => {
       for (const { path } of Object.values(methods)) known.add(path);
     }
     expect([...harness.methods.keys()].filter((path) => !known.has(path))).toEqual([]);
-  });
-});
-
-describe("cluster and status", () => {
-  test("a list of members has a header without revision", () => {
-    const harness = new Harness();
-    for (const linearizable of [true, false]) {
-      const call = harness.call(Cluster.MemberList.path, MemberListRequest, { linearizable });
-      expect(call.decode(MemberListResponse).header).toMatchObject({
-        memberId: MEMBER,
-        revision: 0,
-      });
-    }
-    harness.driven.group.stop();
-    const late = harness.call(Cluster.MemberList.path, MemberListRequest, { linearizable: true });
-    expect(late.text).toBe("14 etcdserver: server stopped");
-  });
-
-  test("status says where the member is", () => {
-    const harness = new Harness();
-    const { group } = harness.driven;
-    const call = harness.call(Maintenance.Status.path, StatusRequest);
-    expect(call.decode(StatusResponse)).toMatchObject({
-      version: "3.7.1",
-      leader: MEMBER,
-      raftIndex: group.committedIndex,
-      raftAppliedIndex: group.appliedIndex,
-      raftTerm: group.term,
-      dbSize: 4096,
-      dbSizeInUse: 1024,
-      errors: [],
-      isLearner: false,
-    });
   });
 });
 

@@ -1,5 +1,6 @@
 /** The watch service: requests to the hub, responses to messages. The hub has tests of its own. */
 import { describe, expect, test } from "bun:test";
+import { AetherError } from "../../src/base/errors.ts";
 import { AetherWatch } from "../../src/proto/gen/aether.v1.ts";
 import {
   FilterType,
@@ -111,7 +112,7 @@ describe("a stream of watches", () => {
     call.cancel();
     expect(harness.driven.group.hub.counters().streams).toBe(0);
     const other = harness.start(AetherWatch.Watch.path);
-    harness.watch.close();
+    harness.watch.close(new AetherError("stopped"));
     expect(other.text).toBe("14 etcdserver: server stopped");
     expect(harness.driven.group.hub.counters().streams).toBe(0);
   });
