@@ -1,6 +1,6 @@
 /**
  * Maintenance: how a member is, alarms, hashes of the state, handing leadership over. Ours differs
- * from etcd's in the paths, and in alarms, which it lists, adds and deletes by methods of their own.
+ * from etcd's in the paths, and in alarms, which it lists, adds and deletes by their own methods.
  */
 import { AetherError } from "../base/errors.ts";
 import type { Turn } from "../base/turn.ts";
