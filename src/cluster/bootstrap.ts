@@ -186,21 +186,23 @@ const LIST_THEM_ALL = "list all members as `member list` shows them, and no othe
 const DIFFERENT_CLUSTERS =
   "check the peer URLs, the initial cluster and its token, and for data of a former cluster";
 
+const START_EXISTING = "then start with the state existing";
+
 function dataIsGone(id: bigint, from: string): string {
   const known = `${from} knows member ${hex(id)}, with these peer URLs, as already started`;
-  const advice = "give the data directory back, or remove the member, add it anew";
-  return `${known}, but there is no data here: ${advice} and start with the state existing`;
+  const advice = `give its data directory back, or join as a new member: remove ${hex(id)}`;
+  return `${known}, but there is no data here: ${advice}, add it anew, ${START_EXISTING}`;
 }
 
 function wasRemoved(id: bigint, from: string): string {
-  const known = `${from} knows that member ${hex(id)} was removed, which is for good`;
-  return `${known}: add this member anew (member add) and start with the state existing`;
+  const known = `${from} knows that member ${hex(id)} was removed from the cluster, for good`;
+  return `${known}; join as a new member: add it anew (member add), ${START_EXISTING}`;
 }
 
 function notMember({ name, peerUrls }: BootstrapConfig, from: string): string {
   const urls = peerUrls.join(",");
   const advice = `run member add ${name} --peer-urls=${urls} first`;
-  return `${from} knows no member at ${urls}: ${advice}, then start with the state existing`;
+  return `${from} knows no member at ${urls}: ${advice}, ${START_EXISTING}`;
 }
 
 function refused(why: string): BootstrapStep {

@@ -136,7 +136,7 @@ describe("founding", () => {
 
   test("is refused to whoever was removed", () => {
     const removed = answer(["b", "c"], { removedMemberIds: [idOf("a")] });
-    expect(why(config(), { b: removed })).toContain("removed, which is for good");
+    expect(why(config(), { b: removed })).toContain("removed from the cluster, for good");
   });
 
   test("is refused where the cluster runs without this member", () => {
@@ -204,7 +204,7 @@ describe("joining", () => {
   test("is refused to a founder that was removed and not added anew", () => {
     const gone = answer(["b", "c"], { removedMemberIds: [idOf("a")] });
     const of = config({ state: "existing" });
-    expect(why(of, { b: gone, c: gone })).toContain("removed, which is for good");
+    expect(why(of, { b: gone, c: gone })).toContain("removed from the cluster, for good");
   });
 
   test("is refused between two clusters", () => {
