@@ -145,6 +145,7 @@ class Server implements RunningServer {
   readonly ended: Promise<number>;
   readonly #base: Base;
   readonly #identity: StoredIdentity;
+  readonly #beginning: Beginning | undefined;
   readonly #group: Group;
   readonly #link: ClusterLink;
   readonly #membership: Membership;
@@ -161,6 +162,7 @@ class Server implements RunningServer {
   constructor(base: Base, identity: StoredIdentity, beginning: Beginning | undefined) {
     this.#base = base;
     this.#identity = identity;
+    this.#beginning = beginning;
     this.ended = this.#end.promise;
     this.#link = this.#createLink();
     this.#group = this.#createGroup(beginning);
@@ -198,14 +200,20 @@ class Server implements RunningServer {
     if (config.founders.length > 1 || config.listenPeer.length > 0) await doors.openPeers();
     const patience = Bun.sleep(PATIENCE_ELECTIONS * config.electionTimeoutMs);
     const ready = this.#group.whenReady();
-    await Promise.race([ready, patience]);
+    await this.#unlessEnded(Promise.race([ready, patience]));
     if (!this.#group.isReady) log.warn("no leader yet: only stale reads and status are served");
     await doors.openClients();
     await doors.openObservers();
-    await ready;
+    await this.#unlessEnded(ready);
     noteBegun(stores);
-    await this.#publisher.publish();
+    await this.#unlessEnded(this.#publisher.publish());
     this.#services.health.setServing(true);
+  }
+
+  /** Waits for `event`; rejects if this member turns out to be removed meanwhile. */
+  async #unlessEnded(event: Promise<void>): Promise<void> {
+    await Promise.race([event, this.ended]);
+    if (this.#stopping !== undefined) throw removed(this.#identity.memberId);
   }
 
   stop(): Promise<void> {
@@ -246,16 +254,14 @@ class Server implements RunningServer {
   /** What a member does when the cluster has removed it: it says why, and ends. */
   #onRemoved(): void {
     if (this.#stopping !== undefined) return;
-    this.#base.log.error(`this member was removed from the cluster; ${REMOVED_ADVICE}`);
+    this.#base.log.error(removed(this.#identity.memberId).message);
     this.#exitStatus = EXIT_FAILED;
     void this.stop();
   }
 
   #refuseRemoved(): void {
     const { memberId } = this.#identity;
-    if (!this.#group.machine.isRemoved(memberId)) return;
-    const text = `member ${memberId.toString(16)} was removed from the cluster`;
-    throw new StorageError("unusable", `${text}; ${REMOVED_ADVICE}`);
+    if (this.#group.machine.isRemoved(memberId)) throw removed(memberId);
   }
 
   #createGroup(beginning: Beginning | undefined): Group {
@@ -385,7 +391,10 @@ class Server implements RunningServer {
   /** Whom to speak and listen to, as the state has it now. */
   #tellMembers(): void {
     const { machine } = this.#group;
-    this.#link.setMembers(machine.members(), machine.removedMembers());
+    const known = machine.members();
+    // A member that joins has no state yet, and can only be sent one by those that it asked.
+    const members = known.length === 0 ? (this.#beginning?.members ?? []) : known;
+    this.#link.setMembers(members, machine.removedMembers());
     this.#services.membersChanged();
     this.#services.membersChanged();
   }
@@ -398,6 +407,11 @@ class Server implements RunningServer {
       return bound === undefined ? url : url.replace(/:0$/, bound.slice(bound.lastIndexOf(":")));
     });
   }
+}
+
+function removed(memberId: bigint): StorageError {
+  const text = `member ${memberId.toString(16)} was removed from the cluster`;
+  return new StorageError("unusable", `${text}; ${REMOVED_ADVICE}`);
 }
 
 function foundingOf({ members }: Beginning): Founding {

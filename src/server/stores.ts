@@ -53,15 +53,16 @@ export async function closeStores({ log, state, dataDir }: Stores): Promise<void
 function knownIdentity(path: string, log: LogStore, state: StateStore): StoredIdentity | undefined {
   const identity = readIdentity(path);
   const hasLog = log.stored.hardState !== undefined;
+  const hasStart = log.stored.snapshot !== undefined;
   if (identity === undefined && (hasLog || state.stored.appliedIndex > 0)) {
     const lost = `${path}/identity.json: gone, but there is a Raft log or a state beside it`;
     throw new StorageError("unusable", `${lost}; ${DAMAGE_ADVICE}`);
   }
-  if (identity === undefined || hasLog) return identity;
+  if (identity === undefined || hasStart) return identity;
   if (identity.begun || state.stored.appliedIndex > 0) {
     throw new StorageError("unusable", `${path}/raft.db: the Raft log is gone; ${DAMAGE_ADVICE}`);
   }
-  return undefined; // the first start ended before the log began: it begins again
+  return undefined; // it never had a state, and so promised nothing of one: it begins again
 }
 
 /** Notes that the log has begun: from now on a directory without it is damaged. */
