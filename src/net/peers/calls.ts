@@ -13,10 +13,8 @@ import type { Metadata } from "../../wire/grpc/metadata.ts";
 import type { Method, ServerCall } from "../../wire/grpc/server-call.ts";
 import { GrpcCode, grpcCodeName } from "../../wire/grpc/status.ts";
 import { PeerRefusal } from "./admission.ts";
-import { errorOf } from "./error-text.ts";
+import { ERROR_FIELD, errorOf } from "./error-text.ts";
 import type { PeerCallHandlers } from "./ports.ts";
-
-const ERROR_FIELD = "x-aether-error";
 
 /** Fails a call the way that callPeer() reads. */
 export function failCall(call: ServerCall, error: AetherError): void {

@@ -18,6 +18,7 @@ import {
 import { type Metadata, NO_METADATA } from "../../wire/grpc/metadata.ts";
 import { GrpcCode, grpcCodeName } from "../../wire/grpc/status.ts";
 import { addressText, parseAddress } from "../address.ts";
+import { ERROR_FIELD } from "./error-text.ts";
 import type { PeerDialer, PeerSocket, PeerTimers } from "./ports.ts";
 
 export interface ConnectionSettings {
@@ -143,8 +144,9 @@ export class PeerConnection implements ClientCallHandler {
   }
 
   onEnd(code: GrpcCode, message: string, trailers: Metadata): void {
-    const text = code === GrpcCode.OK ? "the peer ended the stream" : message;
-    const reason = code === GrpcCode.OK ? text : `${grpcCodeName(code)}: ${text}`;
+    let reason = `${grpcCodeName(code)}: ${message}`;
+    if (code === GrpcCode.OK) reason = "the peer ended the stream";
+    else if (trailers.get(ERROR_FIELD) !== undefined) reason = message; // the detail of a failure
     this.#finish(reason, code, trailers);
   }
 

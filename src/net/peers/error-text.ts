@@ -1,6 +1,9 @@
 /** Expected failures between members: the codes that one may send, and what another makes of it. */
 import { AetherError, type ErrorCode } from "../../base/errors.ts";
 
+/** The trailer that bears the code of a failure; the status message is its detail. */
+export const ERROR_FIELD = "x-aether-error";
+
 /** What a member may say about a proposal or a call; anything else reads as "unhealthy". */
 const CODES: readonly ErrorCode[] = [
   "not_leader",

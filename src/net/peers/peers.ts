@@ -256,6 +256,11 @@ export class Peers {
     });
   }
 
+  /** A call to `to` could leave now. */
+  reaches(to: MemberId): boolean {
+    return this.#peers.get(to)?.grpc !== undefined;
+  }
+
   /**
    * Asks another member, by a method of AetherPeer with one request and one answer. Rejects with
    * AetherError: what the member failed with, "timeout", or "unhealthy" if it cannot be reached.

@@ -12,9 +12,11 @@ import type { Random } from "../../base/ports.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
 import { AetherPeer, SnapshotPart, SnapshotProgress, Stage } from "../../proto/gen/aether.v1.ts";
 import type { SnapshotMessage } from "../../raft/message.ts";
+import type { Metadata } from "../../wire/grpc/metadata.ts";
 import { GrpcCode } from "../../wire/grpc/status.ts";
 import { Backoff } from "./backoff.ts";
 import { type ConnectionEvents, type ConnectionSettings, PeerConnection } from "./connection.ts";
+import { ERROR_FIELD, errorOf } from "./error-text.ts";
 import { encodeMessage } from "./message-codec.ts";
 import type { SnapshotSource } from "./ports.ts";
 import {
@@ -115,8 +117,9 @@ export class SnapshotSender implements SnapshotTransfer, ConnectionEvents {
     this.#wakeup.notify();
   }
 
-  onOver(reason: string, code: GrpcCode): void {
-    this.#failed(new AetherError("unhealthy", reason), !PASSING.includes(code));
+  onOver(reason: string, code: GrpcCode, trailers: Metadata): void {
+    const error = errorOf(trailers.get(ERROR_FIELD) ?? "unhealthy", reason);
+    this.#failed(error, !PASSING.includes(code));
   }
 
   async #run(): Promise<void> {

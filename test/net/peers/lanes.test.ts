@@ -123,7 +123,7 @@ describe("lanes", () => {
     expect(isUp(a) && isUp(b)).toBe(true);
   });
 
-  test("how far away a peer is, is measured on the control lane, busy or not", async () => {
+  test("how far away a peer is, is measured on the control lane", async () => {
     const { timers, net } = world(13);
     const seen: [MemberId, number][] = [];
     const a = pipedMember(1, net, timers, { observeRoundTripMs: (...trip) => seen.push(trip) });

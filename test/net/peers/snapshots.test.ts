@@ -250,7 +250,7 @@ describe("a snapshot", () => {
   test("that is not wanted is not tried twice", async () => {
     const { store, send } = await world(6);
     store.refusal = new AetherError("no_space", "disk full");
-    expect(await codeOf(send().done)).toBe("unhealthy");
+    expect(await codeOf(send().done)).toBe("no_space");
     expect(store.opened).toEqual([]);
     store.refusal = undefined;
     await send().done;
