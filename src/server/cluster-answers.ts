@@ -5,6 +5,7 @@
  */
 import { AetherError } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
+import type { ChangeDone } from "../cluster/ports.ts";
 import type { PeerCallHandlers, PeerTimers } from "../net/peers/ports.ts";
 import type { LeaseLife } from "../node/ports.ts";
 import {
@@ -19,6 +20,7 @@ import {
   MemberInfoResponse,
   type MembersPeerResponse,
 } from "../proto/gen/aether.v1.ts";
+import type { HashDone, StateHash } from "../rpc/hash-queue.ts";
 import { timesOf } from "./lease-times.ts";
 import type { LinkedGroup } from "./linked-group.ts";
 
@@ -28,23 +30,8 @@ const REVISION_WAIT_MS_MAX = 5_000;
 /** Questions that wait for a revision. A leader asks one at a time; more are refused. */
 const WAITING_MAX = 64;
 
-export interface StateHash {
-  readonly hash: number;
-  /** The revision up to which was hashed. */
-  readonly revision: number;
-  /** -1 before the first compaction. */
-  readonly compactRevision: number;
-}
-
 /** Takes a hash of the state up to a revision, in slices; gives it up once it is not wanted. */
-export type TakeHash = (
-  revision: number,
-  isWanted: () => boolean,
-  done: (hash: StateHash | AetherError) => void,
-) => void;
-
-/** Takes the answer to a change of the membership, or why there is none. */
-export type ChangeDone = (answer: MemberChangePeerResponse | AetherError) => void;
+export type TakeHash = (revision: number, isWanted: () => boolean, done: HashDone) => void;
 
 export interface AnswersParts {
   readonly clusterId: bigint;

@@ -5,11 +5,12 @@
  *   Group ─ transport ─▶ Peers ─▶ · · · ─▶ Peers ─ handlers ─▶ Group
  *                                            └─ small calls ─▶ ClusterAnswers
  *
- * Nothing here throws into a socket or into the group but our own mistakes: what is expected to fail
- * is an AetherError, to whoever asked.
+ * Nothing here throws into a socket or into the group but our own mistakes: what is expected to
+ * fail is an AetherError, to whoever asked.
  */
 import { assert } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
+import type { ChangeDone, ForwardChange } from "../cluster/ports.ts";
 import { type PeerStatus, Peers, type PeersOptions } from "../net/peers/peers.ts";
 import type { PeerHandlers } from "../net/peers/ports.ts";
 import type { HeldState, LeaseAnswer, Transport } from "../node/ports.ts";
@@ -24,7 +25,7 @@ import type { MethodType } from "../proto/message.ts";
 import type { SnapshotMessage } from "../raft/message.ts";
 import { type MemberId, NOBODY } from "../raft/types.ts";
 import type { Method } from "../wire/grpc/server-call.ts";
-import { type ChangeDone, ClusterAnswers, type TakeHash } from "./cluster-answers.ts";
+import { ClusterAnswers, type TakeHash } from "./cluster-answers.ts";
 import { livesOf } from "./lease-times.ts";
 import type { LinkedGroup } from "./linked-group.ts";
 import { receivedCopies, type StageCopy, sendHeld } from "./snapshot-link.ts";
@@ -109,11 +110,7 @@ export class ClusterLink {
    * Asks `to` to change the membership. not_leader: certainly nothing was done, and nothing will
    * be; after any other failure it may happen yet.
    */
-  readonly forwardChange = (
-    to: MemberId,
-    request: MemberChangePeerRequest,
-    done: ChangeDone,
-  ): void => {
+  readonly forwardChange: ForwardChange = (to, request, done) => {
     const { groupNumber: group, changeCallMs } = this.#options;
     if (!this.#peers.reaches(to)) {
       done(new AetherError("not_leader", "the leader cannot be reached"));
