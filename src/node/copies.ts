@@ -4,9 +4,9 @@
  * each of its snapshot messages ended.
  */
 import type { Log } from "../base/ports.ts";
+import { isMember } from "../raft/membership/configuration.ts";
 import type { MessageOf } from "../raft/message.ts";
 import type { Raft } from "../raft/raft.ts";
-import type { MemberId } from "../raft/types.ts";
 import type { HeldState, StateStore, Transport } from "./ports.ts";
 
 export interface CopiesParts {
@@ -50,23 +50,34 @@ export class Copies {
   #sendHeld(message: MessageOf<"snapshot">, held: HeldState): void {
     const { raft, transport, logger } = this.#parts;
     const { to } = message;
-    if (this.#stopped || raft.role !== "leader" || raft.term !== message.term) {
-      this.#ended(to, held, false);
+    if (this.#stopped || !this.#leadsIn(message.term)) {
+      this.#ended(message, held, false);
       return;
     }
     const meta = raft.snapshotAt(held.index);
+    if (!isMember(meta.configuration, to)) {
+      // Held for an earlier copy since before `to` was added: it would be refused there.
+      this.#ended(message, held, false);
+      return;
+    }
     const startedAt = { to: to.toString(16), index: held.index };
     logger.info("sending a snapshot", startedAt);
     transport.sendSnapshot({ ...message, meta }, held, (arrived) => {
       logger.info(arrived ? "snapshot arrived" : "snapshot did not arrive", startedAt);
-      this.#ended(to, held, arrived);
+      this.#ended(message, held, arrived);
     });
   }
 
-  #ended(to: MemberId, held: HeldState, arrived: boolean): void {
+  /** Raft hears of it only in the term that asked for it: another may be on its way since. */
+  #ended({ to, term }: MessageOf<"snapshot">, held: HeldState, arrived: boolean): void {
     if (this.#held.delete(held)) held.release();
-    if (this.#stopped) return;
+    if (this.#stopped || !this.#leadsIn(term)) return;
     this.#parts.raft.reportSnapshot(to, arrived);
     this.#parts.onReported();
+  }
+
+  #leadsIn(term: number): boolean {
+    const { raft } = this.#parts;
+    return raft.role === "leader" && raft.term === term;
   }
 }

@@ -28,7 +28,6 @@ import {
   type Leadership,
   type MemberId,
   NOBODY,
-  type SnapshotMeta,
 } from "../raft/types.ts";
 import type { CommandKind } from "../state/command.ts";
 import type { StateMachine } from "../state/machine.ts";
@@ -41,9 +40,10 @@ import { Copies } from "./copies.ts";
 import { CurrentMachine } from "./current-machine.ts";
 import { Expiry } from "./expiry.ts";
 import { type GroupOptions, type GroupPorts, type GroupTimes, timesOf } from "./group-options.ts";
+import { Installation } from "./installation.ts";
 import { LeadershipKeeper, type PeerProgress } from "./leadership.ts";
 import { LeaseCalls } from "./lease-calls.ts";
-import { LogWriter } from "./log-writer.ts";
+import { LogWriter, type WriterPorts } from "./log-writer.ts";
 import type { LeaseLife } from "./ports.ts";
 import type { Done } from "./proposals.ts";
 import type { ReadDone } from "./reads.ts";
@@ -73,13 +73,12 @@ export class Group {
   readonly #stateWriter: StateWriter;
   readonly #compactor: Compactor;
   readonly #copies: Copies;
+  readonly #installation: Installation;
   readonly #applier: Applier;
   #driving = false;
   #driveArmed = false;
   #stopped = false;
   #hubAwake = false;
-  /** Whoever brought the snapshot that is being installed. */
-  #installer: ((error?: AetherError) => void) | undefined = undefined;
   #wasMember: boolean;
 
   readonly #runDrive = (): void => {
@@ -125,6 +124,11 @@ export class Group {
     });
     const onReported = (): void => this.#driveLater();
     this.#copies = new Copies({ raft, store, transport, logger, onReported });
+    this.#installation = new Installation({
+      ...{ raft, current, store, logger, hub: this.hub, requests: this.#requests },
+      ...{ stateWriter: this.#stateWriter, compactor: this.#compactor },
+      onReplaced: () => this.#tellApplied(true),
+    });
     this.#applier = new Applier({
       ...{ raft, current, hub: this.hub, requests: this.#requests, expiry: this.expiry, clock },
       ...{ stateWriter: this.#stateWriter, compactor: this.#compactor },
@@ -257,10 +261,16 @@ export class Group {
     this.#ports.turn.after(TurnPhase.READ, this.#runHub);
   }
 
-  /** Messages from a peer, in order; what they lead to is done at the end of the turn. */
+  /**
+   * Messages from a peer, in order; what they lead to is done at the end of the turn. One of type
+   * snapshot is dropped here: it comes with its copy, by receiveSnapshot().
+   */
   receive(messages: readonly Message[]): void {
     if (this.#stopped) return;
-    for (let i = 0; i < messages.length; i++) this.#raft.step(messages[i] as Message);
+    for (let i = 0; i < messages.length; i++) {
+      const message = messages[i] as Message;
+      if (message.type !== "snapshot") this.#raft.step(message);
+    }
     this.#driveLater();
   }
 
@@ -290,19 +300,13 @@ export class Group {
   }
 
   /**
-   * A whole copy of the state lies, checked, beside ours. `done` is called when it has taken its
-   * place, or when Raft has no use for it; with too_many_requests while another one is installed.
+   * A whole copy of the state lies, checked, beside ours, and no other one is laid there before
+   * `done`: once it has taken its place, or brings nothing new. It is not taken: leader_changed,
+   * too_many_requests while another one is installed. The next start decides: stopped.
    */
   receiveSnapshot(message: MessageOf<"snapshot">, done: (error?: AetherError) => void): void {
-    if (this.#stopped) done(new AetherError("stopped"));
-    else if (this.#installer !== undefined) {
-      done(new AetherError("too_many_requests", "another snapshot is being installed"));
-    } else {
-      this.#installer = done;
-      this.#raft.step(message);
-      this.#drive();
-      if (!this.#stateWriter.abandoned) this.#endInstall(); // Raft is further than the copy
-    }
+    this.#installation.receive(message, done);
+    this.#drive();
   }
 
   /** Wishes that `to` should lead. Throws AetherError: not_leader, or bad_transferee. */
@@ -342,6 +346,7 @@ export class Group {
     this.leaseCalls.stop();
     this.#compactor.stop();
     this.#copies.stop();
+    this.#installation.stop();
     this.#requests.stop();
     this.#leadership.stop();
     this.#stateWriter.flush();
@@ -358,7 +363,7 @@ export class Group {
   #createLogWriter(): LogWriter {
     const { log, clock, observeLogWriteMs: observeMs } = this.#ports;
     const send = (messages: readonly Message[]): void => this.#send(messages);
-    const install = this.#install.bind(this);
+    const install: WriterPorts["install"] = (...call) => this.#installation.begin(...call);
     return new LogWriter({ log, send, clock, observeMs, install }, (ack) => {
       this.#raft.written(ack);
       this.#driveLater();
@@ -414,7 +419,7 @@ export class Group {
   /** The duties of a Ready, in their order. */
   #perform(ready: Ready): void {
     const { persist, sendNow, sendAfterSync, committed, leadership } = ready;
-    if (persist.snapshot !== undefined) this.#stateWriter.abandon();
+    if (persist.snapshot !== undefined) this.#installation.accepted(persist.snapshot);
     this.#logWriter.persist(persist, sendAfterSync);
     if (sendNow.length > 0) this.#send(sendNow);
     if (leadership !== undefined) this.#onLeadership(leadership);
@@ -435,37 +440,14 @@ export class Group {
   }
 
   #apply(entries: readonly Entry[]): void {
-    const changed = this.#applier.apply(entries);
+    this.#tellApplied(this.#applier.apply(entries));
+  }
+
+  /** The machine has moved on; `membership`: the members or an alarm may be others. */
+  #tellApplied(membership: boolean): void {
     if (this.hub.hasWork) this.wakeHub();
     this.#waiters.applied(this.appliedIndex, this.isReady);
-    if (changed) this.#tellMembership();
-  }
-
-  /** A received state takes the place of ours: the log begins after it now. */
-  #install({ index, term }: SnapshotMeta, onInstalled: () => void): void {
-    this.#ports.store.install(index, () => {
-      if (this.#stopped) return;
-      this.#current.replace();
-      assert(this.machine.appliedIndex === index, "the state is the one that was announced");
-      this.hub.restored(this.machine);
-      this.#stateWriter.replaced();
-      this.#compactor.replaced();
-      this.expiry.follow();
-      this.#requests.termSkipped(term);
-      onInstalled();
-      this.#requests.ran(index);
-      this.#ports.logger.info("installed a snapshot", { index, term });
-      if (this.hub.hasWork) this.wakeHub();
-      this.#waiters.applied(this.appliedIndex, this.isReady);
-      this.#tellMembership();
-      this.#endInstall();
-    });
-  }
-
-  #endInstall(): void {
-    const done = this.#installer;
-    this.#installer = undefined;
-    done?.();
+    if (membership) this.#tellMembership();
   }
 
   #tellMembership(): void {

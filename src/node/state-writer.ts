@@ -29,8 +29,8 @@ export class StateWriter {
   #bytes = 0;
   #flushedIndex: number;
   #backlogBytes = 0;
-  /** Another state is about to take the place of this one: nothing of it is written any more. */
-  #abandoned = false;
+  /** Nothing is written any more: the state is about to be replaced, or the store to close. */
+  #ended = false;
 
   constructor(store: StateStore, current: CurrentMachine) {
     this.#store = store;
@@ -41,11 +41,6 @@ export class StateWriter {
   /** Too much waits for the store. */
   get full(): boolean {
     return this.#backlogBytes > BACKLOG_BYTES_MAX;
-  }
-
-  /** The state is about to be replaced. */
-  get abandoned(): boolean {
-    return this.#abandoned;
   }
 
   /** Entries were applied which made `rows`. */
@@ -61,7 +56,7 @@ export class StateWriter {
   /** Hands over everything that was applied; the store says when it can read it. */
   flush(): void {
     const { machine } = this.#current;
-    if (this.#abandoned || machine.appliedIndex === this.#flushedIndex) return;
+    if (this.#ended || machine.appliedIndex === this.#flushedIndex) return;
     this.#flushedIndex = machine.appliedIndex;
     const batch = machine.takeBatch();
     const bytes = this.#bytes + this.#rows * ROW_OVERHEAD_BYTES;
@@ -75,14 +70,14 @@ export class StateWriter {
     });
   }
 
-  /** The state is to be replaced: what is not handed over need not be. */
-  abandon(): void {
-    this.#abandoned = true;
+  /** What is not handed over need not be: the log holds it, or a received state does. */
+  end(): void {
+    this.#ended = true;
   }
 
-  /** It was replaced by what the store holds. */
+  /** The state was replaced by what the store holds. */
   replaced(): void {
-    this.#abandoned = false;
+    this.#ended = false;
     this.#rows = 0;
     this.#bytes = 0;
     this.#backlogBytes = 0;
