@@ -63,6 +63,16 @@ export class CallMeter {
     if (handled !== undefined) handled[code] = (handled[code] ?? 0) + 1;
   };
 
+  /** Calls that have begun and not ended. */
+  get underWay(): number {
+    let count = 0;
+    for (const { started, handled } of this.#calls.values()) {
+      count += started;
+      for (const ended of handled) count -= ended;
+    }
+    return count;
+  }
+
   register(metrics: Metrics): void {
     const labels = ({ service, method, type }: CallCounts): Record<string, string> => ({
       grpc_service: service,

@@ -43,6 +43,9 @@ import { closeStores, FIRST_GROUP, noteBegun, openStores, type Stores } from "./
 /** Calls in flight get this long to finish when the server stops: a stop stays under 2 s. */
 const DRAIN_MS = 1200;
 
+/** Between two looks whether the calls in flight are answered. */
+const DRAIN_POLL_MS = 2;
+
 /** A hand-over takes a round trip and an election without a timeout; beyond this, others elect. */
 const HAND_OVER_MS_MAX = 500;
 
@@ -226,13 +229,20 @@ class Server implements RunningServer {
     await this.#handOver();
     this.#services.health.setServing(false);
     this.#services.closeStreams();
-    await doors.close(DRAIN_MS);
+    const closed = doors.close(DRAIN_MS);
+    await Promise.race([closed, this.#callsAnswered()]);
     clearInterval(this.#ticker);
     this.#membership.stop();
     this.#group.stop();
-    await this.#link.stop();
+    await this.#link.stop(); // members on the clients' address hold it open until then
+    await closed;
     await closeStores(stores);
     this.#end.resolve(this.#exitStatus);
+  }
+
+  /** Resolves when no call of a client is under way; consensus goes on until then. */
+  async #callsAnswered(): Promise<void> {
+    while (this.#services.meter.underWay > 0) await Bun.sleep(DRAIN_POLL_MS);
   }
 
   /** Others need not wait for an election: they are given a leader before this one goes. */
