@@ -3,6 +3,7 @@
  * /metrics of Prometheus, and our /health/live, /health/ready and /cluster. Paths and bodies are
  * etcd's (server/etcdserver/api/etcdhttp); only GET and HEAD. A path is compared as it came.
  */
+import { AetherError } from "../base/errors.ts";
 import type { Group } from "../node/group.ts";
 import { textOf } from "../rpc/errors.ts";
 import { ETCD_STORAGE_VERSION, ETCD_VERSION } from "../rpc/maintenance.ts";
@@ -60,7 +61,9 @@ export class Endpoints {
       data_corruption: (done) => done(undefined),
       serializable_read: (done) => done(undefined),
       linearizable_read: (done) => {
-        group.read((error) => done(error === undefined ? undefined : textOf(error)));
+        // A read would wait for a leader; whoever probes wants to know now.
+        if (group.leader === 0n) done(textOf(new AetherError("no_leader")));
+        else group.read((error) => done(error === undefined ? undefined : textOf(error)));
       },
       non_learner: (done) => done(undefined),
     };
