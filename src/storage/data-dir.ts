@@ -13,18 +13,9 @@
  * a test for life was rejected, because pids are reused and two can come at once.
  */
 import { Database } from "bun:sqlite";
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { syncPath, writeDurably } from "./durable-file.ts";
 import { causeText, StorageError } from "./storage-error.ts";
 
 /** Grows when an older program could not use what a newer one left. */
@@ -72,9 +63,9 @@ export function openDataDir(given: string): DataDir {
     const fresh = requireFresh(path);
     const lock = takeLock(path);
     try {
-      if (fresh) writeDurably(path, FORMAT_FILE, `${PROGRAM} ${DIRECTORY_FORMAT}\n`);
+      if (fresh) writeText(path, FORMAT_FILE, `${PROGRAM} ${DIRECTORY_FORMAT}\n`);
       requireFormat(path);
-      writeDurably(path, PID_FILE, `${process.pid}\n`);
+      writeText(path, PID_FILE, `${process.pid}\n`);
     } catch (error) {
       giveUp(lock);
       throw error;
@@ -105,7 +96,7 @@ function lockedDirectory(path: string, lock: Database): DataDir {
 /** Makes the directory where it is missing, and its name durable. */
 function makeDirectory(path: string): void {
   const made = mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE });
-  if (made !== undefined) syncDirectory(dirname(path));
+  if (made !== undefined) syncPath(dirname(path));
 }
 
 /** True if nobody has used the directory yet; refuses one that belongs to something else. */
@@ -156,25 +147,6 @@ function holder(path: string): string {
   }
 }
 
-/** A small file that is there whole or not at all, whatever happens. */
-function writeDurably(path: string, name: string, text: string): void {
-  const part = join(path, PART_FILE);
-  const file = openSync(part, "w", 0o600);
-  try {
-    writeSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(part, join(path, name));
-  syncDirectory(path);
-}
-
-function syncDirectory(path: string): void {
-  const directory = openSync(path, "r");
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
-  }
+function writeText(path: string, name: string, text: string): void {
+  writeDurably(join(path, name), join(path, PART_FILE), text);
 }

@@ -1,19 +1,24 @@
 /**
- * Who this node is: written once, when its data directory is new, and never changed. It is kept
- * beside the databases and not in the replicated state, since that is the same at every member.
+ * Who this node is: written when its data directory is new and once more when its log has begun,
+ * and never changed. It is kept beside the databases and not in the replicated state, since that is
+ * the same at every member.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { crc32 } from "./crc32.ts";
+import { writeDurably } from "./durable-file.ts";
 import { DAMAGE_ADVICE, StorageError } from "./storage-error.ts";
 
 export interface StoredIdentity {
   readonly clusterId: bigint;
   readonly memberId: bigint;
   readonly name: string;
+  /** Its log has begun, durably: from then on a directory without one has lost it. */
+  readonly begun?: boolean;
 }
 
 const FILE = "identity.json";
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** The identity in `dataDir`, or undefined if it has none yet. Throws StorageError. */
 export function readIdentity(dataDir: string): StoredIdentity | undefined {
@@ -26,33 +31,39 @@ export function readIdentity(dataDir: string): StoredIdentity | undefined {
     throw new StorageError("unusable", `${path}: cannot be read`, { cause: error });
   }
   try {
-    const { format, clusterId, memberId, name } = JSON.parse(text) as Record<string, unknown>;
-    if (format !== FORMAT) throw new StorageError("format", `${path}: format ${format} is unknown`);
-    if (typeof name !== "string") throw new TypeError("no name");
-    return { clusterId: fromHex(clusterId), memberId: fromHex(memberId), name };
+    return decode(path, JSON.parse(text) as Record<string, unknown>);
   } catch (error) {
     if (error instanceof StorageError) throw error;
     throw new StorageError("unusable", `${path}: damaged; ${DAMAGE_ADVICE}`, { cause: error });
   }
 }
 
-/** Writes the identity of a new data directory; durable when it returns. */
+function decode(path: string, stored: Record<string, unknown>): StoredIdentity {
+  const { crc, ...fields } = stored;
+  const { format, clusterId, memberId, name, begun } = fields;
+  if (format !== FORMAT) throw new StorageError("format", `${path}: format ${format} is unknown`);
+  if (crc !== checksum(fields)) throw new TypeError("it fails its checksum");
+  if (typeof name !== "string" || typeof begun !== "boolean") throw new TypeError("no name");
+  return { clusterId: fromHex(clusterId), memberId: fromHex(memberId), name, begun };
+}
+
+/** Writes the identity of a data directory; durable when it returns. */
 export function writeIdentity(dataDir: string, identity: StoredIdentity): void {
   const path = join(dataDir, FILE);
-  const text = JSON.stringify({
+  const fields = {
     format: FORMAT,
     clusterId: identity.clusterId.toString(16),
     memberId: identity.memberId.toString(16),
     name: identity.name,
-  });
-  const file = openSync(`${path}.part`, "w", 0o600);
-  writeSync(file, `${text}\n`);
-  fsyncSync(file);
-  closeSync(file);
-  renameSync(`${path}.part`, path);
-  const directory = openSync(dataDir, "r");
-  fsyncSync(directory);
-  closeSync(directory);
+    begun: identity.begun === true,
+  };
+  const text = JSON.stringify({ ...fields, crc: checksum(fields) });
+  writeDurably(path, `${path}.part`, `${text}\n`);
+}
+
+/** Of what the file says, in the order in which it says it. */
+function checksum(fields: Record<string, unknown>): number {
+  return crc32(JSON.stringify(fields));
 }
 
 function fromHex(value: unknown): bigint {

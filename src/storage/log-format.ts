@@ -18,7 +18,7 @@
  * thread before the bytes travel and checked there when they are read, so it also sees what the
  * Worker, SQLite and the disk do to them on the way. Integers are big-endian.
  */
-import { crc32 } from "node:zlib";
+
 import { assert } from "../base/assert.ts";
 import { asBuffer, EMPTY_BYTES } from "../base/bytes.ts";
 import { KIB } from "../base/units.ts";
@@ -32,6 +32,7 @@ import type {
   SnapshotMeta,
 } from "../raft/types.ts";
 import { counterAt, putCounter } from "./binary.ts";
+import { crc32 } from "./crc32.ts";
 
 /** Format of raft.db; grows when an older program could not read what a newer one wrote. */
 export const LOG_FORMAT = 1;

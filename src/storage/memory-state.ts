@@ -135,8 +135,8 @@ export class MemoryStateDisk {
   }
 
   /** What a start does first: goes on with an install if the log begins after it, or drops it. */
-  settle(logStartIndex: number): void {
-    if (this.#staged !== undefined && this.#staged.appliedIndex === logStartIndex) this.install();
+  settle(logStart: number): void {
+    if (this.#staged !== undefined && this.#staged.appliedIndex === logStart) this.install();
     this.#staged = undefined;
   }
 
@@ -175,8 +175,8 @@ export class MemoryHeldState implements HeldState {
 export interface MemoryStateOptions {
   /** `soon`: stored in a microtask, synced when asked. `on demand`: by store() and sync(). */
   readonly acknowledge: "soon" | "on demand";
-  /** Where the log begins, after this index: decides about a copy that was not installed. */
-  readonly logStartIndex?: number;
+  /** The log begins after this index, if it has begun: decides about a copy not yet installed. */
+  readonly logStart?: number | undefined;
 }
 
 interface Pending {
@@ -200,7 +200,7 @@ export class MemoryStateStore implements StateStore {
   constructor(disk: MemoryStateDisk, options: MemoryStateOptions = { acknowledge: "soon" }) {
     this.#disk = disk;
     this.#options = options;
-    disk.settle(options.logStartIndex ?? 0);
+    disk.settle(options.logStart ?? 0);
     this.#stored = contentOf(disk.current);
   }
 

@@ -32,6 +32,11 @@ export class PendingQueue<Item> {
     return item;
   }
 
+  /** Puts `item` in the place of each that waits. */
+  fill(item: Item): void {
+    this.#items.fill(item, this.#taken);
+  }
+
   /** Those that wait, oldest first. */
   forEach(visit: (item: Item) => void): void {
     for (let i = this.#taken; i < this.#items.length; i++) visit(this.#items[i] as Item);

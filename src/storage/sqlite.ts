@@ -5,12 +5,13 @@
  * checkpoints by itself, in PASSIVE mode, when it chooses to: SQLite's automatic checkpoint would
  * run inside the commit that crosses a bound and delay whoever waits for it.
  *
- * The WAL is recycled, never cut (`journal_size_limit` stays off): writing over blocks a file
- * already has needs no allocation, so an fsync has less to do than on a growing file.
+ * The WAL is recycled, not cut: writing over blocks a file already has needs no allocation, so an
+ * fsync has less to do than on a growing file. Only what a held state or a reader made of it, more
+ * than WAL_BYTES_KEPT, is given back when it is started over.
  */
-import { Database, type Statement } from "bun:sqlite";
-import { KIB } from "../base/units.ts";
-import { StorageError } from "./storage-error.ts";
+import { constants, Database, type Statement } from "bun:sqlite";
+import { KIB, MIB } from "../base/units.ts";
+import { DAMAGE_ADVICE, StorageError } from "./storage-error.ts";
 
 /**
  * How a commit is synced: `full` fsyncs the WAL at each commit, `normal` only at a checkpoint
@@ -29,6 +30,9 @@ const WRITER_CACHE_BYTES = 8 * 1024 * KIB;
 
 /** Pages a reader keeps; a commit of the writer empties this cache, so a large one is a waste. */
 const READER_CACHE_BYTES = 2 * 1024 * KIB;
+
+/** Far more than a WAL has between two checkpoints in usual times (8 MiB of state.db's). */
+const WAL_BYTES_KEPT = 64 * MIB;
 
 /** How long a connection waits for a lock that another holds for moments (open, recovery). */
 const BUSY_MS_MAX = 5_000;
@@ -68,6 +72,7 @@ function prepareWriter(db: Database, sync: Sync): void {
   db.run(`PRAGMA busy_timeout = ${BUSY_MS_MAX}`);
   db.run("PRAGMA journal_mode = WAL");
   db.run("PRAGMA wal_autocheckpoint = 0");
+  db.run(`PRAGMA journal_size_limit = ${WAL_BYTES_KEPT}`);
   db.run(`PRAGMA synchronous = ${sync}`);
   db.run(`PRAGMA cache_size = ${-WRITER_CACHE_BYTES / KIB}`);
   db.run("PRAGMA temp_store = MEMORY");
@@ -86,24 +91,40 @@ export function openReader(path: string): Database {
 }
 
 /**
- * Creates the tables of `schema` in a new file, or checks that the file is `program`'s and not of
- * a newer format. Throws StorageError "format".
+ * Opens a file that nobody writes, read-only and without its -wal and -shm: nothing is made beside
+ * it. Throws what SQLite throws.
  */
-export function requireFormat(
-  db: Database,
-  path: string,
-  expected: { program: string; version: number; schema: string },
-): void {
-  const { program, version, schema } = expected;
+export function openStill(path: string): Database {
+  const flags = constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI;
+  return new Database(`${Bun.pathToFileURL(path).href}?immutable=1`, flags);
+}
+
+/** What a file of ours is: whose, in which version, with which tables. */
+export interface Format {
+  readonly program: string;
+  readonly version: number;
+  readonly schema: string;
+}
+
+/**
+ * Creates the tables of `format` in a new file, or checks that the file is the program's and of
+ * its format. Throws StorageError "format".
+ */
+export function requireFormat(db: Database, path: string, format: Format): void {
   const tables = db.query("SELECT count(*) AS n FROM sqlite_schema").get() as { n: number };
-  if (tables.n === 0) {
-    db.transaction(() => {
-      db.run("CREATE TABLE format (program TEXT NOT NULL, version INTEGER NOT NULL) STRICT");
-      db.run("INSERT INTO format VALUES (?, ?)", [program, version]);
-      db.run(schema);
-    }).immediate();
+  if (tables.n > 0) {
+    checkFormat(db, path, format);
     return;
   }
+  db.transaction(() => {
+    db.run("CREATE TABLE format (program TEXT NOT NULL, version INTEGER NOT NULL) STRICT");
+    db.run("INSERT INTO format VALUES (?, ?)", [format.program, format.version]);
+    db.run(format.schema);
+  }).immediate();
+}
+
+/** Throws StorageError "format" unless the file is the program's and of its format. */
+export function checkFormat(db: Database, path: string, { program, version }: Format): void {
   const found = formatOf(db);
   if (found === undefined || found.program !== program) {
     throw new StorageError("format", `${path}: not a file of ${program}`);
@@ -111,6 +132,10 @@ export function requireFormat(
   if (found.version > version) {
     const text = `${path}: format ${found.version} is newer than this program's ${version}`;
     throw new StorageError("format", `${text}: start the newer program`);
+  }
+  if (found.version < version) {
+    const text = `${path}: format ${found.version} is from before the first release`;
+    throw new StorageError("format", `${text}; ${DAMAGE_ADVICE}`);
   }
 }
 
@@ -120,6 +145,9 @@ function formatOf(db: Database): { program: string; version: number } | undefine
   const row = db.query("SELECT program, version FROM format").get();
   return (row as { program: string; version: number } | null) ?? undefined;
 }
+
+/** A page of 4096 bytes and its frame header. */
+export const WAL_FRAME_BYTES = 4096 + 24;
 
 interface CheckpointRow {
   readonly busy: number;

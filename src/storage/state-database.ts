@@ -7,34 +7,48 @@
  *   S2  seq and revision only grow; a row never changes, compaction only removes it
  *   S3  what is durable is a prefix of the transactions: the WAL keeps their order (NORMAL)
  *   S4  no row that is visible at a revision ≥ `done` is ever removed (compactSlice)
+ *   S5  the counts beside the applied index are those of the rows and records
+ *   S6  while the state is held, nothing is written to the file: only its WAL grows
  *
  * The tail may go in a power cut, and the Raft log replays it: it is cut off only below the
  * applied index that a complete checkpoint has synced (`durable` events).
  */
 import type { Database, Statement } from "bun:sqlite";
 import { assert } from "../base/assert.ts";
-import { openWriter, requireFormat, type Sync, Wal } from "./sqlite.ts";
-import { MessageKind, STATE_FORMAT, StateMessageReader } from "./state-format.ts";
-import { RevisionSeek, STATE_PROGRAM, STATE_SCHEMA } from "./state-schema.ts";
-import { StorageError } from "./storage-error.ts";
+import { MIB } from "../base/units.ts";
+import { openWriter, requireFormat, type Sync, WAL_FRAME_BYTES, Wal } from "./sqlite.ts";
+import { MessageKind, StateMessageReader } from "./state-format.ts";
+import {
+  type Applied,
+  Bookkeeping,
+  type Compaction,
+  RevisionSeek,
+  readApplied,
+  readCompaction,
+  STATE_FORMAT,
+} from "./state-schema.ts";
+import { damageIn } from "./storage-error.ts";
 
 export interface StateDatabaseOptions {
   readonly path: string;
   readonly group: number;
   /** `normal`, except in benches and tests. */
   readonly sync: Sync;
+  /** Bytes of the WAL at which a held state is asked back; HELD_WAL_BYTES_MAX except in tests. */
+  readonly heldWalBytesMax?: number;
 }
 
 export interface FoundState {
-  readonly appliedIndex: number;
-  readonly appliedTerm: number;
+  readonly applied: Applied;
   readonly durableIndex: number;
 }
 
 /** What the writer tells beside answers. */
 export type StateEvent =
   | { readonly durable: number } // the applied index that a complete checkpoint has synced
-  | { readonly compacted: number }; // compaction at this revision, and those below, is done
+  | { readonly compacted: number } // compaction at this revision, and those below, is done
+  | { readonly held: Applied } // the file is this state and stays it
+  | { readonly heldTooLong: true }; // the WAL is full: let go of it
 
 /**
  * Frames in the WAL at which it is checkpointed: 8 MiB. The copy delays this Worker's next batch
@@ -48,15 +62,15 @@ const WAL_FRAMES_MAX = 2000;
  */
 const QUIET_FRAMES_MIN = 256;
 
+/**
+ * What may be written beside a held state: it is then asked back, and who copies it begins anew
+ * with a newer one. 1 GiB is ten seconds of the fastest writing seen and a day of a quiet cluster;
+ * a copy of 1 GiB takes 16 s at half of 1 Gbit/s.
+ */
+const HELD_WAL_BYTES_MAX = 1024 * MIB;
+
 /** Rows looked at in one slice of compaction: up to twice as many deletions, 1 to 3 ms. */
 const COMPACT_SLICE = 1000;
-
-interface Compaction {
-  readonly done: number;
-  readonly requested: number;
-  readonly target: number;
-  readonly nextSeq: number;
-}
 
 interface RowHead {
   readonly seq: number;
@@ -76,20 +90,19 @@ export class StateDatabase {
   readonly #commit: Statement;
   readonly #insertRow: Statement;
   readonly #removeRow: Statement;
-  readonly #putRecord: Statement;
+  readonly #addRecord: Statement;
   readonly #removeRecord: Statement;
-  readonly #putApplied: Statement;
-  readonly #putCompaction: Statement;
   readonly #heads: Statement<RowHead, [number]>;
-  #appliedIndex = 0;
-  #appliedTerm = 0;
+  readonly #books: Bookkeeping;
+  #applied: Applied;
   #durableIndex = 0;
-  #compaction: Compaction = { done: 0, requested: 0, target: 0, nextSeq: 0 };
+  #compaction: Compaction;
   /** A compaction was asked for that is done already: answer with the next ones. */
   #tellCompacted = false;
   #checkpointAsked = false;
+  #hold: "none" | "asked" | "held" | "asked back" = "none";
 
-  /** Throws StorageError when the file must not be used. */
+  /** Throws AetherError "corrupt" or StorageError when the file must not be used. */
   static open(options: StateDatabaseOptions, tell: (event: StateEvent) => void): StateDatabase {
     return openWriter(options.path, options.sync, (db) => new StateDatabase(db, options, tell));
   }
@@ -99,47 +112,38 @@ export class StateDatabase {
     options: StateDatabaseOptions,
     tell: (event: StateEvent) => void,
   ) {
-    const { path } = options;
+    const { path, group } = options;
     this.#options = options;
     this.#tell = tell;
     this.#db = db;
-    requireFormat(db, path, {
-      program: STATE_PROGRAM,
-      version: STATE_FORMAT,
-      schema: STATE_SCHEMA,
-    });
+    requireFormat(db, path, STATE_FORMAT);
     this.#wal = new Wal(db);
     this.#seek = new RevisionSeek(db);
+    this.#books = new Bookkeeping(db, group);
     this.#begin = db.prepare("BEGIN IMMEDIATE");
     this.#commit = db.prepare("COMMIT");
-    this.#insertRow = db.prepare("INSERT INTO row VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#insertRow = db.prepare("INSERT INTO row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
     this.#removeRow = db.prepare("DELETE FROM row WHERE seq = ?");
-    this.#putRecord = db.prepare("REPLACE INTO record VALUES (?, ?, ?)");
+    this.#addRecord = db.prepare("INSERT INTO record VALUES (?, ?, ?, ?)");
     this.#removeRecord = db.prepare("DELETE FROM record WHERE space = ? AND key = ?");
-    this.#putApplied = db.prepare("REPLACE INTO applied VALUES (?, ?, ?)");
-    this.#putCompaction = db.prepare("REPLACE INTO compaction VALUES (?, ?, ?, ?, ?)");
     this.#heads = db.prepare(
       `SELECT seq, revision, prev, tombstone FROM row WHERE seq >= ?
        ORDER BY seq LIMIT ${COMPACT_SLICE}`,
     );
-    this.#load();
+    const damaged = damageIn(path);
+    this.#applied = readApplied(db, group, damaged);
+    this.#compaction = readCompaction(db, group, damaged);
     // Also makes durable what a killed process had written and not synced yet.
-    if (this.#wal.checkpoint()) this.#durableIndex = this.#appliedIndex;
-    this.found = {
-      appliedIndex: this.#appliedIndex,
-      appliedTerm: this.#appliedTerm,
-      durableIndex: this.#durableIndex,
-    };
+    if (this.#wal.checkpoint()) this.#durableIndex = this.#applied.index;
+    this.found = { applied: this.#applied, durableIndex: this.#durableIndex };
   }
 
   /** Applies the messages, in order, in one transaction; readable when it returns. */
   commit(messages: readonly Uint8Array[]): void {
     this.#begin.run();
-    const applied = this.#appliedIndex;
+    const before = this.#applied;
     for (let i = 0; i < messages.length; i++) this.#apply(messages[i] as Uint8Array);
-    if (this.#appliedIndex !== applied) {
-      this.#putApplied.run(this.#options.group, this.#appliedIndex, this.#appliedTerm);
-    }
+    if (this.#applied !== before) this.#books.saveApplied(this.#applied);
     this.#commit.run();
     if (this.#tellCompacted) {
       this.#tellCompacted = false;
@@ -150,13 +154,15 @@ export class StateDatabase {
   /** One slice of compaction, and a checkpoint if it is due. True if compaction goes on. */
   work(): boolean {
     const more = this.#compactSlice();
-    if (this.#checkpointAsked || this.#wal.pending() >= WAL_FRAMES_MAX) this.#checkpoint();
+    const frames = this.#wal.pending();
+    if (this.#hold === "held") this.#boundHeld(frames);
+    else if (this.#owed || frames >= WAL_FRAMES_MAX) this.#checkpoint();
     return more;
   }
 
   /** Nothing to do for a while. True if a checkpoint is still owed: a reader stood in the way. */
   quiet(): boolean {
-    if (!this.#checkpointAsked && this.#wal.pending() < QUIET_FRAMES_MIN) return false;
+    if (!this.#owed && this.#wal.pending() < QUIET_FRAMES_MIN) return false;
     return !this.#checkpoint();
   }
 
@@ -164,42 +170,48 @@ export class StateDatabase {
     this.#db.close(true);
   }
 
-  #load(): void {
-    const { group, path } = this.#options;
-    const other = this.#db.query("SELECT 1 FROM applied WHERE grp <> ?").get(group);
-    if (other !== null) {
-      throw new StorageError("format", `${path}: it holds another group than ${group}`);
-    }
-    const applied = this.#db
-      .query('SELECT idx AS "index", term FROM applied WHERE grp = ?')
-      .get(group) as { index: number; term: number } | null;
-    this.#appliedIndex = applied?.index ?? 0;
-    this.#appliedTerm = applied?.term ?? 0;
-    const compaction = this.#db
-      .query("SELECT done, requested, target, next_seq AS nextSeq FROM compaction WHERE grp = ?")
-      .get(group) as Compaction | null;
-    if (compaction !== null) this.#compaction = compaction;
+  /** Somebody waits for a checkpoint, and it may be made. */
+  get #owed(): boolean {
+    return this.#hold === "asked" || (this.#checkpointAsked && this.#hold === "none");
   }
 
   #apply(message: Uint8Array): void {
     const reader = new StateMessageReader(message);
-    if (reader.kind === MessageKind.batch) this.#applyBatch(reader);
-    else if (reader.kind === MessageKind.compact) this.#request(reader.revision);
-    else this.#checkpointAsked = true;
+    switch (reader.kind) {
+      case MessageKind.batch:
+        this.#applyBatch(reader);
+        break;
+      case MessageKind.compact:
+        this.#request(reader.number);
+        break;
+      case MessageKind.checkpoint:
+        this.#checkpointAsked = true;
+        break;
+      case MessageKind.hold:
+        assert(this.#hold === "none", "a state is held once, for all who hold it");
+        this.#hold = "asked";
+        break;
+      default:
+        assert(reader.kind === MessageKind.release, "a message of a known kind");
+        this.#hold = "none";
+    }
   }
 
   #applyBatch(batch: StateMessageReader): void {
-    assert(batch.appliedIndex >= this.#appliedIndex, "the applied index never goes back");
+    let { rows, records } = this.#applied;
+    assert(batch.appliedIndex >= this.#applied.index, "the applied index never goes back");
     while (batch.nextRow()) {
-      const { seq, rowRevision, sub, prev, jump, depth, tombstone, kv } = batch;
-      this.#insertRow.run(seq, rowRevision, sub, prev, jump, depth, tombstone, kv);
+      const { seq, rowRevision, sub, prev, jump, depth, tombstone, crc, kv } = batch;
+      this.#insertRow.run(seq, rowRevision, sub, prev, jump, depth, tombstone, crc, kv);
+      rows++;
     }
     while (batch.nextRecord()) {
-      if (batch.deleted) this.#removeRecord.run(batch.space, batch.key);
-      else this.#putRecord.run(batch.space, batch.key, batch.value);
+      records -= this.#removeRecord.run(batch.space, batch.key).changes;
+      if (batch.deleted) continue;
+      this.#addRecord.run(batch.space, batch.key, batch.crc, batch.value);
+      records++;
     }
-    this.#appliedIndex = batch.appliedIndex;
-    this.#appliedTerm = batch.appliedTerm;
+    this.#applied = { index: batch.appliedIndex, term: batch.appliedTerm, rows, records };
   }
 
   #request(revision: number): void {
@@ -209,8 +221,7 @@ export class StateDatabase {
   }
 
   #save(compaction: Compaction): void {
-    const { done, requested, target, nextSeq } = compaction;
-    this.#putCompaction.run(this.#options.group, done, requested, target, nextSeq);
+    this.#books.saveCompaction(compaction);
     this.#compaction = compaction;
   }
 
@@ -230,18 +241,21 @@ export class StateDatabase {
     const heads = this.#heads.all(nextSeq);
     let next = nextSeq;
     let ended = heads.length < COMPACT_SLICE;
+    let { rows } = this.#applied;
     for (let i = 0; i < heads.length; i++) {
       const { seq, revision, prev, tombstone } = heads[i] as RowHead;
       if (revision > target) {
         ended = true;
         break;
       }
-      if (prev !== 0) this.#removeRow.run(prev);
-      if (tombstone !== 0 && revision < target) this.#removeRow.run(seq);
+      if (prev !== 0) rows -= this.#removeRow.run(prev).changes;
+      if (tombstone !== 0 && revision < target) rows -= this.#removeRow.run(seq).changes;
       next = seq + 1;
     }
     if (ended) this.#save({ done: target, requested, target: 0, nextSeq: 0 });
     else this.#save({ ...this.#compaction, nextSeq: next });
+    this.#applied = { ...this.#applied, rows };
+    this.#books.saveApplied(this.#applied);
     this.#commit.run();
     if (ended) this.#tell({ compacted: target });
     return !ended || this.#compaction.requested > target;
@@ -258,11 +272,23 @@ export class StateDatabase {
 
   /** False if a reader kept it from being complete: tried again later. */
   #checkpoint(): boolean {
-    const index = this.#appliedIndex;
+    if (this.#hold === "held" || this.#hold === "asked back") return true; // when it is let go of
+    const { index } = this.#applied;
     if (!this.#wal.checkpoint()) return false;
     if (this.#checkpointAsked || index > this.#durableIndex) this.#tell({ durable: index });
     this.#checkpointAsked = false;
     this.#durableIndex = index;
+    if (this.#hold === "asked") {
+      this.#hold = "held";
+      this.#tell({ held: this.#applied });
+    }
     return true;
+  }
+
+  /** The WAL's bound while the state is held. Not broken here: somebody may be reading the file. */
+  #boundHeld(frames: number): void {
+    if (frames * WAL_FRAME_BYTES < (this.#options.heldWalBytesMax ?? HELD_WAL_BYTES_MAX)) return;
+    this.#hold = "asked back";
+    this.#tell({ heldTooLong: true });
   }
 }

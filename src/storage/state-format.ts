@@ -1,14 +1,16 @@
 /**
  * The messages that carry writes to the state Worker.
  *
- *   message    = batch | compact | checkpoint
+ *   message    = batch | compact | checkpoint | hold | release | install
  *   batch      = 1 u8 · applied index u64 · applied term u64 · row count u32 · record count u32 ·
  *                row × row count · record × record count
  *   compact    = 2 u8 · revision u64
- *   checkpoint = 3 u8
+ *   checkpoint = 3 u8        hold = 4 u8        release = 5 u8
+ *   install    = 6 u8 · applied index u64
  *   row        = seq u64 · revision u64 · prev u64 · jump u64 · sub u32 · depth u32 ·
- *                tombstone u8 · length u32 · kv
- *   record     = space length u8 · space · key length u32 · key · deleted u8 · length u32 · value
+ *                tombstone u8 · crc u32 · length u32 · kv
+ *   record     = space length u8 · space · key length u32 · key · deleted u8 · crc u32 ·
+ *                length u32 · value
  *
  * Integers are big-endian; keys and spaces one byte a character.
  */
@@ -16,15 +18,20 @@ import { assert } from "../base/assert.ts";
 import { asBuffer, EMPTY_BYTES } from "../base/bytes.ts";
 import type { Row, StateBatch, StateRecord } from "../state/ports.ts";
 import { counterAt, putCounter } from "./binary.ts";
+import { recordChecksum, rowChecksum } from "./state-checksum.ts";
 
-/** Format of state.db; grows when an older program could not read what a newer one wrote. */
-export const STATE_FORMAT = 1;
-
-export const MessageKind = { batch: 1, compact: 2, checkpoint: 3 } as const;
+export const MessageKind = {
+  batch: 1,
+  compact: 2,
+  checkpoint: 3,
+  hold: 4,
+  release: 5,
+  install: 6,
+} as const;
 
 const BATCH_HEADER_BYTES = 1 + 8 + 8 + 4 + 4;
-const ROW_HEADER_BYTES = 8 + 8 + 8 + 8 + 4 + 4 + 1 + 4;
-const RECORD_HEADER_BYTES = 1 + 4 + 1 + 4;
+const ROW_HEADER_BYTES = 8 + 8 + 8 + 8 + 4 + 4 + 1 + 4 + 4;
+const RECORD_HEADER_BYTES = 1 + 4 + 1 + 4 + 4;
 
 /** The message that stores `batch`; the caller owns it, alone in its ArrayBuffer. */
 export function encodeBatch(batch: StateBatch): Buffer {
@@ -46,16 +53,25 @@ export function encodeBatch(batch: StateBatch): Buffer {
 
 /** The message that asks for compaction at `revision`. */
 export function encodeCompaction(revision: number): Buffer {
-  const out = Buffer.allocUnsafeSlow(9);
-  out.writeUInt8(MessageKind.compact, 0);
-  putCounter(out, revision, 1);
+  return encodeNumber(MessageKind.compact, revision);
+}
+
+/** The message that puts the copy beside the state in its place; its applied index is `index`. */
+export function encodeInstall(index: number): Buffer {
+  return encodeNumber(MessageKind.install, index);
+}
+
+/** A message that is nothing but its kind. */
+export function encodeKind(kind: "checkpoint" | "hold" | "release"): Buffer {
+  const out = Buffer.allocUnsafeSlow(1);
+  out.writeUInt8(MessageKind[kind], 0);
   return out;
 }
 
-/** The message that asks for a checkpoint. */
-export function encodeCheckpoint(): Buffer {
-  const out = Buffer.allocUnsafeSlow(1);
-  out.writeUInt8(MessageKind.checkpoint, 0);
+function encodeNumber(kind: number, value: number): Buffer {
+  const out = Buffer.allocUnsafeSlow(9);
+  out.writeUInt8(kind, 0);
+  putCounter(out, value, 1);
   return out;
 }
 
@@ -67,6 +83,7 @@ function putRow(out: Buffer, row: Row, start: number): number {
   at = out.writeUInt32BE(row.sub, at);
   at = out.writeUInt32BE(row.depth, at);
   at = out.writeUInt8(row.tombstone ? 1 : 0, at);
+  at = out.writeUInt32BE(rowChecksum(row, row.tombstone), at);
   at = out.writeUInt32BE(row.kv.length, at);
   out.set(row.kv, at);
   return at + row.kv.length;
@@ -83,7 +100,9 @@ function putRecord(out: Buffer, record: StateRecord, start: number): number {
   out.latin1Write(space, spaceAt, space.length);
   const keyAt = out.writeUInt32BE(key.length, spaceAt + space.length);
   out.latin1Write(key, keyAt, key.length);
-  const lengthAt = out.writeUInt8(value === undefined ? 1 : 0, keyAt + key.length);
+  const crcAt = out.writeUInt8(value === undefined ? 1 : 0, keyAt + key.length);
+  const crc = value === undefined ? 0 : recordChecksum(space, key, value);
+  const lengthAt = out.writeUInt32BE(crc, crcAt);
   const valueAt = out.writeUInt32BE(value?.length ?? 0, lengthAt);
   if (value !== undefined) out.set(value, valueAt);
   return valueAt + (value?.length ?? 0);
@@ -92,8 +111,8 @@ function putRecord(out: Buffer, record: StateRecord, start: number): number {
 /** What a message asks for, read in place: our own bytes, trusted. Blobs are borrowed from it. */
 export class StateMessageReader {
   readonly kind: number;
-  /** Of a compaction. */
-  readonly revision: number = 0;
+  /** Of a compaction its revision, of an install the copy's applied index. */
+  readonly number: number = 0;
   /** Of a batch. */
   readonly appliedIndex: number = 0;
   readonly appliedTerm: number = 0;
@@ -105,6 +124,8 @@ export class StateMessageReader {
   sub = 0;
   depth = 0;
   tombstone = 0;
+  /** Of the row or the record. */
+  crc = 0;
   kv: Uint8Array = EMPTY_BYTES;
   /** The record that nextRecord() stands on; a deleted one has no value. */
   space = "";
@@ -120,7 +141,9 @@ export class StateMessageReader {
     const bytes = asBuffer(message);
     this.#bytes = bytes;
     this.kind = bytes.readUInt8(0);
-    if (this.kind === MessageKind.compact) this.revision = counterAt(bytes, 1);
+    if (this.kind === MessageKind.compact || this.kind === MessageKind.install) {
+      this.number = counterAt(bytes, 1);
+    }
     if (this.kind !== MessageKind.batch) return;
     this.appliedIndex = counterAt(bytes, 1);
     this.appliedTerm = counterAt(bytes, 9);
@@ -141,7 +164,8 @@ export class StateMessageReader {
     this.sub = bytes.readUInt32BE(at + 32);
     this.depth = bytes.readUInt32BE(at + 36);
     this.tombstone = bytes.readUInt8(at + 40);
-    this.kv = this.#blob(at + 41);
+    this.crc = bytes.readUInt32BE(at + 41);
+    this.kv = this.#blob(at + 45);
     return true;
   }
 
@@ -154,7 +178,8 @@ export class StateMessageReader {
     this.space = this.#bytes.latin1Slice(this.#at + 1, keyAt);
     this.key = this.#blob(keyAt);
     this.deleted = this.#bytes.readUInt8(this.#at) === 1;
-    this.value = this.#blob(this.#at + 1);
+    this.crc = this.#bytes.readUInt32BE(this.#at + 1);
+    this.value = this.#blob(this.#at + 5);
     return true;
   }
 

@@ -34,6 +34,19 @@ export function causeText(error: unknown): string {
   return typeof code === "string" ? `${code}: ${error.message}` : error.message;
 }
 
+/** Makes the error for something in a file that is not as it was written. */
+export type Damaged = (what: string, cause?: unknown) => AetherError;
+
+/** Damage in the file at `path`, with what to do about it. */
+export function damageIn(path: string, advice = DAMAGE_ADVICE): Damaged {
+  return (what, cause) => new AetherError("corrupt", `${path}: ${what}; ${advice}`, { cause });
+}
+
+/** SQLite found that a file is not what it wrote: not a database any more, or malformed. */
+export function isDamage(error: unknown): boolean {
+  return /^SQLITE_(CORRUPT|NOTADB)/.test(causeText(error));
+}
+
 /** An error as it travels between threads, where a class would be lost. */
 export interface PackedError {
   readonly name: string;
@@ -48,7 +61,8 @@ export function packError(error: unknown): PackedError {
     return { name: error.name, code: error.code, message: error.message };
   if (error instanceof StorageError)
     return { name: error.name, code: error.kind, message: error.message };
-  return { name: "Error", code: "", message: causeText(error) };
+  const advice = isDamage(error) ? `; ${DAMAGE_ADVICE}` : "";
+  return { name: "Error", code: "", message: `${causeText(error)}${advice}` };
 }
 
 /** The error of packError's parts; anything that is neither of ours says `path` is unusable. */

@@ -88,7 +88,7 @@ test("an install that a crash cut short is finished if the log begins there, els
   const copy = imageOf(9);
   const disk = new MemoryStateDisk();
   const cut = (): void => {
-    const state = new MemoryStateStore(disk, { acknowledge: "on demand", logStartIndex: 4 });
+    const state = new MemoryStateStore(disk, { acknowledge: "on demand", logStart: 4 });
     expect([state.stored.appliedIndex, disk.stagedIndex]).toEqual([0, undefined]);
     state.stage(copy, () => {});
     state.store();
@@ -99,7 +99,7 @@ test("an install that a crash cut short is finished if the log begins there, els
   };
   cut();
   cut(); // the first copy was dropped
-  const state = new MemoryStateStore(disk, { acknowledge: "on demand", logStartIndex: 9 });
+  const state = new MemoryStateStore(disk, { acknowledge: "on demand", logStart: 9 });
   expect([state.stored.appliedIndex, state.durableIndex()]).toEqual([9, 9]);
   disk.crash();
   expect(new MemoryStateStore(disk).stored.appliedIndex).toBe(9);
