@@ -72,14 +72,13 @@ export class Compactor {
   }
 
   /**
-   * Another state took the place of the one that was compacted so far. Who waits for a removal is
-   * told that it is done: what the member that sent the state had not removed, tick() will.
+   * Another state took the place of the one that was compacted so far. What the member that sent
+   * it had not removed, the next tick() does, and then answers who waits for it.
    */
   replaced(): void {
     this.#askedRevision = -1;
     this.#removedRevision = -1;
     this.#checkpointing = false;
-    for (const { done } of this.#waiting.splice(0)) done();
   }
 
   tick(): void {
@@ -90,7 +89,7 @@ export class Compactor {
   #removeRows(): void {
     const { current, store } = this.#parts;
     const target = current.machine.physicalTarget();
-    if (target <= this.#askedRevision || target <= 0) return;
+    if (this.#stopped || target <= this.#askedRevision || target <= 0) return;
     this.#askedRevision = target;
     store.compact(target, () => {
       this.#removedRevision = target;
@@ -105,7 +104,7 @@ export class Compactor {
     const entries = raft.applied - (raft.firstIndex - 1);
     const grown = log.sizeBytes() - this.#bytesAfterLast;
     const due = entries >= this.#triggerEntries + this.#keptEntries || grown >= LOG_BYTES_TRIGGER;
-    if (this.#checkpointing || !due) return;
+    if (this.#stopped || this.#checkpointing || !due) return;
     this.#checkpointing = true;
     store.checkpoint((durableIndex) => {
       this.#checkpointing = false;

@@ -77,6 +77,7 @@ export class Group {
   readonly #applier: Applier;
   #driving = false;
   #driveArmed = false;
+  #applying = false;
   #stopped = false;
   #hubAwake = false;
   #wasMember: boolean;
@@ -104,7 +105,7 @@ export class Group {
       reader,
     );
     this.#raft = raft;
-    this.#wasMember = isMember(raft.configuration, memberId);
+    this.#wasMember = raft.configuration.voters.length > 0; // one that joins knows of none yet
     this.#leadership = new LeadershipKeeper(raft, random, electionTicks);
     this.#logWriter = this.#createLogWriter();
     this.#stateWriter = new StateWriter(store, current);
@@ -189,9 +190,11 @@ export class Group {
     return new Promise((resolve) => this.#waiters.whenReady(resolve));
   }
 
-  /** Calls `done` once `index` is applied here; never, if the group is stopped before. */
+  /**
+   * Calls `done` once `index` is applied here, by Raft too; never, if the group is stopped before.
+   */
   whenApplied(index: number, done: () => void): void {
-    if (this.appliedIndex >= index) done();
+    if (!this.#applying && this.appliedIndex >= index) done();
     else this.#waiters.whenApplied(index, done);
   }
 
@@ -199,6 +202,7 @@ export class Group {
   start(): void {
     const { voters } = this.#raft.configuration;
     if (voters.length === 1 && voters[0] === this.#options.memberId) this.#raft.campaign();
+    this.#noticeRemoval();
     this.#drive();
   }
 
@@ -325,8 +329,8 @@ export class Group {
   tick(): void {
     if (this.#stopped) return;
     const nowMs = this.#ports.clock.monotonicMs();
-    this.#raft.tick(nowMs);
     this.#leadership.tick();
+    this.#raft.tick(nowMs);
     // Not before an entry of the own term is applied: others have confirmed that we lead.
     if (this.isLeader && this.isReady) this.expiry.tick(nowMs, this.#raft.term);
     this.#requests.tick();
@@ -349,7 +353,8 @@ export class Group {
     this.#installation.stop();
     this.#requests.stop();
     this.#leadership.stop();
-    this.#stateWriter.flush();
+    if (!this.#applying) this.#stateWriter.flush(); // an answer stops us: half an entry is done
+    this.#stateWriter.end();
     this.#logWriter.flush();
   }
 
@@ -423,9 +428,11 @@ export class Group {
     this.#logWriter.persist(persist, sendAfterSync);
     if (sendNow.length > 0) this.#send(sendNow);
     if (leadership !== undefined) this.#onLeadership(leadership);
-    if (committed.length > 0) this.#apply(committed);
+    if (committed.length > 0 && !this.#stopped) this.#apply(committed);
     this.#requests.decided(ready);
-    if (leadership !== undefined) this.#requests.leaderChanged();
+    if (leadership === undefined) return;
+    this.#requests.leaderChanged();
+    this.#waiters.applied(this.appliedIndex, this.isReady);
   }
 
   #send(messages: readonly Message[]): void {
@@ -440,7 +447,10 @@ export class Group {
   }
 
   #apply(entries: readonly Entry[]): void {
-    this.#tellApplied(this.#applier.apply(entries));
+    this.#applying = true;
+    const membership = this.#applier.apply(entries);
+    this.#applying = false;
+    if (!this.#stopped) this.#tellApplied(membership);
   }
 
   /** The machine has moved on; `membership`: the members or an alarm may be others. */

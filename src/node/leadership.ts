@@ -11,13 +11,16 @@ import { type MemberId, NOBODY } from "../raft/types.ts";
  */
 const EARLY_CAMPAIGNS = 4;
 
+/** Election timeouts that an heir may take: one to be told, one to win. */
+const HAND_OVER_ELECTIONS = 2;
+
 /** What the leader knows of another member. */
 export interface PeerProgress {
   readonly id: MemberId;
   /** Up to here its log is durable and equal to ours. */
   readonly match: number;
   readonly isLearner: boolean;
-  /** It was heard from within the last election timeout or two. */
+  /** It was heard from within the last election timeout. */
   readonly active: boolean;
 }
 
@@ -30,6 +33,11 @@ export class LeadershipKeeper {
   #earlyCampaigns = EARLY_CAMPAIGNS;
   #earlyTicks: number;
   #handingOver: (() => void)[] = [];
+  #handOverTicks = 0;
+  #ticks = 0;
+  /** As leader, in which tick each other member was last heard from. */
+  readonly #heard = new Map<MemberId, number>();
+  #stopped = false;
 
   constructor(raft: Raft, random: Random, electionTicks: number) {
     this.#raft = raft;
@@ -46,7 +54,7 @@ export class LeadershipKeeper {
   /** What the leader knows of the others; empty at a follower. */
   progress(): PeerProgress[] {
     return this.#raft.peers.map(({ id, match, isLearner, recentActive }) => {
-      return { id, match, isLearner, active: recentActive };
+      return { id, match, isLearner, active: recentActive || this.#heardLately(id) };
     });
   }
 
@@ -63,11 +71,12 @@ export class LeadershipKeeper {
     const { voters } = this.#raft.configuration;
     const heirs = this.progress().filter(({ id, active }) => active && voters.includes(id));
     const best = heirs.sort((a, b) => b.match - a.match)[0];
-    if (best === undefined) {
+    if (best === undefined || this.#stopped) {
       done();
       return;
     }
     this.#handingOver.push(done);
+    this.#handOverTicks = HAND_OVER_ELECTIONS * this.#electionTicks;
     this.transfer(best.id);
   }
 
@@ -77,18 +86,40 @@ export class LeadershipKeeper {
     if (leader === NOBODY) return;
     if (leader !== this.#known) this.#changes++;
     this.#known = leader;
-    if (role !== "leader") this.stop();
+    if (role !== "leader") this.#endHandOver();
   }
 
+  /** To be called before Raft's own tick, which forgets who was heard. */
   tick(): void {
     this.#campaignEarly();
+    this.#noteHeard();
+    if (this.#handingOver.length === 0) return;
     const { role, transferee } = this.#raft;
-    if (role === "leader" && transferee === NOBODY) this.stop(); // the heir did not take it
+    const isInVain = role === "leader" && transferee === NOBODY; // the heir did not take it
+    if (isInVain || --this.#handOverTicks === 0) this.#endHandOver();
   }
 
   /** Whoever waits for a new leader waits no more. */
   stop(): void {
+    this.#stopped = true;
+    this.#endHandOver();
+  }
+
+  #endHandOver(): void {
     for (const done of this.#handingOver.splice(0)) done();
+  }
+
+  /** Raft knows who was heard from since it last looked, which may be just now. */
+  #noteHeard(): void {
+    this.#ticks++;
+    const { peers } = this.#raft;
+    if (peers.length === 0) this.#heard.clear();
+    for (const { id, recentActive } of peers) if (recentActive) this.#heard.set(id, this.#ticks);
+  }
+
+  #heardLately(id: MemberId): boolean {
+    const heard = this.#heard.get(id);
+    return heard !== undefined && this.#ticks - heard < this.#electionTicks;
   }
 
   #campaignEarly(): void {

@@ -138,7 +138,7 @@ export class Requests {
   /** A leader did not take the batch `sequence` of ours. */
   proposalRefused(sequence: number, error: AetherError): void {
     const batch = this.#proposals.find(sequence);
-    if (batch === undefined) return; // it timed out, or this speaks of an earlier attempt
+    if (batch === undefined || batch.isChange) return; // timed out, or of an earlier attempt
     if (isPassing(error)) this.#proposals.again(batch);
     else this.#proposals.refuse(batch, error);
   }
@@ -158,6 +158,7 @@ export class Requests {
   /** An entry of `term` was applied: what an earlier leader had is applied by now, or never. */
   termPassed(term: number): void {
     for (const batch of this.#proposals.placedBefore(term)) {
+      if (this.#proposals.find(batch.sequence) !== batch) continue; // an answer ended it
       if (batch.isChange) this.#proposals.refuse(batch, new AetherError("leader_changed"));
       else this.#place(this.#proposals.again(batch));
     }
@@ -269,7 +270,10 @@ export class Requests {
   /** Somebody leads, or may: places what is in nobody's hands. */
   #tryAgain(): void {
     if (this.#parts.raft.leader === NOBODY) return;
-    for (const batch of this.#proposals.unplaced()) this.#place(batch);
+    for (const batch of this.#proposals.unplaced()) {
+      const isStill = batch.term === 0 && this.#proposals.find(batch.sequence) === batch;
+      if (isStill) this.#place(batch); // unless an answer of another one ended or placed it
+    }
     for (const id of this.#reads.reissue()) this.#askRaft(id);
   }
 }

@@ -35,7 +35,7 @@ export class StateWriter {
   constructor(store: StateStore, current: CurrentMachine) {
     this.#store = store;
     this.#current = current;
-    this.#flushedIndex = store.stored.appliedIndex;
+    this.#flushedIndex = current.machine.appliedIndex; // a founder's first state is in its log
   }
 
   /** Too much waits for the store. */

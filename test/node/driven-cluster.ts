@@ -136,15 +136,19 @@ export class DrivenCluster {
     return member;
   }
 
-  /** Asks `leader` to add, remove or promote, with the record of it. */
+  /** Asks `leader` to add, remove or promote, with the record of it; then does `onEnd`. */
   change(
     leader: DrivenMember,
     action: "add" | "learn" | "remove" | "promote",
     number: number,
+    onEnd: () => void = () => {},
   ): Call {
     const call = new Call();
     const { step, kind, body } = changeOf(action, number);
-    leader.group.proposeChange({ steps: [step] }, kind, body, call.done);
+    leader.group.proposeChange({ steps: [step] }, kind, body, (outcome) => {
+      call.done(outcome);
+      onEnd();
+    });
     return call;
   }
 

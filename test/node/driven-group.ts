@@ -18,6 +18,7 @@ import {
   PutRequest,
   RangeRequest,
 } from "../../src/proto/gen/etcdserverpb.ts";
+import type { RaftConfig } from "../../src/raft/config.ts";
 import { configurationOf } from "../../src/raft/membership/configuration.ts";
 import type { Message, MessageOf } from "../../src/raft/message.ts";
 import { founding } from "../../src/raft/restore.ts";
@@ -100,6 +101,7 @@ export interface DrivenOptions {
   readonly voters?: readonly MemberId[];
   readonly forward?: boolean;
   readonly logger?: Log;
+  readonly raft?: Partial<RaftConfig>;
 }
 
 export class DrivenGroup {
@@ -129,6 +131,7 @@ export class DrivenGroup {
       voters = [MEMBER],
       logger = silentLog,
       forward = true,
+      raft = {},
     } = this.#options;
     this.#armed = [];
     this.turn = new Turn((run) => this.#armed.push(run));
@@ -141,6 +144,7 @@ export class DrivenGroup {
         electionTicks: ELECTION_TICKS,
         snapshotTriggerEntries,
         forward,
+        raft,
         founding: { ...founding(configurationOf([...voters])), members: [] },
       },
       {

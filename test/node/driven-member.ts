@@ -189,7 +189,7 @@ class DrivenTransport implements Transport {
   send(messages: readonly Message[]): void {
     for (const message of messages) {
       const lose = (): void => this.#group()?.unreachable(message.to);
-      this.#to(message.to, "messages", (peer) => peer.group.receive([message]), lose);
+      this.#to(message.to, message.type, (peer) => peer.group.receive([message]), lose);
     }
   }
 

@@ -7,7 +7,7 @@
 export interface Parcel {
   readonly from: number;
   readonly to: number;
-  /** "messages", "batch", "snapshot", "question", or "answer" to one of the others. */
+  /** A type of Raft's messages (a snapshot with its copy), "batch", "question", or "answer". */
   readonly what: string;
   readonly deliver: () => void;
   /** It is lost, and its sender may notice. */

@@ -12,6 +12,7 @@ import {
   LEADER_WAIT_MS,
   MEMBER,
   PEER,
+  putBody,
   REQUEST_TIMEOUT_MS,
   TICK_MS,
 } from "./driven-group.ts";
@@ -313,6 +314,36 @@ describe("leadership", () => {
     companion.depose();
     driven.tick(REQUEST_TIMEOUT_MS);
     expect(call.code).toBe("timeout_leader_failure");
+  });
+
+  test("a proposal that an answer led to be placed is not placed a second time", () => {
+    const driven = new DrivenGroup({ raft: { uncommittedBytesMax: 1000 } });
+    driven.group.start();
+    const [big, tooMuch] = ["a", "b"].map((key) => {
+      const call = driven.put(key, "x".repeat(600));
+      driven.endTurn();
+      return call;
+    });
+    let changes = 0;
+    driven.group.propose(
+      1,
+      putBody("c", "x".repeat(600)),
+      0,
+      putBody("c", "x".repeat(600)).length,
+      () => {
+        changes++;
+        driven.group.proposeChange({ steps: [] }, 8, new Uint8Array(0), () => changes++);
+      },
+    );
+    driven.endTurn();
+    const small = driven.put("d", "1");
+    driven.endTurn();
+    driven.log.sync(); // it leads now; the end of the turn would tell it
+    driven.group.tick();
+    driven.settle();
+    expect([big?.code, tooMuch?.code, small.code]).toEqual(["ok", "too_many_requests", "ok"]);
+    expect(changes).toBe(2);
+    expect(driven.group.machine.revision).toBe(3);
   });
 
   test("where forwarding is off, a follower refuses proposals", () => {

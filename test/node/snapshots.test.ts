@@ -91,6 +91,25 @@ describe("a follower that is too far behind for the log", () => {
     expect([put.code, read.code]).toEqual(["ok", "ok"]);
     cluster.expectAgreement();
   });
+
+  test("says that an index is applied when the state is in place, not when Raft took it", () => {
+    const where = farBehind();
+    untilTaken(where);
+    const { cluster, leader, behind } = where;
+    let applied = false;
+    behind.group.whenApplied(leader.group.appliedIndex, () => {
+      applied = true;
+    });
+    const next = cluster.others(leader).find((member) => member !== behind) as DrivenMember;
+    leader.group.transferLeadership(next.id);
+    cluster.settle();
+    expect([cluster.leader, behind.group.term]).toEqual([next, next.group.term]);
+    expect(applied).toBe(false);
+    behind.logStalls = false;
+    cluster.pass(ELECTION_MS);
+    expect(applied).toBe(true);
+    cluster.expectAgreement();
+  });
 });
 
 describe("a copy of the state", () => {

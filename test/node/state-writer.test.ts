@@ -19,7 +19,8 @@ class StateBench {
   readonly #rows: Row[] = [];
   #lastSeq = 0;
 
-  constructor() {
+  constructor(appliedIndex = 0) {
+    this.machine.appliedIndex = appliedIndex;
     const store = {
       stored: { appliedIndex: 0 },
       write: (batch: StateBatch, onStored: () => void) => this.written.push({ batch, onStored }),
@@ -61,6 +62,35 @@ describe("the state writer", () => {
     bench.writer.flush();
     bench.writer.flush();
     expect(bench.written.map(({ batch }) => batch.appliedIndex)).toEqual([2, 3, 4]);
+  });
+
+  test("does not write what a founder begins with before its log holds more", () => {
+    const bench = new StateBench(1);
+    bench.writer.flush();
+    expect(bench.written.length).toBe(0);
+    bench.apply(1);
+    bench.writer.flush();
+    expect(bench.written.map(({ batch }) => batch.appliedIndex)).toEqual([2]);
+  });
+
+  test("writes nothing of a state that is to be replaced, and begins anew with the next", () => {
+    const bench = new StateBench();
+    bench.apply(1);
+    bench.apply(512, 400_000);
+    expect([bench.written.length, bench.isFull()]).toEqual([1, true]);
+    bench.writer.end();
+    bench.apply(512);
+    bench.writer.flush();
+    expect(bench.written.length).toBe(1);
+    bench.machine.appliedIndex = 50;
+    bench.writer.replaced();
+    expect(bench.isFull()).toBe(false);
+    bench.writer.flush();
+    expect(bench.written.length).toBe(1);
+    bench.apply(511);
+    expect(bench.written.length).toBe(1);
+    bench.apply(1);
+    expect(bench.written.at(-1)?.batch.appliedIndex).toBe(52);
   });
 
   test("tells the machine what can be read from the store, when it can", () => {
