@@ -5,7 +5,13 @@
 
 import { runCtl } from "../../src/cli/ctl/ctl.ts";
 import { EtcdClient } from "../../src/client/etcd-client.ts";
-import { Cluster, MemberListRequest } from "../../src/proto/gen/etcdserverpb.ts";
+import {
+  AlarmAction,
+  type AlarmType,
+  Cluster,
+  Maintenance,
+  MemberListRequest,
+} from "../../src/proto/gen/etcdserverpb.ts";
 import { type ServerProcess, startEtcd, until } from "../support/processes.ts";
 import { FakeIo, runFake } from "./fake-io.ts";
 
@@ -15,7 +21,10 @@ export const ETCDCTL = "/usr/bin/etcdctl";
 const SAY_MS_MAX = 4_000;
 
 export interface Step {
-  /** `{lease}` stands for the lease granted last on that side, `{endpoint}` for its server. */
+  /**
+   * `{lease}` stands for the lease granted last on that side, `{endpoint}` for its server,
+   * `{member}` for its member and `{added}` for the member added last.
+   */
   readonly words: readonly string[];
   readonly stdin?: string;
   readonly environment?: Readonly<Record<string, string>>;
@@ -35,7 +44,9 @@ export interface Said {
 interface Side {
   readonly server: ServerProcess;
   readonly ids: readonly (readonly [string, string])[];
+  readonly member: bigint;
   lease: string;
+  added: bigint;
 }
 
 export class Pair implements AsyncDisposable {
@@ -48,8 +59,7 @@ export class Pair implements AsyncDisposable {
   }
 
   static async start(): Promise<Pair> {
-    const [theirs, ours] = await Promise.all([startEtcd(), startEtcd()]);
-    return new Pair(await sideOf(theirs), await sideOf(ours));
+    return new Pair(...(await Promise.all([startSide(), startSide()])));
   }
 
   async etcdctl(step: Step): Promise<Said> {
@@ -97,9 +107,29 @@ export class Pair implements AsyncDisposable {
     return settle(side, { stdout: stdout.latin1Slice(), stderr, status });
   }
 
+  /** Raises an alarm of each server for itself. */
+  async raise(alarm: AlarmType): Promise<void> {
+    for (const { server, member: memberID } of [this.#theirs, this.#ours]) {
+      const client = new EtcdClient({ endpoints: [server.endpoint] });
+      const request = { action: AlarmAction.ACTIVATE, memberID, alarm };
+      await client.channel.call(Maintenance.Alarm, request);
+      client.close();
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#theirs.server[Symbol.asyncDispose]();
     await this.#ours.server[Symbol.asyncDispose]();
+  }
+}
+
+/** A server whose ids have all their digits: a column is as wide on one side as on the other. */
+async function startSide(): Promise<Side> {
+  for (;;) {
+    const side = await sideOf(await startEtcd());
+    const hex = side.ids.map(([text]) => text).filter((text) => /^[0-9a-f]{1,16}$/.test(text));
+    if (hex.every((text) => text.length === 16)) return side;
+    await side.server[Symbol.asyncDispose]();
   }
 }
 
@@ -119,14 +149,18 @@ async function sideOf(server: ServerProcess): Promise<Side> {
   ] as const) {
     if (id !== undefined) ids.push([id.toString(), name], [id.toString(16), name]);
   }
-  return { server, ids, lease: "0" };
+  return { server, ids, member: member?.ID ?? 0n, lease: "0", added: 0n };
 }
 
 function wordsFor(side: Side, step: Step): string[] {
   // The runner kills what a test that took too long had started: fail at once, not by waiting.
   if (side.server.pid === undefined) throw new Error("the server is gone");
   return step.words.map((word) =>
-    word.replace("{lease}", side.lease).replace("{endpoint}", side.server.endpoint),
+    word
+      .replace("{lease}", side.lease)
+      .replace("{endpoint}", side.server.endpoint)
+      .replace("{member}", side.member.toString(16))
+      .replace("{added}", side.added.toString(16)),
   );
 }
 
@@ -145,12 +179,16 @@ function firstLines(text: string, count: number | undefined): string {
   return count === undefined ? text : text.split("\n").slice(0, count).join("\n");
 }
 
-/** Remembers a lease that was granted, then makes both sides comparable. */
+/** Remembers a lease that was granted, a member that was added; makes both sides comparable. */
 function settle(side: Side, said: Said): Said {
   const granted = /^lease ([0-9a-f]{16}) granted with TTL\(\d+s\)$/m.exec(said.stdout)?.[1];
   if (granted !== undefined) side.lease = granted;
   const json = /"ID":(\d+),"TTL":\d+,"Error"/.exec(said.stdout)?.[1];
   if (json !== undefined) side.lease = BigInt(json).toString(16);
+  const hex = /^Member +([0-9a-f]+) added /m.exec(said.stdout)?.[1];
+  if (hex !== undefined) side.added = BigInt(`0x${hex}`);
+  const decimal = /"member":\{"ID":(\d+)/.exec(said.stdout)?.[1];
+  if (decimal !== undefined) side.added = BigInt(decimal);
   return {
     ...said,
     stdout: plain(side, said.stdout),
@@ -165,10 +203,27 @@ function plain(side: Side, text: string): string {
     const decimal = BigInt(`0x${side.lease}`).toString();
     result = result.replaceAll(side.lease, "LEASE").replaceAll(decimal, "LEASE");
   }
-  return result
+  if (side.added !== 0n) {
+    const hex = side.added.toString(16);
+    for (const id of [hex.padStart(16), hex, String(side.added)]) {
+      result = result.replaceAll(id, "ADDED");
+    }
+  }
+  return membersInOrder(result)
     .replace(/remaining\(\d+s\)/g, "remaining(s)")
     .replace(/("ttl":|"TTL" : )\d+/g, "$1TTL")
     .replace(/\d+(\.\d+)?(ms|µs|Âµs|s)\b/g, "TIME");
+}
+
+/** Servers list members by id, and new ids are drawn: whoever comes first is no difference. */
+function membersInOrder(text: string): string {
+  const sorted = (list: string, separator: RegExp, glue: string): string =>
+    list.split(separator).sort().join(glue);
+  return text
+    .replace(/(?<="members":\[).*(?=\]\})/, (all) => sorted(all, /,(?=\{"ID")/, ","))
+    .replace(/(?<=ETCD_INITIAL_CLUSTER=")[^"]*/, (all) => sorted(all, /,/, ","))
+    .replace(/^"ID" : .*\n\n/ms, (all) => `${sorted(all.slice(0, -2), /\n\n/, "\n\n")}\n\n`)
+    .replace(/^(?:\w+, (?:un)?started, .*\n)+/m, (all) => `${sorted(all.trim(), /\n/, "\n")}\n`);
 }
 
 /** What etcdctl logs and how it explains usage is not compared, only what it calls an error. */

@@ -3,6 +3,7 @@
  * must be equal, byte for byte, except for the rows of DIFFERENCES.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { AlarmType } from "../../src/proto/gen/etcdserverpb.ts";
 import { ETCD, isInstalled } from "../support/processes.ts";
 import { ETCDCTL, Pair, type Said, type Step } from "./etcdctl-runner.ts";
 
@@ -188,6 +189,57 @@ const EQUAL: readonly Step[] = [
   sh("member list -w fields"),
   sh("member list -w table"),
   read("member list -w protobuf"),
+  sh("member add c --learner --peer-urls=http://127.0.0.1:9 -w json"),
+  sh("member list"),
+  sh("member list -w json"),
+  sh("member list -w fields"),
+  sh("member add d --learner --peer-urls=http://127.0.0.1:10"),
+  sh("member add d --peer-urls=http://127.0.0.1:9"),
+  sh("member promote {added}"),
+  sh("member promote {member}"),
+  sh("member promote 5"),
+  sh("member promote 5 -w json"),
+  sh("member promote xx"),
+  sh("member promote"),
+  sh("member update {added} --peer-urls=http://127.0.0.1:11"),
+  sh("member update {added} --peer-urls=http://127.0.0.1:12 -w json"),
+  sh("member update 5 --peer-urls=http://127.0.0.1:13"),
+  sh("member update {added}"),
+  sh("member update zz"),
+  sh("member update 5 --peer-urls=http://127.0.0.1"),
+  sh("member list"),
+  sh("member remove {added}"),
+  sh("member remove {added}"),
+  sh("member remove 5"),
+  sh("member remove zz"),
+  sh("member remove 1ffffffffffffffff"),
+  sh("member remove 1 2"),
+  sh("member remove"),
+  sh("member add d --learner --peer-urls=http://127.0.0.1:14,http://127.0.0.1:15 -w json"),
+  sh("member remove {added} -w json"),
+  sh("member add"),
+  sh("member add a b"),
+  sh("member add a http://x HTTPS://y"),
+  sh("member add a"),
+  sh("member add a --peer-urls=nonsense"),
+  sh("member add a --peer-urls=ftp://127.0.0.1:1"),
+  sh("member add a --peer-urls=http://127.0.0.1"),
+  sh("member add a --peer-urls=http://127.0.0.1:1/x"),
+  sh("member add a --peer-urls=http://127.0.0.1:1,"),
+  sh("move-leader"),
+  sh("move-leader 1 2"),
+  sh("move-leader zz"),
+  sh("move-leader 5"),
+  sh("move-leader {member}"),
+  sh("move-leader {member} -w json"),
+  sh("move-leader {member} -w fields"),
+  sh("alarm list"),
+  sh("alarm list -w json"),
+  sh("alarm list -w table"),
+  sh("alarm list x"),
+  sh("alarm disarm"),
+  sh("alarm disarm -w json"),
+  sh("alarm disarm x"),
   sh("endpoint hashkv -w xml"),
   sh("endpoint health -w protobuf"),
   sh("endpoint health -w json"),
@@ -208,6 +260,19 @@ interface Difference extends Step {
   /** What ours says instead; what is left out is equal. */
   readonly ours: Partial<Said>;
 }
+
+/** After an alarm was raised for each server. */
+const ALARMED: readonly Step[] = [
+  sh("alarm list"),
+  sh("alarm list -w json"),
+  sh("put a b"),
+  sh("alarm disarm"),
+  sh("alarm list"),
+  sh("put a b"),
+];
+
+/** A server more that has a vote and is not there: nothing is decided from here on. */
+const LAST: Step = sh("member add e --peer-urls=http://127.0.0.1:16");
 
 const LATER = "etcd changed it after 3.4";
 const HELP = "etcdctl prints all its help to standard output and ends with 1, as for a failure";
@@ -298,6 +363,26 @@ const DIFFERENCES: readonly Difference[] = [
     ...sh("endpoint status -w fields"),
     why: `${LATER}: fields for storage version, size in use, quota and downgrades`,
     ours: { stdout: expect.stringContaining('\n"StorageVersion" : ""\n') },
+  },
+  {
+    ...sh("member add l --learner --peer-urls=http://127.0.0.1:17"),
+    why: `${LATER}: says that it is a learner`,
+    ours: {
+      stdout:
+        "Member ADDED added as learner to cluster CLUSTER\n\n" +
+        'ETCD_NAME="l"\nETCD_INITIAL_CLUSTER="l=http://127.0.0.1:17,test=PEER"\n' +
+        'ETCD_INITIAL_ADVERTISE_PEER_URLS="http://127.0.0.1:17"\n' +
+        'ETCD_INITIAL_CLUSTER_STATE="existing"\n',
+    },
+  },
+  {
+    ...sh("alarm list -w fields"),
+    why: "etcdctl panics without a header",
+    ours: {
+      stdout: '"ClusterID" : 0\n"MemberID" : 0\n"Revision" : 0\n"RaftTerm" : 0\n',
+      stderr: "",
+      status: 0,
+    },
   },
   {
     ...sh("lease list --endpoints=127.0.0.1:1 --command-timeout=100ms --bogus-only-ours=false"),
@@ -404,11 +489,13 @@ describe.skipIf(!installed)("etcdctl 3.4", () => {
   });
   afterAll(() => pair[Symbol.asyncDispose]());
 
+  const equal = async (step: Step): Promise<void> => {
+    const [theirs, ours] = await Promise.all([pair.etcdctl(step), pair.ctl(step)]);
+    expect(ours).toEqual(theirs);
+  };
+
   for (const step of EQUAL) {
-    test(step.words.join(" "), async () => {
-      const [theirs, ours] = await Promise.all([pair.etcdctl(step), pair.ctl(step)]);
-      expect(ours).toEqual(theirs);
-    });
+    test(step.words.join(" "), () => equal(step));
   }
 
   for (const { why, ours: instead, ...step } of DIFFERENCES) {
@@ -418,4 +505,27 @@ describe.skipIf(!installed)("etcdctl 3.4", () => {
       expect(ours).not.toEqual(theirs);
     });
   }
+
+  describe("with an alarm", () => {
+    beforeAll(() => pair.raise(AlarmType.NOSPACE));
+    for (const [position, step] of ALARMED.entries()) {
+      test(`${position}: ${step.words.join(" ")}`, () => equal(step));
+    }
+
+    test(`endpoint health: ${LATER}: who has an alarm is not healthy`, async () => {
+      await pair.raise(AlarmType.NOSPACE);
+      const step = sh("endpoint health -w json");
+      const [theirs, ours] = await Promise.all([pair.etcdctl(step), pair.ctl(step)]);
+      expect(theirs).toMatchObject({ status: 0, stderr: "" });
+      expect(ours).toEqual({
+        stdout:
+          '[{"endpoint":"ENDPOINT","health":false,"took":"TIME",' +
+          '"error":"Active Alarm(s): NOSPACE "}]\n',
+        stderr: "Error: unhealthy cluster\n",
+        status: 1,
+      });
+    });
+  });
+
+  test(`at last: ${LAST.words.join(" ")}`, () => equal(LAST));
 });

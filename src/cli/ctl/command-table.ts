@@ -1,6 +1,7 @@
 /** Every client command, in the order in which help lists them. A new one is a row here. */
 import type { Command } from "./command.ts";
 import { help, options, version } from "./commands/about.ts";
+import { alarmDisarm, alarmList } from "./commands/alarm.ts";
 import { compaction } from "./commands/compaction.ts";
 import { completionBash, completionFish, completionZsh } from "./commands/completion.ts";
 import { del } from "./commands/del.ts";
@@ -13,7 +14,14 @@ import {
   leaseRevoke,
   leaseTimeToLive,
 } from "./commands/lease.ts";
-import { memberList } from "./commands/member.ts";
+import {
+  memberAdd,
+  memberList,
+  memberPromote,
+  memberRemove,
+  memberUpdate,
+} from "./commands/member.ts";
+import { moveLeader } from "./commands/move-leader.ts";
 import { put } from "./commands/put.ts";
 import { txn } from "./commands/txn.ts";
 import { watch } from "./commands/watch.ts";
@@ -22,7 +30,8 @@ export const COMMANDS: readonly Command[] = [
   ...[get, put, del, txn, watch, compaction],
   ...[leaseGrant, leaseRevoke, leaseTimeToLive, leaseList, leaseKeepAlive],
   ...[endpointHealth, endpointStatus, endpointHashKv],
-  ...[memberList],
+  ...[memberAdd, memberRemove, memberUpdate, memberPromote, memberList],
+  ...[moveLeader, alarmList, alarmDisarm],
   ...[completionBash, completionZsh, completionFish],
   ...[version, options, help],
 ];

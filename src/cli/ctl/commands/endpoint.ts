@@ -3,11 +3,12 @@ import type { ArgsDef } from "citty";
 import { keyFromText } from "../../../base/bytes.ts";
 import type { EtcdClient } from "../../../client/etcd-client.ts";
 import { GrpcError } from "../../../client/grpc-error.ts";
-import { AlarmType, Cluster, KV, Maintenance } from "../../../proto/gen/etcdserverpb.ts";
+import { Cluster, KV, Maintenance } from "../../../proto/gen/etcdserverpb.ts";
 import { EXIT, ExitError } from "../../exit.ts";
 import type { Command } from "../command.ts";
 import { REPORT_FORMATS } from "../command-info.ts";
 import { type Invocation, orFail } from "../invocation.ts";
+import { alarmName } from "../output/alarms.ts";
 import {
   type EndpointHash,
   type EndpointHealth,
@@ -86,11 +87,6 @@ async function alarmsOf(call: Invocation, client: EtcdClient): Promise<string> {
     if (!(error instanceof GrpcError)) throw error;
     return error.codeName === "UNIMPLEMENTED" ? "" : "Unable to fetch the alarm list";
   }
-}
-
-function alarmName(alarm: number): string {
-  if (alarm === AlarmType.NOSPACE) return "NOSPACE";
-  return alarm === AlarmType.CORRUPT ? "CORRUPT" : "UNKNOWN";
 }
 
 export const endpointStatus: Command = {

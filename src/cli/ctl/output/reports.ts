@@ -1,18 +1,13 @@
-/** The answers of endpoint and member commands: reports of several servers at once. */
-import {
-  HashKVResponse,
-  type Member,
-  MemberListResponse,
-  StatusResponse,
-} from "../../../proto/gen/etcdserverpb.ts";
+/** The answers of endpoint commands: reports of several servers at once. */
+import { HashKVResponse, StatusResponse } from "../../../proto/gen/etcdserverpb.ts";
 import { formatDuration } from "../../durations.ts";
 import { quoteText } from "../../go-text.ts";
 import { humaniseBytes } from "../../sizes.ts";
 import type { Answer } from "./answer.ts";
-import { type Json, type JsonObject, messageJson } from "./go-json.ts";
-import { fieldsHeader, messageForms } from "./key-values.ts";
+import { messageJson } from "./go-json.ts";
+import { fieldsHeader } from "./key-values.ts";
 import type { Page } from "./page.ts";
-import type { Table } from "./table.ts";
+import { simpleRows, type Table } from "./table.ts";
 
 export interface EndpointHealth {
   readonly endpoint: string;
@@ -151,61 +146,4 @@ export function hashAnswer(reports: readonly EndpointHash[]): Answer {
       })),
     table: () => table,
   };
-}
-
-/** `hex`: ids in JSON as hexadecimal strings. */
-export function membersAnswer(response: MemberListResponse, hex: boolean): Answer {
-  const table: Table = {
-    header: ["ID", "status", "name", "peer addrs", "client addrs", "is learner"],
-    rows: response.members.map(memberRow),
-  };
-  return {
-    ...messageForms(MemberListResponse, response),
-    simple: (page) => simpleRows(page, table),
-    fields: (page) => {
-      fieldsHeader(page, response.header);
-      for (const member of response.members) fieldsMember(page, member);
-    },
-    json: () => {
-      const json = messageJson(MemberListResponse, response);
-      return hex ? withHexIds(json) : json;
-    },
-    table: () => table,
-  };
-}
-
-function memberRow({ ID, name, peerURLs, clientURLs, isLearner }: Member): string[] {
-  const status = name === "" ? "unstarted" : "started";
-  return [
-    ID.toString(16),
-    status,
-    name,
-    peerURLs.join(","),
-    clientURLs.join(","),
-    String(isLearner),
-  ];
-}
-
-function fieldsMember(page: Page, member: Member): void {
-  page.field("ID", member.ID).field("Name", quoteText(member.name));
-  for (const url of member.peerURLs) page.field("PeerURL", quoteText(url));
-  for (const url of member.clientURLs) page.field("ClientURL", quoteText(url));
-  page.field("IsLearner", member.isLearner).line();
-}
-
-const ID_FIELDS = new Set(["cluster_id", "member_id", "ID"]);
-
-function withHexIds(json: Json): Json {
-  if (typeof json !== "object" || json === null) return json;
-  if (Array.isArray(json)) return json.map(withHexIds);
-  const copy: JsonObject = {};
-  for (const [name, value] of Object.entries(json)) {
-    const isId = ID_FIELDS.has(name) && typeof value === "bigint";
-    copy[name] = isId ? value.toString(16) : withHexIds(value);
-  }
-  return copy;
-}
-
-function simpleRows(page: Page, table: Table): void {
-  for (const row of table.rows) page.line(row.join(", "));
 }

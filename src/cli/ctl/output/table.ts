@@ -1,9 +1,15 @@
 /** Tables of `-w table`: a centred header in capitals, cells to the right, borders of ASCII. */
 import { stringWidth } from "bun";
+import type { Page } from "./page.ts";
 
 export interface Table {
   readonly header: readonly string[];
   readonly rows: readonly (readonly string[])[];
+}
+
+/** The rows as simple mode has them: cells separated by commas. */
+export function simpleRows(page: Page, table: Table): void {
+  for (const row of table.rows) page.line(row.join(", "));
 }
 
 /** The table with a line feed at its end. */

@@ -1,0 +1,31 @@
+/** The answers of the alarm commands. */
+import { AlarmResponse, AlarmType } from "../../../proto/gen/etcdserverpb.ts";
+import type { Answer } from "./answer.ts";
+import { fieldsHeader, messageForms } from "./key-values.ts";
+
+const NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(AlarmType).map(([name, alarm]) => [alarm, name]),
+);
+
+/** The name of a type of alarm; one that we do not know is its number. */
+export function alarmName(alarm: number): string {
+  return NAMES.get(alarm) ?? String(alarm);
+}
+
+export function alarmsAnswer(response: AlarmResponse): Answer {
+  return {
+    ...messageForms(AlarmResponse, response),
+    simple: (page) => {
+      for (const { memberID, alarm } of response.alarms) {
+        // With a blank at its end, as etcdctl prints it.
+        page.line(`memberID:${memberID} alarm:${alarmName(alarm)} `);
+      }
+    },
+    fields: (page) => {
+      fieldsHeader(page, response.header);
+      for (const { memberID, alarm } of response.alarms) {
+        page.field("MemberID", memberID).field("AlarmType", alarmName(alarm)).line();
+      }
+    },
+  };
+}
