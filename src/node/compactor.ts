@@ -13,7 +13,7 @@ import type { LogStore, StateStore } from "./ports.ts";
 /** Entries kept behind the compaction point for followers that are a little slow (etcd's 5000). */
 const KEPT_ENTRIES_MAX = 5000;
 
-/** Log bytes that start a compaction even if few entries hold them. */
+/** Log bytes that start a compaction even if few entries hold them, or somebody needs them. */
 const LOG_BYTES_TRIGGER = 256 * MIB;
 
 export interface CompactorParts {
@@ -109,9 +109,27 @@ export class Compactor {
     store.checkpoint((durableIndex) => {
       this.#checkpointing = false;
       if (this.#stopped) return; // the log is closed, or will be before it could answer
-      const kept = grown >= LOG_BYTES_TRIGGER ? 0 : this.#keptEntries;
-      this.#compactLog(Math.min(durableIndex, raft.applied - kept));
+      const long = grown >= LOG_BYTES_TRIGGER;
+      const keptFrom = long
+        ? raft.applied
+        : Math.min(raft.applied - this.#keptEntries, this.#needed());
+      this.#compactLog(Math.min(durableIndex, keptFrom));
     });
+  }
+
+  /**
+   * The index up to which no follower that is there needs the log: a copy of the state takes its
+   * time, and were the log cut behind it meanwhile, its receiver would need another one at once.
+   */
+  #needed(): number {
+    const { raft } = this.#parts;
+    let needed = Number.POSITIVE_INFINITY;
+    for (const { state, match, pendingSnapshot, recentActive } of raft.peers) {
+      const has = state === "snapshot" ? pendingSnapshot : match;
+      const isThere = recentActive || state !== "probe";
+      if (isThere && has >= raft.firstIndex - 1) needed = Math.min(needed, has);
+    }
+    return needed;
   }
 
   #compactLog(index: number): void {

@@ -69,3 +69,54 @@ describe("waiting for a physical compaction", () => {
     expect(done).toBe(true);
   });
 });
+
+describe("the log is cut", () => {
+  interface Follower {
+    readonly state: "probe" | "replicate" | "snapshot";
+    readonly match: number;
+    readonly pendingSnapshot?: number;
+    readonly recentActive?: boolean;
+  }
+
+  /** Up to where a log of a hundred applied entries is cut, five being kept; 0 if it is not. */
+  function cutAt(peers: readonly Follower[], logBytes = 0): number {
+    let cut = 0;
+    const sizes = [0, logBytes];
+    const raft = {
+      ...{ applied: 100, firstIndex: 11, lastIndex: 100, peers },
+      snapshotAt: (index: number) => ({ index }),
+      compactTo: () => {},
+    };
+    const parts = {
+      current: { machine: { physicalTarget: () => 0 } },
+      ...{ raft, triggerEntries: 10, keptEntries: 5 },
+      store: { checkpoint: (onDurable: (index: number) => void) => onDurable(100) },
+      log: {
+        sizeBytes: () => sizes.shift() ?? logBytes,
+        compact: ({ index }: { index: number }) => {
+          cut = index;
+        },
+      },
+      logger: { debug: () => {} },
+    } as unknown as CompactorParts;
+    new Compactor(parts).tick();
+    return cut;
+  }
+
+  test("behind the entries that are kept", () => {
+    expect(cutAt([])).toBe(95);
+    expect(cutAt([{ state: "replicate", match: 99 }])).toBe(95);
+  });
+
+  test("not past what a follower needs that catches up, or is being sent a copy", () => {
+    expect(cutAt([{ state: "replicate", match: 40 }])).toBe(40);
+    expect(cutAt([{ state: "probe", match: 40, recentActive: true }])).toBe(40);
+    expect(cutAt([{ state: "snapshot", match: 0, pendingSnapshot: 60 }])).toBe(60);
+  });
+
+  test("whatever one needs that is away, or too far behind for the log, or if it is too long", () => {
+    expect(cutAt([{ state: "probe", match: 40, recentActive: false }])).toBe(95);
+    expect(cutAt([{ state: "replicate", match: 3 }])).toBe(95);
+    expect(cutAt([{ state: "replicate", match: 40 }], 300 * 2 ** 20)).toBe(100);
+  });
+});
