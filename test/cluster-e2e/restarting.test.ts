@@ -4,7 +4,7 @@ import { EtcdClient } from "../../src/client/etcd-client.ts";
 import { type Cluster, kindsUnderTest, withCluster } from "../support/cluster.ts";
 import type { ClusterKind } from "../support/member-command.ts";
 import { until } from "../support/processes.ts";
-import { SteadyLoad } from "./steady-load.ts";
+import { SteadyLoad } from "../support/steady-load.ts";
 
 const FAST = { size: 3, heartbeatMs: 50, electionMs: 500 } as const;
 const CLIENTS = 8;
@@ -13,7 +13,7 @@ const TEST_MS_MAX = 60_000;
 /** What a member writes when it took a copy of the state instead of the log. */
 const TOOK_SNAPSHOT: Readonly<Record<ClusterKind, RegExp>> = {
   etcd: /applied snapshot|saved snapshot to disk/,
-  aether: /snapshot installed/,
+  aether: /installed a snapshot/,
 };
 
 /** etcd keeps 5000 entries for members that are behind, whatever --snapshot-count says. */

@@ -35,7 +35,7 @@ describe.skipIf(!hasEtcd)("a cluster of etcd", () => {
     await put(second, "b");
     await leader.restart();
     second.pause();
-    expect(await second.status().catch(() => undefined)).toBeUndefined();
+    expect(await second.status(200).catch(() => undefined)).toBeUndefined();
     const third = await cluster.leader();
     expect(third).not.toBe(second);
     await put(third, "c");

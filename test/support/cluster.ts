@@ -30,11 +30,15 @@ import {
 import { Loopback, Namespaced, type PeerNetwork, Proxied } from "./peer-network.ts";
 import { requireExecutable, ServerProcess, until } from "./processes.ts";
 
+/** Who takes longer is left out of the picture for now, and asked again soon. */
+const STATUS_MS_MAX = 500;
 /** Changes need a leader, and a majority that writes them down. */
 const CHANGE_MS_MAX = 10_000;
 /** Elections, restarts and repairs on a machine that is busy with other work. */
 const SETTLE_MS_MAX = 30_000;
 const POLL_MS = 100;
+/** etcd changes members only after all of them were connected for five seconds. */
+const UNHEALTHY = /unhealthy cluster/;
 const START_ATTEMPTS_MAX = 4;
 /** Where our ports are: below those that the kernel gives to outgoing connections, which could
  * take a port while its member is down, or even connect to themselves there. */
@@ -53,6 +57,8 @@ export interface ClusterOptions {
   /** Of ours: by flags if left out. By file there is one port for clients and members. */
   readonly form?: Form;
   readonly seed?: number;
+  /** Loopback ports from here on, two a member; any free ones if left out. */
+  readonly firstPort?: number;
 }
 
 export class Cluster implements AsyncDisposable {
@@ -76,7 +82,8 @@ export class Cluster implements AsyncDisposable {
         return cluster;
       } catch (error) {
         const portTaken = /address already in use|EADDRINUSE/i.test(cluster.logs());
-        const again = portTaken && attempt < START_ATTEMPTS_MAX;
+        const isGiven = options.firstPort !== undefined;
+        const again = portTaken && !isGiven && attempt < START_ATTEMPTS_MAX;
         if (!again) cluster.keep();
         await cluster[Symbol.asyncDispose]();
         if (!again) throw error;
@@ -107,7 +114,7 @@ export class Cluster implements AsyncDisposable {
 
   /** What each member that is up says; those that do not answer are left out. */
   async statuses(): Promise<MemberStatus[]> {
-    const asked = await Promise.allSettled(this.up.map((member) => member.status()));
+    const asked = await Promise.allSettled(this.up.map((member) => member.status(STATUS_MS_MAX)));
     return asked.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
   }
 
@@ -152,7 +159,7 @@ export class Cluster implements AsyncDisposable {
     const leader = await this.leader();
     const newcomer = await this.newcomer();
     const request = { peerURLs: [newcomer.peerUrl], isLearner: options.learner === true };
-    const { members } = await whenHealthy(() =>
+    const { members } = await whenAllowed(UNHEALTHY, () =>
       leader.ask(ClusterService.MemberAdd, request, CHANGE_MS_MAX),
     );
     // The new member has no name in its record yet: its peer URL tells which one it is.
@@ -184,7 +191,17 @@ export class Cluster implements AsyncDisposable {
   /** Removes a member by the API; its process is left alone. */
   async remove(id: bigint, at?: Member): Promise<void> {
     const asked = at ?? (await this.leader());
-    await whenHealthy(() => asked.ask(ClusterService.MemberRemove, { ID: id }, CHANGE_MS_MAX));
+    await whenAllowed(UNHEALTHY, () =>
+      asked.ask(ClusterService.MemberRemove, { ID: id }, CHANGE_MS_MAX),
+    );
+  }
+
+  /** Makes a learner a voter, once it has caught up. */
+  async promote(id: bigint): Promise<void> {
+    const leader = await this.leader();
+    await whenAllowed(/in sync with leader|unhealthy cluster/, () =>
+      leader.ask(ClusterService.MemberPromote, { ID: id }, CHANGE_MS_MAX),
+    );
   }
 
   /** The cluster counts it no more among its members, and ends its process. */
@@ -246,7 +263,11 @@ export class Cluster implements AsyncDisposable {
 
   /** By file a member has one port for everybody. */
   async #freePorts(members: number): Promise<MemberPorts[]> {
-    const ports = await freePorts(2 * members);
+    const { firstPort } = this.options;
+    const ports =
+      firstPort === undefined
+        ? await freePorts(2 * members)
+        : Array.from({ length: 2 * members }, (_, i) => firstPort + 2 * this.members.length + i);
     return Array.from({ length: members }, (_, i) => {
       const [client, peer] = [ports[2 * i], ports[2 * i + 1]] as [number, number];
       return { client, peer: this.options.form === "file" ? client : peer };
@@ -308,15 +329,15 @@ export async function withCluster<T>(
   }
 }
 
-/** etcd changes members only after all of them were connected for five seconds. */
-async function whenHealthy<T>(change: () => Promise<T>): Promise<T> {
+/** Asks for a change again and again while it is refused for a reason that passes. */
+async function whenAllowed<T>(passing: RegExp, change: () => Promise<T>): Promise<T> {
   const deadlineMs = performance.now() + CHANGE_MS_MAX;
   for (;;) {
     try {
       return await change();
     } catch (error) {
-      const unhealthy = /unhealthy cluster/.test((error as Error).message);
-      if (!unhealthy || performance.now() > deadlineMs) throw error;
+      const { message } = error as Error;
+      if (!passing.test(message) || performance.now() > deadlineMs) throw error;
       await Bun.sleep(POLL_MS);
     }
   }
@@ -327,7 +348,7 @@ async function whenHealthy<T>(change: () => Promise<T>): Promise<T> {
  * Our own alone by default; etcd shows that a test is right.
  */
 export function kindsUnderTest(): readonly ClusterKind[] {
-  const asked = (process.env["CLUSTER_KINDS"] ?? "etcd").split(",");
+  const asked = (process.env["CLUSTER_KINDS"] ?? "aether").split(",");
   const isKind = (word: string): word is ClusterKind => word in EXECUTABLES;
   const unknown = asked.find((word) => !isKind(word));
   if (unknown !== undefined)

@@ -6,7 +6,7 @@
 import { Prng } from "../../src/base/prng.ts";
 import { ownerOf } from "./connection-owner.ts";
 import { Namespaces, type Way } from "./netns.ts";
-import { Direction, TcpProxy } from "./proxy.ts";
+import { Direction, type Route, TcpProxy } from "./proxy.ts";
 
 export interface PeerNetwork extends Disposable {
   /** The address that a member listens on. */
@@ -50,7 +50,8 @@ export class Loopback implements PeerNetwork {
  */
 export class Proxied implements PeerNetwork {
   readonly #random: Prng;
-  readonly #proxies = new Map<number, TcpProxy>();
+  /** By member and listening port: a number may be given again, to a member at another port. */
+  readonly #proxies = new Map<string, TcpProxy>();
   readonly #pids = new Map<number, number>();
   readonly #directions = new Map<string, Direction>();
 
@@ -67,13 +68,15 @@ export class Proxied implements PeerNetwork {
   }
 
   advertised(member: number, listenPort: number): string {
-    let proxy = this.#proxies.get(member);
-    if (proxy === undefined) {
-      const target = { hostname: "127.0.0.1", port: listenPort };
-      const route = (remotePort: number) => this.#route(member, remotePort);
-      proxy = new TcpProxy({ target, route });
-      this.#proxies.set(member, proxy);
-    }
+    const key = `${member}:${listenPort}`;
+    const known = this.#proxies.get(key);
+    if (known !== undefined) return `127.0.0.1:${known.port}`;
+    const target = { hostname: "127.0.0.1", port: listenPort };
+    const proxy: TcpProxy = new TcpProxy({
+      target,
+      route: (remotePort) => this.#route(member, remotePort, proxy.port),
+    });
+    this.#proxies.set(key, proxy);
     return `127.0.0.1:${proxy.port}`;
   }
 
@@ -112,9 +115,8 @@ export class Proxied implements PeerNetwork {
     for (const proxy of this.#proxies.values()) proxy[Symbol.dispose]();
   }
 
-  #route(to: number, remotePort: number): { there: Direction; back: Direction } | undefined {
-    const proxy = this.#proxies.get(to);
-    const pid = proxy && ownerOf(remotePort, proxy.port, [...this.#pids.values()]);
+  #route(to: number, remotePort: number, port: number): Route | undefined {
+    const pid = ownerOf(remotePort, port, [...this.#pids.values()]);
     const [from] = [...this.#pids].find(([, each]) => each === pid) ?? [];
     if (from === undefined) return undefined;
     return { there: this.direction(from, to), back: this.direction(to, from) };
