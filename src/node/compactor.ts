@@ -7,6 +7,7 @@ import { AetherError } from "../base/errors.ts";
 import type { Log } from "../base/ports.ts";
 import { MIB } from "../base/units.ts";
 import type { Raft } from "../raft/raft.ts";
+import type { MemberId } from "../raft/types.ts";
 import type { CurrentMachine } from "./current-machine.ts";
 import type { LogStore, StateStore } from "./ports.ts";
 
@@ -15,6 +16,9 @@ const KEPT_ENTRIES_MAX = 5000;
 
 /** Log bytes that start a compaction even if few entries hold them, or somebody needs them. */
 const LOG_BYTES_TRIGGER = 256 * MIB;
+
+/** A follower that was silent for so long is away; Raft forgets whom it heard every ten or so. */
+const AWAY_TICKS = 20;
 
 export interface CompactorParts {
   readonly raft: Raft;
@@ -43,6 +47,9 @@ export class Compactor {
   #removedRevision = -1;
   #waiting: { readonly revision: number; readonly done: CompactedDone }[] = [];
   #stopped = false;
+  #ticks = 0;
+  /** When each follower was last heard of, as far as Raft says. */
+  readonly #heardTicks = new Map<MemberId, number>();
 
   constructor(parts: CompactorParts) {
     const { triggerEntries, keptEntries } = parts;
@@ -82,6 +89,10 @@ export class Compactor {
   }
 
   tick(): void {
+    this.#ticks++;
+    for (const { id, recentActive } of this.#parts.raft.peers) {
+      if (recentActive) this.#heardTicks.set(id, this.#ticks);
+    }
     this.#removeRows(); // a read that pinned an older revision may have ended
     this.#maybeCompactLog();
   }
@@ -124,9 +135,10 @@ export class Compactor {
   #needed(): number {
     const { raft } = this.#parts;
     let needed = Number.POSITIVE_INFINITY;
-    for (const { state, match, pendingSnapshot, recentActive } of raft.peers) {
+    for (const { id, state, match, pendingSnapshot } of raft.peers) {
       const has = state === "snapshot" ? pendingSnapshot : match;
-      const isThere = recentActive || state !== "probe";
+      const ticksAway = this.#ticks - (this.#heardTicks.get(id) ?? Number.NEGATIVE_INFINITY);
+      const isThere = state === "snapshot" || ticksAway <= AWAY_TICKS;
       if (isThere && has >= raft.firstIndex - 1) needed = Math.min(needed, has);
     }
     return needed;

@@ -109,14 +109,16 @@ describe("the log is cut", () => {
   });
 
   test("not past what a follower needs that catches up, or is being sent a copy", () => {
-    expect(cutAt([{ state: "replicate", match: 40 }])).toBe(40);
+    expect(cutAt([{ state: "replicate", match: 40, recentActive: true }])).toBe(40);
     expect(cutAt([{ state: "probe", match: 40, recentActive: true }])).toBe(40);
     expect(cutAt([{ state: "snapshot", match: 0, pendingSnapshot: 60 }])).toBe(60);
   });
 
   test("whatever one needs that is away, or too far behind for the log, or if it is too long", () => {
     expect(cutAt([{ state: "probe", match: 40, recentActive: false }])).toBe(95);
-    expect(cutAt([{ state: "replicate", match: 3 }])).toBe(95);
-    expect(cutAt([{ state: "replicate", match: 40 }], 300 * 2 ** 20)).toBe(100);
+    expect(cutAt([{ state: "replicate", match: 40, recentActive: false }])).toBe(95);
+    expect(cutAt([{ state: "replicate", match: 3, recentActive: true }])).toBe(95);
+    const near = { state: "replicate", match: 40, recentActive: true } as const;
+    expect(cutAt([near], 300 * 2 ** 20)).toBe(100);
   });
 });

@@ -35,7 +35,7 @@ function writeMany(cluster: DrivenCluster, member: DrivenMember, count: number):
     member.put(`k${i}`, String(i));
     cluster.settle();
   }
-  cluster.pass(2 * TICK_MS); // a checkpoint is asked for, and the log cut
+  cluster.pass(4 * ELECTION_MS); // who is away counts as away, and the log is cut
 }
 
 /** Lets everybody be heard again, but keeps the copy of the state on its way. */
