@@ -78,9 +78,12 @@ describe("the log is cut", () => {
     readonly recentActive?: boolean;
   }
 
+  let checkpoints = 0;
+
   /** Up to where a log of a hundred applied entries is cut, five being kept; 0 if it is not. */
   function cutAt(peers: readonly Follower[], logBytes = 0): number {
     let cut = 0;
+    checkpoints = 0;
     const sizes = [0, logBytes];
     const raft = {
       ...{ applied: 100, firstIndex: 11, lastIndex: 100, peers },
@@ -90,7 +93,12 @@ describe("the log is cut", () => {
     const parts = {
       current: { machine: { physicalTarget: () => 0 } },
       ...{ raft, triggerEntries: 10, keptEntries: 5 },
-      store: { checkpoint: (onDurable: (index: number) => void) => onDurable(100) },
+      store: {
+        checkpoint: (onDurable: (index: number) => void) => {
+          checkpoints++;
+          onDurable(100);
+        },
+      },
       log: {
         sizeBytes: () => sizes.shift() ?? logBytes,
         compact: ({ index }: { index: number }) => {
@@ -114,7 +122,13 @@ describe("the log is cut", () => {
     expect(cutAt([{ state: "snapshot", match: 0, pendingSnapshot: 60 }])).toBe(60);
   });
 
-  test("whatever one needs that is away, or too far behind for the log, or if it is too long", () => {
+  test("when that drops enough: a checkpoint is not made for less", () => {
+    expect(cutAt([{ state: "replicate", match: 20 }])).toBe(20);
+    expect(cutAt([{ state: "replicate", match: 19 }])).toBe(0);
+    expect(checkpoints).toBe(0);
+  });
+
+  test("for whoever is away or too far behind, and for all if it got too long", () => {
     expect(cutAt([{ state: "probe", match: 40, recentActive: false }])).toBe(95);
     expect(cutAt([{ state: "replicate", match: 40, recentActive: false }])).toBe(95);
     expect(cutAt([{ state: "replicate", match: 3, recentActive: true }])).toBe(95);
