@@ -24,7 +24,7 @@ import { GrpcCode } from "../wire/grpc/status.ts";
 import { Duplex } from "./duplex.ts";
 import { Endpoint } from "./endpoint.ts";
 import { canceled, deadlineExceeded, GrpcError } from "./grpc-error.ts";
-import { isRead, mayRetry, RETRY_TOTAL_MS_MAX, retryPauseMs } from "./retry.ts";
+import { isRead, leaderOf, mayRetry, RETRY_TOTAL_MS_MAX, retryPauseMs } from "./retry.ts";
 import { UnaryCall } from "./unary.ts";
 import { sleep, within } from "./waiting.ts";
 
@@ -134,6 +134,7 @@ export class Channel {
         const read = isRead(method.path, request);
         if (!renewed && !mayRetry(error, read, this.#endpoints.length)) throw error;
         this.retries++;
+        this.#turnTo(leaderOf(error));
         await this.#pause(attempt, error, deadlineMs, retryUntilMs, options.signal);
       }
     }
@@ -202,6 +203,12 @@ export class Channel {
     const own = options.metadata ?? NO_FIELDS;
     const added = this.authorizer?.fields(path) ?? NO_FIELDS;
     return added.length === 0 ? own : [...added, ...own];
+  }
+
+  /** The next call goes to this endpoint, if it is one of ours and up. */
+  #turnTo(address: string | undefined): void {
+    const at = this.#endpoints.findIndex(({ text }) => text === address);
+    if (at >= 0) this.#next = at;
   }
 
   /** The next endpoint that is up, in turn; those passed over are dialed meanwhile. */

@@ -4,8 +4,12 @@
  *   a read      on UNAVAILABLE, whatever happened: reading twice does no harm
  *   a write     never otherwise: the answer that was lost may have been a success
  *   any call    refused by a learner, when there is another server to ask
+ * and beyond them, when there is another server to ask:
+ *   any call    that a follower did not forward: it says so, and where the leader is
+ *   any call    that found no leader: nobody has it, and a server elsewhere may know one
  */
 import type { Random } from "../base/ports.ts";
+import { AetherCluster, AetherKV, AetherLease, AetherMaintenance } from "../proto/gen/aether.v1.ts";
 import {
   AlarmAction,
   type AlarmRequest,
@@ -30,6 +34,9 @@ export const RETRY_MS_MAX = 1_000;
 export const RETRY_TOTAL_MS_MAX = 10_000;
 
 const LEARNER_REFUSAL = "etcdserver: rpc not supported for learner";
+const NO_LEADER = "etcdserver: no leader";
+/** host:port of the leader, from a follower that does not forward. */
+const LEADER_TRAILER = "x-aether-leader";
 
 const READS: ReadonlyMap<string, (request: unknown) => boolean> = new Map([
   ...always(KV.Range, KV.RangeStream, Maintenance.Status, Maintenance.Hash, Maintenance.HashKV),
@@ -37,6 +44,10 @@ const READS: ReadonlyMap<string, (request: unknown) => boolean> = new Map([
   ...always(Auth.UserGet, Auth.UserList, Auth.RoleGet, Auth.RoleList),
   when(KV.Txn, readsOnly),
   when(Maintenance.Alarm, (request: AlarmRequest) => request.action === AlarmAction.GET),
+  ...always(AetherKV.Get, AetherKV.Range, AetherCluster.MemberList, AetherLease.LeaseLeases),
+  ...always(AetherLease.LeaseTimeToLive, AetherMaintenance.Status, AetherMaintenance.Hash),
+  ...always(AetherMaintenance.AlarmList),
+  when(AetherKV.Txn, readsOnly),
 ]);
 
 /** True if doing it twice changes nothing. Unknown methods are writes. */
@@ -47,8 +58,19 @@ export function isRead(path: string, request: unknown): boolean {
 /** True if the same request may be sent again after `failure`. */
 export function mayRetry(failure: GrpcError, read: boolean, endpointCount: number): boolean {
   if (failure.unprocessed) return true;
-  if (failure.message === LEARNER_REFUSAL) return endpointCount > 1;
+  if (endpointCount > 1 && isElsewhere(failure)) return true;
   return failure.code === GrpcCode.UNAVAILABLE && read;
+}
+
+/** This server did not take the call, and another one may. */
+function isElsewhere(failure: GrpcError): boolean {
+  const { message } = failure;
+  return message === LEARNER_REFUSAL || message === NO_LEADER || leaderOf(failure) !== undefined;
+}
+
+/** Where the leader is, `host:port`, if the server said so. */
+export function leaderOf({ trailers }: GrpcError): string | undefined {
+  return trailers.get(LEADER_TRAILER);
 }
 
 /**

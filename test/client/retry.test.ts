@@ -4,6 +4,7 @@ import { GrpcError } from "../../src/client/grpc-error.ts";
 import {
   isRead,
   jittered,
+  leaderOf,
   mayRetry,
   RETRY_MS_MAX,
   RETRY_MS_MIN,
@@ -21,6 +22,7 @@ import {
   TxnRequest,
 } from "../../src/proto/gen/etcdserverpb.ts";
 import { SERVICES } from "../../src/proto/gen/registry.ts";
+import { FieldList } from "../../src/wire/grpc/metadata.ts";
 import { GrpcCode } from "../../src/wire/grpc/status.ts";
 
 const read = RequestOp.create({ requestRange: RangeRequest.create() });
@@ -50,6 +52,27 @@ describe("what is a read", () => {
       "Maintenance/Alarm", // GET
       "Maintenance/Hash",
       "Maintenance/HashKV",
+      "Maintenance/Status",
+    ]);
+  });
+
+  test("ours are those that etcd's are", () => {
+    const reads: string[] = [];
+    for (const service of SERVICES) {
+      if (!service.typeName.startsWith("aether.v1.")) continue;
+      for (const { path, request } of Object.values(service.methods)) {
+        if (isRead(path, request.create())) reads.push(path.replace("/aether.v1.Aether", ""));
+      }
+    }
+    expect(reads.sort()).toEqual([
+      "Cluster/MemberList",
+      "KV/Get",
+      "KV/Range",
+      "KV/Txn", // the empty one
+      "Lease/LeaseLeases",
+      "Lease/LeaseTimeToLive",
+      "Maintenance/AlarmList",
+      "Maintenance/Hash",
       "Maintenance/Status",
     ]);
   });
@@ -97,6 +120,22 @@ describe("what may be tried again", () => {
     const refused = new GrpcError(GrpcCode.FAILED_PRECONDITION, text);
     expect(mayRetry(refused, isRead(Lease.LeaseGrant.path, {}), 1)).toBe(false);
     expect(mayRetry(refused, false, 2)).toBe(true);
+  });
+});
+
+describe("what is tried again elsewhere, and not at the only server", () => {
+  const trailers = new FieldList(["x-aether-leader", "10.0.0.1:2379"]);
+  const failures: readonly [string, GrpcError][] = [
+    ["no leader", new GrpcError(GrpcCode.UNAVAILABLE, "etcdserver: no leader")],
+    ["not forwarded", new GrpcError(GrpcCode.UNAVAILABLE, "it does not forward", { trailers })],
+  ];
+  test.each(failures)("%s", (_name, failure) => {
+    expect(mayRetry(failure, false, 3)).toBe(true);
+    expect(mayRetry(failure, false, 1)).toBe(false);
+  });
+
+  test("where the leader is stands in a trailer", () => {
+    expect(failures.map(([, failure]) => leaderOf(failure))).toEqual([undefined, "10.0.0.1:2379"]);
   });
 });
 
