@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { inReadme, transcript } from "../scripts/quickstart.ts";
-import { loadConfig } from "../src/server/config/config.ts";
+import { type Config, loadConfig } from "../src/server/config/config.ts";
 
 const root = join(import.meta.dir, "..");
 const readme = await Bun.file(join(root, "README.md")).text();
@@ -27,15 +27,29 @@ test("every dependency is named with its reason, and pinned", async () => {
 });
 
 test("the configuration it shows is accepted and is the default one", () => {
-  const toml = /```toml\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
-  const shown = loadConfig({
-    file: { name: "README.md", text: toml },
-    environment: {},
-    flags: new Map(),
-  });
+  const shown = configIn("## Configuration");
   const initial = loadConfig({ environment: {}, flags: new Map() });
   expect({ ...shown, metricsChosen: false }).toEqual(initial);
 });
+
+test("the member's file that it shows is one of three", () => {
+  const { name, founders, listenClient, listenPeer, initialState } = configIn("## A cluster");
+  expect([name, listenClient, listenPeer]).toEqual(["node-1", ["10.0.0.1:2379"], []]);
+  expect(initialState).toBe("new");
+  const urls = founders.map((founder) => `${founder.name} ${founder.peerUrls.join()}`);
+  expect(urls).toEqual([
+    "node-1 http://10.0.0.1:2379",
+    "node-2 http://10.0.0.2:2379",
+    "node-3 http://10.0.0.3:2379",
+  ]);
+});
+
+/** What the first file under a heading comes to. */
+function configIn(heading: string): Config {
+  const toml = /```toml\n([\s\S]*?)```/.exec(readme.slice(readme.indexOf(heading)))?.[1] ?? "";
+  const file = { name: "README.md", text: toml };
+  return loadConfig({ file, environment: {}, flags: new Map() });
+}
 
 test("every room is in the table", async () => {
   const rooms = new Set<string>();
