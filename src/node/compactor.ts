@@ -110,22 +110,26 @@ export class Compactor {
     });
   }
 
+  /** Not before there is enough to drop: each time costs a checkpoint of the state. */
   #maybeCompactLog(): void {
     const { raft, log, store } = this.#parts;
-    const entries = raft.applied - (raft.firstIndex - 1);
-    const grown = log.sizeBytes() - this.#bytesAfterLast;
-    const due = entries >= this.#triggerEntries + this.#keptEntries || grown >= LOG_BYTES_TRIGGER;
-    if (this.#stopped || this.#checkpointing || !due) return;
+    if (this.#stopped || this.#checkpointing) return;
+    const long = log.sizeBytes() - this.#bytesAfterLast >= LOG_BYTES_TRIGGER;
+    const droppable = this.#keptFrom(long) - (raft.firstIndex - 1);
+    if (droppable < (long ? 1 : this.#triggerEntries)) return;
     this.#checkpointing = true;
     store.checkpoint((durableIndex) => {
       this.#checkpointing = false;
       if (this.#stopped) return; // the log is closed, or will be before it could answer
-      const long = grown >= LOG_BYTES_TRIGGER;
-      const keptFrom = long
-        ? raft.applied
-        : Math.min(raft.applied - this.#keptEntries, this.#needed());
-      this.#compactLog(Math.min(durableIndex, keptFrom));
+      this.#compactLog(Math.min(durableIndex, this.#keptFrom(long)));
     });
+  }
+
+  /** Entries after this index are worth keeping. */
+  #keptFrom(long: boolean): number {
+    const { raft } = this.#parts;
+    if (long) return raft.applied;
+    return Math.min(raft.applied - this.#keptEntries, this.#needed());
   }
 
   /**

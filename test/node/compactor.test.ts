@@ -123,8 +123,8 @@ describe("the log is cut", () => {
   });
 
   test("when that drops enough: a checkpoint is not made for less", () => {
-    expect(cutAt([{ state: "replicate", match: 20 }])).toBe(20);
-    expect(cutAt([{ state: "replicate", match: 19 }])).toBe(0);
+    expect(cutAt([{ state: "replicate", match: 20, recentActive: true }])).toBe(20);
+    expect(cutAt([{ state: "replicate", match: 19, recentActive: true }])).toBe(0);
     expect(checkpoints).toBe(0);
   });
 
