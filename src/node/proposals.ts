@@ -36,10 +36,13 @@ import {
 export const BATCH_BYTES_MAX = 1 * MIB;
 
 /**
- * Bytes of all batches that wait to be applied. Beyond it new proposals are refused: a second of
- * the log's writing, and what a member without a leader holds at most.
+ * Bytes of all batches that wait to be applied, and of their calls. Beyond it new proposals are
+ * refused: a second of the log's writing, and what a member without a leader holds at most.
  */
 export const WAITING_BYTES_MAX = 64 * MIB;
+
+/** A call beside its command: a closure, what it holds, its place in the batch. */
+const CALL_BYTES = 200;
 
 /** Answers one call: its outcome, or why there is none. Called exactly once. */
 export type Done<Outcome> = (outcome: Outcome | AetherError) => void;
@@ -195,13 +198,17 @@ export class Proposals<Outcome> {
 
   #remember(batch: SentBatch<Outcome>): SentBatch<Outcome> {
     this.#sent.set(batch.sequence, batch);
-    this.#sentBytes += batch.payload.length;
+    this.#sentBytes += costOf(batch);
     return batch;
   }
 
   #forget(batch: SentBatch<Outcome>): void {
-    if (this.#sent.delete(batch.sequence)) this.#sentBytes -= batch.payload.length;
+    if (this.#sent.delete(batch.sequence)) this.#sentBytes -= costOf(batch);
   }
+}
+
+function costOf<Outcome>({ payload, waiters }: SentBatch<Outcome>): number {
+  return payload.length + waiters.length * CALL_BYTES;
 }
 
 /** Answers whoever still waits for a command of the batch. */

@@ -12,6 +12,9 @@
 import { assert } from "../base/assert.ts";
 import type { AetherError } from "../base/errors.ts";
 
+/** Reads that wait, at most: beyond it they are refused. What a member without a leader holds. */
+export const READS_WAITING_MAX = 100_000;
+
 /** Runs the read (no error), or is told why it cannot run. Called exactly once. */
 export type ReadDone = (error: AetherError | undefined) => void;
 
@@ -30,17 +33,21 @@ export class Reads {
   /** Rounds for which there is no leader. */
   #postponed: Round[] = [];
   #nextId = 1;
+  #waiting = 0;
 
   /** Reads which wait for something. */
   get waiting(): number {
-    let count = this.#asked.length;
-    for (const round of this.#rounds.values()) count += round.reads.length;
-    for (const round of this.#postponed) count += round.reads.length;
-    return count;
+    return this.#waiting;
+  }
+
+  /** So many wait that no more may be asked. */
+  get full(): boolean {
+    return this.#waiting >= READS_WAITING_MAX;
   }
 
   /** Joins the round of this turn; true if it is the first of it. */
   ask(done: ReadDone): boolean {
+    this.#waiting++;
     return this.#asked.push(done) === 1;
   }
 
@@ -103,7 +110,7 @@ export class Reads {
     if (this.#postponed.length === 0) return;
     const late = this.#postponed.filter(({ askedMs }) => askedMs <= beforeMs);
     this.#postponed = this.#postponed.filter(({ askedMs }) => askedMs > beforeMs);
-    for (const { reads } of late) for (const done of reads) done(error());
+    for (const round of late) this.#answer(round, error());
   }
 
   /** Fails everything that waits. */
@@ -120,6 +127,11 @@ export class Reads {
 
   #run(id: number, round: Round, error: AetherError | undefined): void {
     this.#rounds.delete(id);
-    for (const done of round.reads) done(error);
+    this.#answer(round, error);
+  }
+
+  #answer({ reads }: Round, error: AetherError | undefined): void {
+    this.#waiting -= reads.length;
+    for (const done of reads) done(error);
   }
 }

@@ -11,7 +11,7 @@ import type { ChangeStep } from "../raft/membership/change.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { Ready } from "../raft/ready.ts";
 import { type MemberId, NOBODY } from "../raft/types.ts";
-import { batchOrigin, batchSequence, type CommandKind } from "../state/command.ts";
+import { batchOrigin, batchSequence, type CommandKind, isSoundBatch } from "../state/command.ts";
 import type { Outcome } from "../state/results.ts";
 import type { Transport } from "./ports.ts";
 import { type Done, Proposals, type SentBatch } from "./proposals.ts";
@@ -113,6 +113,7 @@ export class Requests {
     const { raft, clock, turn, appliedIndex } = this.#parts;
     const index = raft.readNow(clock.monotonicMs());
     if (index >= 0 && index <= appliedIndex()) done(undefined);
+    else if (this.#reads.full) done(new AetherError("too_many_requests", "too many reads wait"));
     else if (this.#reads.ask(done)) turn.after(TurnPhase.READ, this.#runRead);
   }
 
@@ -127,6 +128,8 @@ export class Requests {
     if (refusal !== undefined) refuse(refusal, raft.leader);
     else if (raft.role !== "leader" || raft.term !== term) {
       refuse(new AetherError("not_leader"), raft.leader);
+    } else if (!isSoundBatch(asBuffer(payload))) {
+      refuse(new AetherError("invalid_argument", "no batch of this program's"), raft.leader);
     } else {
       attempt(
         () => raft.propose(payload),

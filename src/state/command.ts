@@ -82,6 +82,28 @@ export function batchSequence(payload: Buffer): number {
   return Number(payload.readBigUInt64BE(9));
 }
 
+/**
+ * Whether every member can apply a batch that another one passed on: a broken entry in the log
+ * would end them all, again and again. What is in the commands is judged when they are applied.
+ */
+export function isSoundBatch(payload: Buffer): boolean {
+  if (payload.length < BATCH_HEADER_BYTES || payload[0] !== COMMAND_FORMAT) return false;
+  let count = 0;
+  let at = BATCH_HEADER_BYTES;
+  while (at < payload.length) {
+    if (at + COMMAND_HEADER_BYTES > payload.length || !isFree(payload[at] as number)) return false;
+    at += COMMAND_HEADER_BYTES + payload.readUInt32BE(at + 1);
+    count++;
+  }
+  return at === payload.length && count === payload.readUInt32BE(BATCH_HEADER_BYTES - 4);
+}
+
+/** A command that exists, and that does not belong into a change of Raft's configuration. */
+function isFree(kind: number): boolean {
+  if (kind < CommandKind.put || kind > CommandKind.alarm) return false;
+  return kind < CommandKind.memberAdd || kind > CommandKind.memberPromote;
+}
+
 /** Reads a batch command by command, in place. */
 export class BatchReader {
   readonly count: number;

@@ -1,7 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { asBuffer } from "../../src/base/bytes.ts";
 import { AetherError } from "../../src/base/errors.ts";
-import { answer, BATCH_BYTES_MAX, Proposals } from "../../src/node/proposals.ts";
+import {
+  answer,
+  BATCH_BYTES_MAX,
+  Proposals,
+  type SentBatch,
+  WAITING_BYTES_MAX,
+} from "../../src/node/proposals.ts";
 import { BatchReader, CommandKind } from "../../src/state/command.ts";
 
 const ORIGIN = 0x8e9e05c52164694dn;
@@ -87,6 +93,26 @@ describe("proposals", () => {
       expect(found).toBe(batch);
       if (found !== undefined) answer(found, 0, "done");
       expect(seen).toEqual(["done"]);
+    }
+  });
+
+  test("too much waits when batches and calls reach their bound, until some are answered", () => {
+    for (const size of [1, 100_000]) {
+      const proposals = new Proposals<string>(ORIGIN, 1);
+      const large = new Uint8Array(size);
+      const isFull = (): boolean => proposals.full;
+      let calls = 0;
+      for (; !isFull(); calls++) {
+        if (proposals.add(CommandKind.put, large, 0, size, () => {})) proposals.take(0);
+      }
+      expect(calls).toBeLessThan(400_000);
+      expect(calls * (size + 250)).toBeGreaterThan(WAITING_BYTES_MAX);
+      const first = proposals.find(1);
+      if (first === undefined) throw new Error("the first batch waits");
+      proposals.again(first);
+      expect(isFull()).toBe(true); // under another number, once
+      proposals.refuse(proposals.unplaced()[0] as SentBatch<string>, new AetherError("stopped"));
+      expect(isFull()).toBe(false);
     }
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { AetherError } from "../../src/base/errors.ts";
-import { Reads } from "../../src/node/reads.ts";
+import { READS_WAITING_MAX, Reads } from "../../src/node/reads.ts";
 
 const timeout = (): AetherError => new AetherError("timeout");
 
@@ -68,6 +68,60 @@ describe("reads", () => {
     bench.reads.applied(9);
     expect(bench.seen.length).toBe(2);
     expect(bench.reads.waiting).toBe(1);
+  });
+
+  test("are counted until they are answered, through every attempt, and bounded", () => {
+    const { reads } = new Bench();
+    const counts: number[] = [];
+    for (let i = 0; i < READS_WAITING_MAX; i++) {
+      expect(reads.full).toBe(false);
+      reads.ask(() => counts.push(reads.waiting));
+    }
+    expect(reads.full).toBe(true);
+    reads.postponed(reads.issue(5) ?? -1);
+    expect(reads.full).toBe(true);
+    reads.expirePostponed(5, timeout);
+    expect([counts.length, counts.at(-1), reads.waiting]).toEqual([READS_WAITING_MAX, 0, 0]);
+  });
+
+  test("that nobody confirms are asked again under another number, all of them", () => {
+    const bench = new Bench();
+    bench.ask("a");
+    const first = bench.issue(10);
+    bench.ask("b");
+    const second = bench.issue(20);
+    bench.ask("c");
+    const third = bench.issue(30);
+    bench.reads.postponed(second);
+    bench.reads.postponed(first);
+    bench.reads.postponed(first); // said twice
+    const again = bench.reads.reissue();
+    expect(new Set([first, second, third, ...again]).size).toBe(5);
+    expect(bench.reads.reissue()).toEqual([]);
+    bench.reads.granted(first, 1, 1); // meant for the attempt that was given up
+    bench.reads.granted(second, 1, 1);
+    expect(bench.seen).toEqual([]);
+    for (const id of again) bench.reads.granted(id, 1, 1);
+    expect(bench.seen).toEqual(["b ok", "a ok"]);
+  });
+
+  test("without a leader fail by the age of their first attempt; those asked wait on", () => {
+    const bench = new Bench();
+    bench.ask("old");
+    bench.reads.postponed(bench.issue(10));
+    bench.ask("young");
+    bench.reads.postponed(bench.issue(20));
+    bench.ask("asked");
+    bench.issue(5);
+    bench.reads.expirePostponed(10, timeout);
+    expect(bench.seen).toEqual(["old timeout"]);
+    bench.reads.expirePostponed(19, timeout);
+    expect(bench.reads.waiting).toBe(2);
+    const [again] = bench.reads.reissue();
+    bench.reads.postponed(again ?? -1);
+    bench.reads.expire(20, timeout);
+    expect(bench.seen).toEqual(["old timeout", "asked timeout", "young timeout"]);
+    expect(bench.reads.waiting).toBe(0);
   });
 
   test("all fail when told so, also those of this turn", () => {
