@@ -3,7 +3,6 @@
  * from etcd's in the paths, and in alarms, which it lists, adds and deletes by their own methods.
  */
 import { AetherError } from "../base/errors.ts";
-import type { Turn } from "../base/turn.ts";
 import type { Group } from "../node/group.ts";
 import { AetherMaintenance } from "../proto/gen/aether.v1.ts";
 import {
@@ -19,7 +18,7 @@ import {
 import type { Method, ServerCall, UnaryMethod } from "../wire/grpc/server-call.ts";
 import { alarmMethods, alarmText } from "./alarms.ts";
 import { decodeRequest, fail, reply } from "./answer.ts";
-import { HashQueue, type StateHash } from "./hash-queue.ts";
+import type { HashQueue, StateHash } from "./hash-queue.ts";
 import { headerAt, type Identity } from "./headers.ts";
 import type { MembershipCalls } from "./ports.ts";
 
@@ -33,7 +32,8 @@ const QUOTA_BYTES = 2_147_483_648;
 export interface MaintenanceBackend {
   readonly group: Group;
   readonly identity: Identity;
-  readonly turn: Turn;
+  /** Shared with whoever else hashes the state: one hash is taken at a time. */
+  readonly hashes: HashQueue;
   readonly membership: MembershipCalls;
   /** Bytes of the state's file, and those that hold data. */
   readonly sizeBytes: () => number;
@@ -43,7 +43,7 @@ export interface MaintenanceBackend {
 type Handler = UnaryMethod["unary"];
 
 export function maintenanceMethods(backend: MaintenanceBackend): Method[] {
-  const hashes = new HashQueue(backend);
+  const { hashes } = backend;
   const status = (call: ServerCall): void => reply(call, StatusResponse, statusOf(backend));
   const hashKv: Handler = (call, bytes, start, end) => {
     const { revision } = decodeRequest(HashKVRequest, bytes, start, end);

@@ -357,6 +357,7 @@ class Server implements RunningServer {
       ttlSecondsMin: Math.ceil((1.5 * config.electionTimeoutMs) / 1000),
       native: { leasesMax: config.leasesMax, ttlSecondsMax: config.leaseTtlSecondsMax },
       membership: this.#membership,
+      hashes: this.#hashes,
       electionMs: config.electionTimeoutMs,
       sizeBytes: () => stores.state.sizeBytes(),
       sizeInUseBytes: () => stores.state.sizeInUseBytes(),

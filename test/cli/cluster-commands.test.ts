@@ -103,6 +103,7 @@ describe("alarm disarm", () => {
     const alarms = [
       { memberID: 5n, alarm: 1 },
       { memberID: 6n, alarm: 2 },
+      { memberID: 0n, alarm: 2 },
     ] as const;
     const endpoint = await serve([
       says(Maintenance.Alarm, ({ action, memberID, alarm }: AlarmRequest) => {
@@ -112,15 +113,16 @@ describe("alarm disarm", () => {
         return AlarmResponse.create({ header, alarms: [{ memberID, alarm }] });
       }),
     ]);
-    const lines = "memberID:5 alarm:NOSPACE \nmemberID:6 alarm:CORRUPT \n";
+    const lines = "memberID:5 alarm:NOSPACE \nmemberID:6 alarm:CORRUPT \nalarm:CORRUPT \n";
     expect(await ctl([endpoint], ["alarm", "list"])).toMatchObject({ stdout: lines });
     expect(await ctl([endpoint], ["alarm", "disarm"])).toMatchObject({ stdout: lines });
     expect(cleared).toEqual([
       [5n, 1],
       [6n, 2],
+      [0n, 2],
     ]);
     const fields = await ctl([endpoint], ["alarm", "list", "-w", "fields"]);
-    expect(fields.stdout).toEndWith('"MemberID" : 6\n"AlarmType" : CORRUPT\n\n');
+    expect(fields.stdout).toEndWith('"MemberID" : 0\n"AlarmType" : CORRUPT\n\n');
   });
 });
 

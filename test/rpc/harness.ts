@@ -5,6 +5,7 @@ import type { MessageType } from "../../src/proto/message.ts";
 import { Admission } from "../../src/rpc/admission.ts";
 import { clusterMethods } from "../../src/rpc/cluster.ts";
 import { expectedFailure } from "../../src/rpc/errors.ts";
+import { HashQueue } from "../../src/rpc/hash-queue.ts";
 import { HealthService } from "../../src/rpc/health.ts";
 import { KvService } from "../../src/rpc/kv.ts";
 import { type LeaseLimits, LeaseService } from "../../src/rpc/lease.ts";
@@ -175,7 +176,8 @@ export class Harness {
       ...reflectionMethods(["etcdserverpb.KV"]),
       ...clusterMethods({ group, identity, membership }),
       ...maintenanceMethods({
-        ...{ group, identity, membership, turn },
+        ...{ group, identity, membership },
+        hashes: new HashQueue({ group, turn }),
         sizeBytes: () => 4096,
         sizeInUseBytes: () => 1024,
       }),

@@ -17,8 +17,9 @@ export function alarmsAnswer(response: AlarmResponse): Answer {
     ...messageForms(AlarmResponse, response),
     simple: (page) => {
       for (const { memberID, alarm } of response.alarms) {
-        // With a blank at its end, as etcdctl prints it.
-        page.line(`memberID:${memberID} alarm:${alarmName(alarm)} `);
+        // With a blank at its end, and without a member that is 0, as etcdctl prints it.
+        const member = memberID === 0n ? "" : `memberID:${memberID} `;
+        page.line(`${member}alarm:${alarmName(alarm)} `);
       }
     },
     fields: (page) => {
