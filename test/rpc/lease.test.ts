@@ -17,6 +17,7 @@ import {
   LeaseTimeToLiveResponse,
   PutRequest,
 } from "../../src/proto/gen/etcdserverpb.ts";
+import { TICK_MS } from "../node/driven-group.ts";
 import { bytesOfMessage, type FakeCall, Harness } from "./harness.ts";
 
 function grant(harness: Harness, ID: bigint, TTL: number, path = Lease.LeaseGrant.path): FakeCall {
@@ -166,7 +167,8 @@ describe("a stream of renewals", () => {
     harness.say(call, bytesOfMessage(LeaseKeepAliveRequest, { ID: 7n }));
     call.handler?.onHalfClose();
     expect(call.text).toBe("open");
-    harness.driven.settle();
+    harness.driven.settle(); // the lease has ended
+    harness.driven.pass(TICK_MS);
     expect([call.decode(LeaseKeepAliveResponse).TTL, call.text]).toEqual([0, "0"]);
   });
 
