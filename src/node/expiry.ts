@@ -4,13 +4,14 @@
  * paused leader that wakes up must not take leases with it). A new leader counts every lease from
  * its full TTL, plus an election timeout, since it cannot know when it was last renewed.
  */
+import { assert } from "../base/assert.ts";
 import { ByteWriter } from "../base/bytes.ts";
-import { AetherError } from "../base/errors.ts";
 import { LeaseExpire } from "../proto/gen/aether.v1.ts";
 import { CommandKind } from "../state/command.ts";
 import type { Outcome } from "../state/results.ts";
 import type { CurrentMachine } from "./current-machine.ts";
 import { LeaseClock } from "./lease-clock.ts";
+import type { LeaseLife } from "./ports.ts";
 import type { Done } from "./proposals.ts";
 
 /** Leases that one command ends: bounded work at apply, as etcd's 500 a pass. */
@@ -29,8 +30,6 @@ export class Expiry {
   readonly #options: ExpiryOptions;
   readonly #clock = new LeaseClock();
   readonly #scratch = new ByteWriter();
-  /** Called when a lease has ended: renewals that came too late and wait for that. */
-  readonly #enders = new Map<bigint, (() => void)[]>();
   #leading = false;
 
   constructor(current: CurrentMachine, options: ExpiryOptions) {
@@ -51,7 +50,6 @@ export class Expiry {
   follow(): void {
     this.#leading = false;
     this.#clock.clear();
-    for (const id of [...this.#enders.keys()]) this.ended(id);
   }
 
   granted(id: bigint, ttlSeconds: number, nowMs: number): void {
@@ -60,29 +58,17 @@ export class Expiry {
 
   ended(id: bigint): void {
     this.#clock.forget(id);
-    const enders = this.#enders.get(id);
-    if (enders === undefined) return;
-    this.#enders.delete(id);
-    for (const done of enders) done();
   }
 
   /**
-   * Renews a lease at the leader, which must have been confirmed just now. `done` gets the TTL in
-   * seconds, or 0 if the lease is unknown; if it has run out and is being ended, once it has.
+   * Renews a lease at the leader, which must have been confirmed just now: its whole time is left,
+   * or no time if it has run out and its end is under way, or undefined if it is unknown.
    */
-  renew(id: bigint, nowMs: number, done: (ttlSeconds: number | AetherError) => void): void {
-    if (!this.#leading) {
-      done(new AetherError("not_primary_lessor"));
-      return;
-    }
-    const ttlMs = this.#clock.renew(id, nowMs);
-    if (ttlMs !== undefined) done(ttlMs / MS_PER_S);
-    else if (!this.#current.machine.hasLease(id)) done(0);
-    else {
-      const waiting = this.#enders.get(id) ?? [];
-      waiting.push(() => done(this.#leading ? 0 : new AetherError("not_primary_lessor")));
-      this.#enders.set(id, waiting);
-    }
+  renew(id: bigint, nowMs: number): LeaseLife {
+    assert(this.#leading, "only a leader renews leases");
+    const ttlMs = this.#clock.ttlMs(id);
+    if (ttlMs === undefined) return { id, leftMs: undefined, ttlSeconds: 0 };
+    return { id, leftMs: this.#clock.renew(id, nowMs) ?? 0, ttlSeconds: ttlMs / MS_PER_S };
   }
 
   /** Milliseconds left; undefined if nobody counts the lease here. */

@@ -383,8 +383,8 @@ export class Group {
       forward: this.#options.forward ?? true,
       timeoutMs: this.#times.requestTimeoutMs,
       leaderWaitMs: this.#times.leaderWaitMs,
-      refusal: () =>
-        this.#stateWriter.full
+      refusal: (share) =>
+        this.#stateWriter.isFull(share)
           ? new AetherError("too_many_requests", "the state store is behind")
           : undefined,
       appliedIndex: () => this.machine.appliedIndex,

@@ -4,7 +4,7 @@
  *
  *   renew() ─┬─ leader ─▶ confirmed by a read index ─▶ Expiry ─────────────────▶ answer
  *            └─ follower ─▶ one call a turn to the leader ─▶ its here() ─ ... ─▶ answer
- *                 ▲            │ not_leader, unhealthy, timeout
+ *                 ▲            │ not_leader, unhealthy, timeout; its end is under way
  *                 └─ tick() ◀──┘ until the wait for a leader is over
  *
  * A success must not be a lie (etcd's #20615): the leader confirms itself after the call came, and
@@ -21,8 +21,8 @@ import type { ReadDone } from "./reads.ts";
 /** Leases in one call to the leader. */
 const CALL_LEASES_MAX = 10_000;
 
-/** Calls that wait here; beyond it they are refused. */
-const WAITING_MAX = 100_000;
+/** Calls that wait here or at the leader; beyond it they are refused. */
+export const LEASE_CALLS_MAX = 100_000;
 
 /** What the calls need of their group. */
 export interface LeaseCallsGroup {
@@ -58,6 +58,7 @@ interface Call {
 export class LeaseCalls {
   readonly #parts: LeaseCallsParts;
   #gathered: Call[] = [];
+  #waiting = 0;
   #armed = false;
   #stopped = false;
   readonly #run = (): void => this.#send();
@@ -78,7 +79,11 @@ export class LeaseCalls {
 
   /** Renewals passed on by a follower, or of our own: not_leader unless this member leads. */
   renewHere(ids: readonly bigint[], done: LeaseAnswer): void {
-    this.#confirmed(done, () => this.#renewAll(ids, done));
+    const { expiry, clock } = this.#parts;
+    this.#confirmed(done, () => {
+      const nowMs = clock.monotonicMs();
+      done(ids.map((id) => expiry.renew(id, nowMs)));
+    });
   }
 
   /** Questions passed on by a follower, or of our own: not_leader unless this member leads. */
@@ -93,14 +98,15 @@ export class LeaseCalls {
 
   stop(): void {
     this.#stopped = true;
-    for (const { done } of this.#gathered.splice(0)) done(new AetherError("stopped"));
+    for (const call of this.#gathered.splice(0)) this.#answer(call, new AetherError("stopped"));
   }
 
   #ask(kind: Kind, id: bigint, done: LifeDone): void {
     if (this.#stopped) done(new AetherError("stopped"));
-    else if (this.#gathered.length >= WAITING_MAX) {
-      done(new AetherError("too_many_requests", "too many renewals wait for a leader"));
+    else if (this.#waiting >= LEASE_CALLS_MAX) {
+      done(new AetherError("too_many_requests", "too many renewals wait for the leader"));
     } else {
+      this.#waiting++;
       const askedMs = this.#parts.clock.monotonicMs();
       this.#gathered.push({ kind, id, askedMs, done });
       if (this.#armed) return;
@@ -133,54 +139,45 @@ export class LeaseCalls {
   }
 
   #answered(calls: readonly Call[], answer: readonly LeaseLife[] | AetherError): void {
-    if (!(answer instanceof AetherError)) {
-      for (let i = 0; i < calls.length; i++) {
-        const life = answer[i] ?? new AetherError("unhealthy", "the leader's answer is too short");
-        (calls[i] as Call).done(life);
-      }
-      return;
-    }
-    const nowMs = this.#parts.clock.monotonicMs();
-    for (const call of calls) {
-      const patient = nowMs - call.askedMs < this.#parts.leaderWaitMs;
-      if (isPassing(answer) && patient && !this.#stopped) this.#gathered.push(call);
-      else call.done(answer);
+    for (let i = 0; i < calls.length; i++) {
+      const call = calls[i] as Call;
+      const life = answer instanceof AetherError ? answer : answer[i];
+      if (life === undefined) this.#answer(call, tooShort());
+      else if (life instanceof AetherError) this.#failed(call, life);
+      else if (call.kind === "renew" && life.leftMs === 0) this.#failed(call, ending());
+      else this.#answer(call, life);
     }
   }
 
-  /** Runs `act` when this member has confirmed that it leads, after the call came. */
-  #confirmed(done: LeaseAnswer, act: () => void): void {
-    const { group, clock } = this.#parts;
+  /** Tries again with the next tick what may go better then. */
+  #failed(call: Call, error: AetherError): void {
+    const waitedMs = this.#parts.clock.monotonicMs() - call.askedMs;
+    const isPatient = waitedMs < this.#parts.leaderWaitMs && !this.#stopped;
+    if (isPatient && isPassing(error)) this.#gathered.push(call);
+    else this.#answer(call, error);
+  }
+
+  #answer({ done }: Call, life: LeaseLife | AetherError): void {
+    this.#waiting--;
+    done(life);
+  }
+
+  /**
+   * Runs `act` when this member has confirmed that it leads, after the call came and not long ago:
+   * it may have been away since, and others may have elected somebody.
+   */
+  #confirmed(done: LeaseAnswer, act: () => void, sinceMs = this.#parts.clock.monotonicMs()): void {
+    const { group, clock, absenceMs, leaderWaitMs } = this.#parts;
     const { term } = group;
     const askedMs = clock.monotonicMs();
-    if (!group.isLeader) {
-      done(new AetherError("not_leader"));
-      return;
-    }
-    group.read((error) => {
-      if (error !== undefined) done(error);
-      else if (!group.isLeader || group.term !== term) done(new AetherError("not_leader"));
-      else if (clock.monotonicMs() - askedMs > this.#parts.absenceMs) this.#confirmed(done, act);
-      else act();
-    });
-  }
-
-  #renewAll(ids: readonly bigint[], done: LeaseAnswer): void {
-    const { expiry, clock } = this.#parts;
-    const nowMs = clock.monotonicMs();
-    const lives: LeaseLife[] = [];
-    let waiting = ids.length;
-    let failure: AetherError | undefined;
-    if (waiting === 0) done(lives);
-    for (const [position, id] of ids.entries()) {
-      expiry.renew(id, nowMs, (ttl) => {
-        if (ttl instanceof AetherError) failure = ttl;
-        else {
-          const leftMs = ttl === 0 ? undefined : ttl * 1000;
-          lives[position] = { id, leftMs, ttlSeconds: ttl };
-        }
-        waiting--;
-        if (waiting === 0) done(failure ?? lives);
+    if (!group.isLeader) done(new AetherError("not_leader"));
+    else if (askedMs - sinceMs > leaderWaitMs) done(new AetherError("timeout"));
+    else {
+      group.read((error) => {
+        if (error !== undefined) done(error);
+        else if (!group.isLeader || group.term !== term) done(new AetherError("not_leader"));
+        else if (clock.monotonicMs() - askedMs > absenceMs) this.#confirmed(done, act, sinceMs);
+        else act();
       });
     }
   }
@@ -192,6 +189,15 @@ export class LeaseCalls {
   }
 }
 
+function tooShort(): AetherError {
+  return new AetherError("unhealthy", "the leader's answer is too short");
+}
+
+/** A lease that has run out is not renewed; whether it really ends is known soon. */
+function ending(): AetherError {
+  return new AetherError("timeout", "the lease has run out, and its end is not decided");
+}
+
 /** Another attempt may go better: the leader was about to change, or could not be reached. */
 function isPassing({ code }: AetherError): boolean {
   return PASSING.has(code);
@@ -200,7 +206,6 @@ function isPassing({ code }: AetherError): boolean {
 const PASSING: ReadonlySet<string> = new Set([
   "not_leader",
   "no_leader",
-  "not_primary_lessor",
   "leader_changed",
   "unhealthy",
   "timeout",

@@ -89,7 +89,7 @@ export interface HeldState {
 /** What is left of a lease, by the leader's clock. */
 export interface LeaseLife {
   readonly id: bigint;
-  /** Milliseconds until it runs out; undefined if the leader does not know the lease. */
+  /** Milliseconds until it runs out, 0 if it has; undefined if the leader does not know it. */
   readonly leftMs: number | undefined;
   readonly ttlSeconds: number;
 }

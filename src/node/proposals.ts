@@ -88,9 +88,9 @@ export class Proposals<Outcome> {
     return this.#sent.size;
   }
 
-  /** Too much waits: no more may be added. */
-  get full(): boolean {
-    return this.#sentBytes > WAITING_BYTES_MAX;
+  /** Too much waits, by so much of the bound: no more may be added. */
+  isFull(share = 1): boolean {
+    return this.#sentBytes > WAITING_BYTES_MAX * share;
   }
 
   /** Adds a command, copying its body; true when the batch is full and must be taken now. */

@@ -11,11 +11,14 @@ import type { ChangeStep } from "../raft/membership/change.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { Ready } from "../raft/ready.ts";
 import { type MemberId, NOBODY } from "../raft/types.ts";
-import { batchOrigin, batchSequence, type CommandKind, isSoundBatch } from "../state/command.ts";
+import { batchOrigin, batchSequence, CommandKind, isSoundBatch } from "../state/command.ts";
 import type { Outcome } from "../state/results.ts";
 import type { Transport } from "./ports.ts";
 import { type Done, Proposals, type SentBatch } from "./proposals.ts";
 import { type ReadDone, Reads } from "./reads.ts";
+
+/** What ends leases may go so much beyond the bounds: it makes room (as in etcd 3.7). */
+const URGENT_SHARE = 1.1;
 
 export interface RequestsParts {
   readonly raft: Raft;
@@ -29,8 +32,8 @@ export interface RequestsParts {
   readonly timeoutMs: number;
   /** How long a call waits while nobody leads. */
   readonly leaderWaitMs: number;
-  /** Why nothing may be proposed now, if so. */
-  readonly refusal: () => AetherError | undefined;
+  /** Why nothing may be proposed now, if so; `share` of the bounds counts. */
+  readonly refusal: (share: number) => AetherError | undefined;
   /** The applied index of the machine. */
   readonly appliedIndex: () => number;
   /** Performs what Raft asks for, now. */
@@ -69,7 +72,7 @@ export class Requests {
     end: number,
     done: Done<Outcome>,
   ): void {
-    const refusal = this.#refusal();
+    const refusal = this.#refusal(isUrgent(kind) ? URGENT_SHARE : 1);
     if (refusal !== undefined) {
       this.#refused++;
       done(refusal);
@@ -86,7 +89,7 @@ export class Requests {
     body: Uint8Array,
     done: Done<Outcome>,
   ): void {
-    const refusal = this.#refusal();
+    const refusal = this.#refusal(1);
     if (refusal !== undefined) {
       this.#refused++;
       done(refusal);
@@ -124,7 +127,7 @@ export class Requests {
     refuse: (error: AetherError, leader: MemberId) => void,
   ): void {
     const { raft } = this.#parts;
-    const refusal = this.#refusal();
+    const refusal = this.#refusal(1);
     if (refusal !== undefined) refuse(refusal, raft.leader);
     else if (raft.role !== "leader" || raft.term !== term) {
       refuse(new AetherError("not_leader"), raft.leader);
@@ -215,10 +218,10 @@ export class Requests {
     this.#reads.failAll(() => new AetherError("stopped"));
   }
 
-  #refusal(): AetherError | undefined {
+  #refusal(share: number): AetherError | undefined {
     if (this.#stopped) return new AetherError("stopped");
-    if (this.#proposals.full) return new AetherError("too_many_requests", "too much is proposed");
-    return this.#parts.refusal();
+    if (!this.#proposals.isFull(share)) return this.#parts.refusal(share);
+    return new AetherError("too_many_requests", "too much is proposed");
   }
 
   #timeout(nowMs: number): AetherError {
@@ -279,6 +282,10 @@ export class Requests {
     }
     for (const id of this.#reads.reissue()) this.#askRaft(id);
   }
+}
+
+function isUrgent(kind: CommandKind): boolean {
+  return kind === CommandKind.leaseRevoke || kind === CommandKind.leaseExpire;
 }
 
 /** Another attempt may go better: there is no leader, or it is about to change. */

@@ -38,9 +38,9 @@ export class StateWriter {
     this.#flushedIndex = current.machine.appliedIndex; // a founder's first state is in its log
   }
 
-  /** Too much waits for the store. */
-  get full(): boolean {
-    return this.#backlogBytes > BACKLOG_BYTES_MAX;
+  /** Too much waits for the store, by so much of the bound. */
+  isFull(share = 1): boolean {
+    return this.#backlogBytes > BACKLOG_BYTES_MAX * share;
   }
 
   /** Entries were applied which made `rows`. */

@@ -4,7 +4,7 @@ import { asBuffer } from "../../src/base/bytes.ts";
 import { AetherError } from "../../src/base/errors.ts";
 import { RangeRequest } from "../../src/proto/gen/etcdserverpb.ts";
 import type { MessageOf } from "../../src/raft/message.ts";
-import { batchSequence } from "../../src/state/command.ts";
+import { batchSequence, CommandKind } from "../../src/state/command.ts";
 import {
   type Call,
   Companion,
@@ -129,10 +129,40 @@ describe("proposals", () => {
     }
     expect(code).toBe("too_many_requests");
     expect(count).toBeGreaterThan(90); // 128 MiB
+    expect(driven.propose(CommandKind.leaseGrant, new Uint8Array(0)).code).toBe(
+      "too_many_requests",
+    );
     driven.settle();
     const call = driven.put("a", "");
     driven.settle();
     expect(call.code).toBe("ok");
+  });
+});
+
+describe("while the state store is far behind", () => {
+  test("leases end and are revoked still, up to a tenth more", () => {
+    const driven = DrivenGroup.leading();
+    for (const id of [1n, 2n]) driven.grant(id, 2);
+    driven.grant(3n, 60);
+    driven.settle();
+    const put = (): string => {
+      const call = driven.put("a", "x".repeat(1_400_000));
+      driven.endTurns();
+      driven.syncLog();
+      return call.code;
+    };
+    for (let i = 0; put() === "ok"; i++) expect(i).toBeLessThan(200);
+    const revoke = driven.revoke(3n);
+    driven.tick(2000);
+    driven.endTurns();
+    driven.syncLog();
+    expect([revoke.code, driven.group.machine.leaseCount, put()]).toEqual([
+      "ok",
+      0,
+      "too_many_requests",
+    ]);
+    driven.settle();
+    expect(put()).toBe("ok");
   });
 });
 

@@ -15,11 +15,11 @@ function granted(...leases: readonly [bigint, number][]): DrivenGroup {
   return driven;
 }
 
+/** What a renewal comes to, and has come to when the turn is over. */
 function renew(driven: DrivenGroup, id: bigint): (number | string)[] {
   const answers: (number | string)[] = [];
-  driven.group.expiry.renew(id, driven.clock.nowMs, (ttl) =>
-    answers.push(ttl instanceof AetherError ? ttl.code : ttl),
-  );
+  driven.group.renewLease(id, (ttl) => answers.push(ttl instanceof AetherError ? ttl.code : ttl));
+  driven.endTurns();
   return answers;
 }
 
@@ -58,7 +58,11 @@ describe("a lease", () => {
     driven.endTurn();
     const answers = [renew(driven, 1n), renew(driven, 1n)];
     expect(answers).toEqual([[], []]);
+    driven.tick(TICK_MS);
+    driven.endTurns();
+    expect(answers).toEqual([[], []]);
     driven.settle();
+    driven.pass(TICK_MS);
     expect(answers).toEqual([[0], [0]]);
     expect(renew(driven, 1n)).toEqual([0]);
   });
@@ -67,11 +71,12 @@ describe("a lease", () => {
     const driven = granted([1n, 2]);
     const revoke = driven.revoke(1n); // in the batch before the expiry
     driven.tick(2000);
-    const late = renew(driven, 1n);
     const again = driven.grant(1n, 60);
+    const late = renew(driven, 1n);
     driven.settle();
     expect([revoke.code, again.code]).toEqual(["ok", "ok"]);
-    expect(late).toEqual([0]);
+    driven.pass(TICK_MS);
+    expect(late).toEqual([60]); // of the lease that has this id now
     expect(driven.group.expiry.ttlSeconds(1n)).toBe(60);
   });
 
@@ -153,19 +158,19 @@ describe("a change of leaders", () => {
     return { driven, companion };
   }
 
-  test("a deposed leader neither counts nor renews, and lets go of who waits", () => {
+  test("a deposed leader neither counts nor renews: it asks its successor", () => {
     const { driven, companion } = leadingOfTwo();
     for (let ms = 0; ms < 1900; ms += TICK_MS) {
       driven.tick();
       companion.settle();
     }
-    driven.tick();
-    const waiting = renew(driven, 1n);
-    expect(waiting).toEqual([]);
     companion.depose();
-    expect(waiting).toEqual(["not_primary_lessor"]);
-    expect(renew(driven, 1n)).toEqual(["not_primary_lessor"]);
+    const waiting = renew(driven, 1n);
     expect(driven.group.expiry.remainingMs(1n, driven.clock.nowMs)).toBeUndefined();
+    const [question] = driven.transport.leaseQuestions.splice(0);
+    expect([question?.kind, question?.to, question?.ids]).toEqual(["renew", PEER, [1n]]);
+    question?.onAnswer([{ id: 1n, leftMs: 2000, ttlSeconds: 2 }]);
+    expect(waiting).toEqual([2]);
   });
 
   test("an expiry decided in one term and proposed in the next does nothing", () => {
@@ -185,7 +190,9 @@ describe("a change of leaders", () => {
     companion.elect();
     const { nowMs } = driven.clock;
     expect(driven.group.expiry.remainingMs(1n, nowMs)).toBe(2000 + GRACE_MS);
-    expect(renew(driven, 1n)).toEqual([2]);
+    const renewed = renew(driven, 1n);
+    companion.settle();
+    expect(renewed).toEqual([2]);
     expect(driven.group.expiry.remainingMs(1n, nowMs)).toBe(2000 + GRACE_MS);
   });
 

@@ -100,7 +100,7 @@ describe("proposals", () => {
     for (const size of [1, 100_000]) {
       const proposals = new Proposals<string>(ORIGIN, 1);
       const large = new Uint8Array(size);
-      const isFull = (): boolean => proposals.full;
+      const isFull = (): boolean => proposals.isFull();
       let calls = 0;
       for (; !isFull(); calls++) {
         if (proposals.add(CommandKind.put, large, 0, size, () => {})) proposals.take(0);

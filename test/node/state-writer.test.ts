@@ -45,7 +45,7 @@ class StateBench {
   }
 
   isFull(): boolean {
-    return this.writer.full;
+    return this.writer.isFull();
   }
 }
 
