@@ -5,7 +5,7 @@ import { kindsUnderTest, withCluster } from "../support/cluster.ts";
 import { outageMs } from "../support/outage.ts";
 
 const ELECTION_MS = 500;
-const ROUNDS = 5;
+const ROUNDS = 3;
 const GRACEFUL_MS_MAX = 1000;
 const TEST_MS_MAX = 60_000;
 

@@ -2,19 +2,13 @@
 import { describe, expect, test } from "bun:test";
 import { EtcdClient } from "../../src/client/etcd-client.ts";
 import { type Cluster, kindsUnderTest, withCluster } from "../support/cluster.ts";
-import type { ClusterKind } from "../support/member-command.ts";
+import { TOOK_COPY } from "../support/member-command.ts";
 import { until } from "../support/processes.ts";
 import { SteadyLoad } from "../support/steady-load.ts";
 
 const FAST = { size: 3, heartbeatMs: 50, electionMs: 500 } as const;
 const CLIENTS = 8;
 const TEST_MS_MAX = 60_000;
-
-/** What a member writes when it took a copy of the state instead of the log. */
-const TOOK_SNAPSHOT: Readonly<Record<ClusterKind, RegExp>> = {
-  etcd: /applied snapshot|saved snapshot to disk/,
-  aether: /installed a snapshot/,
-};
 
 /** etcd keeps 5000 entries for members that are behind, whatever --snapshot-count says. */
 const KEPT_ENTRIES_MAX = 5000;
@@ -26,7 +20,7 @@ for (const kind of kindsUnderTest()) {
       "a rolling restart under load: no request fails",
       () =>
         withCluster({ kind, ...FAST }, async (cluster) => {
-          const load = new SteadyLoad(cluster.endpoints, CLIENTS);
+          const load = new SteadyLoad({ endpoints: cluster.endpoints, clients: CLIENTS });
           for (const member of cluster.members) {
             await load.more(100);
             await member.stop();
@@ -49,7 +43,7 @@ for (const kind of kindsUnderTest()) {
       () =>
         withCluster({ kind, ...FAST }, async (cluster) => {
           const log = await awayAndBack(cluster, 300);
-          expect(log).not.toMatch(TOOK_SNAPSHOT[kind]);
+          expect(log).not.toMatch(TOOK_COPY[kind]);
         }),
       TEST_MS_MAX,
     );
@@ -59,7 +53,7 @@ for (const kind of kindsUnderTest()) {
       () =>
         withCluster({ kind, ...FAST, snapshotCount: SNAPSHOT_COUNT }, async (cluster) => {
           const log = await awayAndBack(cluster, KEPT_ENTRIES_MAX + 10 * SNAPSHOT_COUNT);
-          expect(log).toMatch(TOOK_SNAPSHOT[kind]);
+          expect(log).toMatch(TOOK_COPY[kind]);
         }),
       TEST_MS_MAX,
     );
@@ -74,7 +68,7 @@ async function equalEverywhere(cluster: Cluster): Promise<boolean> {
 async function awayAndBack(cluster: Cluster, entries: number): Promise<string> {
   const [follower] = await cluster.followers();
   if (follower === undefined) throw new Error("no follower");
-  const load = new SteadyLoad(cluster.endpoints, CLIENTS);
+  const load = new SteadyLoad({ endpoints: cluster.endpoints, clients: CLIENTS });
   try {
     await load.more(10);
     await follower.kill();

@@ -12,6 +12,12 @@ export const MEMBER_ENVIRONMENT = { AETHER_CLUSTER_SECRET: "known to the members
 
 export const EXECUTABLES: Readonly<Record<ClusterKind, string>> = { aether: AETHER, etcd: ETCD };
 
+/** What a member's log says when it took a copy of the state instead of the log. */
+export const TOOK_COPY: Readonly<Record<ClusterKind, RegExp>> = {
+  etcd: /applied snapshot|saved snapshot to disk/g,
+  aether: /installed a snapshot/g,
+};
+
 /** How our executable is told who the members are. */
 export type Form = "flags" | "file";
 

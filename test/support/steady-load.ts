@@ -1,9 +1,18 @@
 /**
  * Clients that know every member and try again on UNAVAILABLE, as applications do: whatever else
- * goes wrong is a failed request. Each counts one key up, so that a lost or repeated write shows.
+ * goes wrong is a failed request. Each counts one key up by a transaction that compares, so that
+ * trying again is safe, and a lost, repeated or late write shows.
  */
 import { EtcdClient } from "../../src/client/etcd-client.ts";
 import { GrpcError } from "../../src/client/grpc-error.ts";
+import {
+  Compare,
+  CompareResult,
+  CompareTarget,
+  PutRequest,
+  RangeRequest,
+  RequestOp,
+} from "../../src/proto/gen/etcdserverpb.ts";
 import { GrpcCode } from "../../src/wire/grpc/status.ts";
 import { until } from "./processes.ts";
 
@@ -11,9 +20,17 @@ import { until } from "./processes.ts";
 const TIMEOUT_MS = 10_000;
 const RETRY_PAUSE_MS = 20;
 
+export interface SteadyLoadOptions {
+  readonly endpoints: readonly string[];
+  readonly clients: number;
+  /** A request that takes longer is sent anew, maybe to another member; left out: it has failed. */
+  readonly tryMs?: number;
+}
+
 export class SteadyLoad {
   readonly #clients: EtcdClient[];
   readonly #running: Promise<void>[];
+  readonly #isPatient: boolean;
   readonly failures: string[] = [];
   /** By key: what was acknowledged last. */
   readonly last = new Map<string, number>();
@@ -23,9 +40,10 @@ export class SteadyLoad {
   slowestMs = 0;
 
   /** Starts at once. */
-  constructor(endpoints: readonly string[], count: number) {
-    this.#clients = Array.from({ length: count }, () => {
-      return new EtcdClient({ endpoints, timeoutMs: TIMEOUT_MS });
+  constructor({ endpoints, clients, tryMs }: SteadyLoadOptions) {
+    this.#isPatient = tryMs === undefined;
+    this.#clients = Array.from({ length: clients }, () => {
+      return new EtcdClient({ endpoints, timeoutMs: tryMs ?? TIMEOUT_MS });
     });
     this.#running = this.#clients.map((client, i) => this.#run(client, `steady/${i}`));
   }
@@ -43,19 +61,25 @@ export class SteadyLoad {
   }
 
   async #run(client: EtcdClient, key: string): Promise<void> {
-    for (let count = 1; !this.#stopping; count++) {
+    let count = await this.#found(client, key);
+    while (!this.#stopping) {
+      count++;
       const fromMs = performance.now();
-      await this.#until(async () => {
-        await client.put(key, Buffer.from(`${count}`));
-        this.last.set(key, count);
-      });
-      await this.#until(async () => {
-        const found = Buffer.from((await client.get(key))?.value ?? []).toString();
-        if (found !== `${count}`) this.failures.push(`${key} is ${found} after ${count}`);
-      });
+      await this.#until(() => countUp(client, key, count));
+      this.last.set(key, count);
+      const found = await this.#found(client, key);
+      if (found !== count) this.failures.push(`${key} is ${found} after ${count}`);
       this.written++;
       this.slowestMs = Math.max(this.slowestMs, performance.now() - fromMs);
     }
+  }
+
+  async #found(client: EtcdClient, key: string): Promise<number> {
+    let found = Number.NaN;
+    await this.#until(async () => {
+      found = Number(Buffer.from((await client.get(key))?.value ?? []).toString());
+    });
+    return found;
   }
 
   /** Again and again while the answer is UNAVAILABLE. */
@@ -67,8 +91,9 @@ export class SteadyLoad {
         return;
       } catch (error) {
         if (!(error instanceof GrpcError)) throw error;
-        const again = error.code === GrpcCode.UNAVAILABLE && performance.now() < deadlineMs;
-        if (!again) {
+        const isLate = error.code === GrpcCode.DEADLINE_EXCEEDED && !this.#isPatient;
+        const again = error.code === GrpcCode.UNAVAILABLE || isLate;
+        if (!again || performance.now() > deadlineMs) {
           this.failures.push(`${error.codeName}: ${error.message}`);
           return;
         }
@@ -77,4 +102,20 @@ export class SteadyLoad {
       }
     }
   }
+}
+
+/** Writes `count` if the number before it is there; throws unless it is there afterwards. */
+async function countUp(client: EtcdClient, key: string, count: number): Promise<void> {
+  const before =
+    count === 1
+      ? { target: CompareTarget.CREATE, createRevision: 0 }
+      : { target: CompareTarget.VALUE, value: Buffer.from(`${count - 1}`) };
+  const compare = Compare.create({ key, result: CompareResult.EQUAL, ...before });
+  const value = Buffer.from(`${count}`);
+  const put = RequestOp.create({ requestPut: PutRequest.create({ key, value }) });
+  const get = RequestOp.create({ requestRange: RangeRequest.create({ key }) });
+  const { succeeded, responses } = await client.txn([compare], [put], [get]);
+  const found = Buffer.from(responses[0]?.responseRange?.kvs[0]?.value ?? []).toString();
+  if (succeeded || found === `${count}`) return; // else an earlier try has done it
+  throw new GrpcError(GrpcCode.ABORTED, `${key} is ${found}, neither ${count - 1} nor ${count}`);
 }
