@@ -107,6 +107,12 @@ export class DrivenCluster {
     throw new Error("the cluster does not come to rest");
   }
 
+  /** One parcel, turn or write after the other; false if everything came to rest before `count`. */
+  moveSome(count: number): boolean {
+    for (let i = 0; i < count; i++) if (!this.#moveOne()) return false;
+    return true;
+  }
+
   /** One tick of every member. */
   tick(): void {
     this.clock.nowMs += TICK_MS;
@@ -162,6 +168,12 @@ export class DrivenCluster {
       return { appliedIndex, revision: machine.revision, configuration, contents };
     });
     for (const state of states) expect(state).toEqual(states[0] as (typeof states)[0]);
+  }
+
+  #moveOne(): boolean {
+    if (this.network.move(({ to }) => !this.member(to).paused)) return true;
+    const members = [...this.members.values()];
+    return members.some((member) => member.workOnce()) || members.some((member) => member.sync());
   }
 }
 

@@ -59,6 +59,7 @@ export class DrivenMember {
   readonly #founding: Founding | undefined;
   readonly #random: Prng;
   #armed: (() => void)[] = [];
+  readonly #notices: (() => void)[] = [];
 
   constructor(number: number, world: MemberWorld, founding: Founding | undefined) {
     this.number = number;
@@ -104,8 +105,19 @@ export class DrivenMember {
 
   /** Power is cut: nothing runs, and what is not synced is gone. */
   crash(kept = 0): void {
-    this.up = false;
     this.stateDisk.crash(kept);
+    this.endLife();
+  }
+
+  /** It does nothing any more: whoever had a connection to it notices. */
+  endLife(): void {
+    this.up = false;
+    for (const notice of this.#notices.splice(0)) notice();
+  }
+
+  /** Runs `notice` when this life of the member ends. */
+  whenOver(notice: () => void): void {
+    this.#notices.push(notice);
   }
 
   /** It may do something now. */
@@ -124,6 +136,26 @@ export class DrivenMember {
       moved = true;
     }
     return moved;
+  }
+
+  /** The end of a turn, or else one write of a disk; false if there is nothing to do. */
+  workOnce(): boolean {
+    if (!this.active) return false;
+    const run = this.#armed.shift();
+    if (run !== undefined) run();
+    else if (!this.logStalls && this.log.pendingCount > 0) this.log.sync(1);
+    else if (!this.stateStalls && this.store.pendingCount > 0) this.store.store(1);
+    else return false;
+    return true;
+  }
+
+  /** Answers checkpoints and holds; false if that led to nothing. */
+  sync(): boolean {
+    if (!this.active || this.stateStalls) return false;
+    const { waiting } = this.world.network;
+    const before = waiting.length;
+    this.store.sync();
+    return this.#armed.length > 0 || this.world.network.waiting.length > before;
   }
 
   /** Turns and disks, once; false if nothing moved. */
@@ -210,17 +242,19 @@ class DrivenTransport implements Transport {
     onEnd: (arrived: boolean) => void,
   ): void {
     if (!(held instanceof MemoryHeldState)) throw new Error("memory holds memory");
-    const fail = (): void => onEnd(false);
+    const end = once(onEnd);
+    const fail = (): void => end(false);
     const deliver = (peer: DrivenMember): void => {
       if (peer.receives) {
         this.#back(peer, fail, fail);
         return;
       }
       peer.receives = true;
+      peer.whenOver(fail);
       peer.store.stage(held.image, () => {
         peer.group.receiveSnapshot(message, (error) => {
           peer.receives = false;
-          this.#back(peer, () => onEnd(error === undefined), fail);
+          this.#back(peer, () => end(error === undefined), fail);
         });
       });
     };
@@ -240,9 +274,11 @@ class DrivenTransport implements Transport {
     onAnswer: LeaseAnswer,
     question: (peer: DrivenMember, answer: LeaseAnswer) => void,
   ): void {
-    const fail = (): void => onAnswer(new AetherError("unhealthy"));
+    const end = once(onAnswer);
+    const fail = (): void => end(new AetherError("unhealthy"));
     const deliver = (peer: DrivenMember): void => {
-      question(peer, (answer) => this.#back(peer, () => onAnswer(answer), fail));
+      peer.whenOver(fail);
+      question(peer, (answer) => this.#back(peer, () => end(answer), fail));
     };
     this.#to(to, "question", deliver, fail);
   }
@@ -267,4 +303,13 @@ class DrivenTransport implements Transport {
     };
     world.network.send({ from: peer.number, to: number, what: "answer", deliver: arrive, lose });
   }
+}
+
+/** Only the first call counts. */
+function once<T>(act: (value: T) => void): (value: T) => void {
+  let done = false;
+  return (value) => {
+    if (!done) act(value);
+    done = true;
+  };
 }
