@@ -3,6 +3,8 @@
  *
  *   a learner serves Status and serializable reads, and refuses the rest (etcd's rule)
  *   a member whose own state is known to be corrupt serves no keys, leases and watches
+ *   while members differ and nobody knows who is right, nobody changes keys and leases or promises
+ *   to have read the newest; stale reads, watches and renewals of leases go on
  *   a call that asks for a leader (metadata `hasleader: true`) is refused while none is known; a
  *   stream that was begun is ended when none was for three election timeouts (etcd's rule:
  *   streams cost more to set up again than a lost election lasts)
@@ -26,6 +28,7 @@ import {
   RangeRequest,
   Watch,
 } from "../proto/gen/etcdserverpb.ts";
+import { WHOLE_CLUSTER } from "../state/alarms.ts";
 import type {
   Method,
   ServerCall,
@@ -51,16 +54,21 @@ type Bytes = readonly [bytes: Uint8Array, start: number, end: number];
 
 const always = (): boolean => true;
 
-/** What a learner serves: by path, whether this request is of that kind. */
-const LEARNER_SERVES: ReadonlyMap<string, (...request: Bytes) => boolean> = new Map([
-  [Maintenance.Status.path, always],
-  [AetherMaintenance.Status.path, always],
+/** Reads that promise nothing: by path, whether this request is one. */
+const STALE_READS: ReadonlyMap<string, (...request: Bytes) => boolean> = new Map([
   [KV.Range.path, (...request: Bytes) => decodeRequest(RangeRequest, ...request).serializable],
   [
     AetherKV.Range.path,
     (...request: Bytes) => decodeRequest(RangeRequest, ...request).serializable,
   ],
   [AetherKV.Get.path, (...request: Bytes) => decodeRequest(GetRequest, ...request).serializable],
+]);
+
+/** What a learner serves: by path, whether this request is of that kind. */
+const LEARNER_SERVES: ReadonlyMap<string, (...request: Bytes) => boolean> = new Map([
+  ...STALE_READS,
+  [Maintenance.Status.path, always],
+  [AetherMaintenance.Status.path, always],
 ]);
 
 /** What a member with a corrupt state must not answer. */
@@ -70,12 +78,23 @@ const OF_THE_STATE: ReadonlySet<string> = new Set(
   ),
 );
 
+/** What needs members that agree with each other, unless it is a stale read. */
+const OF_ONE_STATE: ReadonlySet<string> = new Set(
+  [
+    ...Object.values(KV),
+    ...Object.values(AetherKV),
+    ...[Lease, AetherLease].flatMap(({ LeaseGrant, LeaseRevoke }) => [LeaseGrant, LeaseRevoke]),
+  ].map(({ path }) => path),
+);
+
 export class Admission {
   readonly #parts: AdmissionParts;
   /** Open streams that are to end when there is no leader. */
   readonly #streams = new Set<TrackedStream>();
   #isLearner = false;
   #isCorrupt = false;
+  /** Members differ, and nobody knows who is right. */
+  #isSplit = false;
   /** Nothing is refused but what asks for a leader. */
   #isWhole = true;
   #leaderSeenMs: number | undefined = undefined;
@@ -91,8 +110,14 @@ export class Admission {
     const wasCorrupt = this.#isCorrupt;
     this.#isLearner = group.machine.member(memberId)?.isLearner === true;
     this.#isCorrupt = group.machine.hasAlarm(AlarmType.CORRUPT, memberId);
-    this.#isWhole = !this.#isLearner && !this.#isCorrupt;
+    this.#isSplit = group.machine.hasAlarm(AlarmType.CORRUPT, WHOLE_CLUSTER);
+    this.#isWhole = !this.#isLearner && !this.#isCorrupt && !this.#isSplit;
     if (this.#isCorrupt && !wasCorrupt) onCorrupt();
+  }
+
+  /** This member's own state is corrupt. */
+  get isCorrupt(): boolean {
+    return this.#isCorrupt;
   }
 
   /** Open streams that ask for a leader. */
@@ -152,6 +177,9 @@ export class Admission {
 
   #refusalOf(path: string, ...request: Bytes): ErrorCode | undefined {
     if (this.#isCorrupt && OF_THE_STATE.has(path)) return "corrupt";
+    if (this.#isSplit && OF_ONE_STATE.has(path) && STALE_READS.get(path)?.(...request) !== true) {
+      return "corrupt";
+    }
     if (this.#isLearner && LEARNER_SERVES.get(path)?.(...request) !== true) {
       return "not_for_learners";
     }

@@ -6,7 +6,7 @@
 import { AetherError } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
 import type { ChangeDone } from "../cluster/ports.ts";
-import type { PeerCallHandlers, PeerTimers } from "../net/peers/ports.ts";
+import type { PeerCallHandlers } from "../net/peers/ports.ts";
 import type { LeaseLife } from "../node/ports.ts";
 import {
   type HashKVPeerRequest,
@@ -24,12 +24,6 @@ import type { HashDone, StateHash } from "../rpc/hash-queue.ts";
 import { timesOf } from "./lease-times.ts";
 import type { LinkedGroup } from "./linked-group.ts";
 
-/** A member may be so far behind the one that asks for a hash; then it fails as a range does. */
-const REVISION_WAIT_MS_MAX = 5_000;
-
-/** Questions that wait for a revision. A leader asks one at a time; more are refused. */
-const WAITING_MAX = 64;
-
 /** Takes a hash of the state up to a revision, in slices; gives it up once it is not wanted. */
 export type TakeHash = (revision: number, isWanted: () => boolean, done: HashDone) => void;
 
@@ -39,7 +33,6 @@ export interface AnswersParts {
   /** The number of the group that is asked about. */
   readonly groupNumber: number;
   readonly group: () => LinkedGroup;
-  readonly timers: PeerTimers;
   readonly takeHash: TakeHash;
   /** Changes the membership if this member leads. */
   readonly changeHere: (request: MemberChangePeerRequest, done: ChangeDone) => void;
@@ -47,8 +40,6 @@ export interface AnswersParts {
 
 export class ClusterAnswers implements PeerCallHandlers {
   readonly #parts: AnswersParts;
-  /** Ends the questions that wait for a revision. */
-  readonly #waiting = new Set<(error: AetherError) => void>();
   #stopped = false;
 
   constructor(parts: AnswersParts) {
@@ -88,13 +79,18 @@ export class ClusterAnswers implements PeerCallHandlers {
     });
   }
 
-  /** Waits until the revision is applied here, then for the hash of it. */
+  /**
+   * The hash up to the revision, of a state that has applied all that was decided before the
+   * question. A state whose newest revision is lower even then differs from the one that is asked
+   * for, and is hashed as far as it goes.
+   */
   async hashKv(request: HashKVPeerRequest): Promise<HashKVPeerResponse> {
     const group = this.#groupOf(request);
-    await this.#whenRevision(group, request.revision);
+    await answerOf<undefined>((done) => group.read(done));
+    const wanted = Math.min(request.revision, group.machine.revision);
     const isWanted = (): boolean => !this.#stopped;
     const { hash, compactRevision, revision } = await answerOf<StateHash>((done) => {
-      this.#parts.takeHash(request.revision, isWanted, done);
+      this.#parts.takeHash(wanted, isWanted, done);
     });
     const newest = group.machine.revision;
     return { hash, compactRevision, hashRevision: revision, revision: newest };
@@ -114,42 +110,15 @@ export class ClusterAnswers implements PeerCallHandlers {
     return { clusterId, memberId, members, removedMemberIds: [...machine.removedMembers()] };
   }
 
-  /** Ends what waits. */
+  /** Refuses what comes from now on. What waits for the group ends with it. */
   stop(): void {
     this.#stopped = true;
-    for (const end of [...this.#waiting]) end(new AetherError("stopped"));
   }
 
   #groupOf(request: { readonly group: number }): LinkedGroup {
     if (this.#stopped) throw new AetherError("stopped");
     if (request.group === this.#parts.groupNumber) return this.#parts.group();
     throw new AetherError("not_found", `there is no group ${request.group} here`);
-  }
-
-  #whenRevision(group: LinkedGroup, revision: number): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    if (group.machine.revision >= revision) resolve();
-    else if (this.#waiting.size >= WAITING_MAX) {
-      reject(new AetherError("too_many_requests", "too many wait for a revision"));
-    } else {
-      const end = (error: AetherError | undefined): void => {
-        if (!this.#waiting.delete(end)) return;
-        cancel();
-        if (error === undefined) resolve();
-        else reject(error);
-      };
-      const look = (): void => {
-        if (!this.#waiting.has(end)) return;
-        if (group.machine.revision >= revision) end(undefined);
-        else group.whenApplied(group.appliedIndex + 1, look);
-      };
-      const cancel = this.#parts.timers.after(REVISION_WAIT_MS_MAX, () => {
-        end(new AetherError("future_revision", `${revision} has not come in time`));
-      });
-      this.#waiting.add(end);
-      look();
-    }
-    return promise;
   }
 }
 

@@ -10,6 +10,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
+import type { ConsistencyPorts } from "../cluster/consistency.ts";
 import type { ChangeDone, ForwardChange } from "../cluster/ports.ts";
 import { type PeerStatus, Peers, type PeersOptions } from "../net/peers/peers.ts";
 import type { PeerHandlers } from "../net/peers/ports.ts";
@@ -29,6 +30,9 @@ import { ClusterAnswers, type TakeHash } from "./cluster-answers.ts";
 import { livesOf } from "./lease-times.ts";
 import type { LinkedGroup } from "./linked-group.ts";
 import { receivedCopies, type StageCopy, sendHeld } from "./snapshot-link.ts";
+
+/** A member hashes half a million keys a second; keepalive sees before whether it lives. */
+const HASH_CALL_MS_MAX = 600_000;
 
 export interface ClusterLinkOptions {
   readonly peers: Omit<PeersOptions, "handlers">;
@@ -79,7 +83,6 @@ export class ClusterLink {
       clusterId: peers.clusterId,
       memberId: peers.self,
       group: () => this.#attached,
-      timers: peers.timers,
       ...{ groupNumber, takeHash, changeHere },
     });
     this.#peers = new Peers({ ...peers, handlers: this.#handlers() });
@@ -118,6 +121,15 @@ export class ClusterLink {
     }
     const asked = { ...request, group };
     void this.ask(to, AetherPeer.MemberChange, asked, changeCallMs).then(done);
+  };
+
+  /** Asks for the hash of another member's state; see Consistency's port. */
+  readonly askHash: ConsistencyPorts["hashAt"] = (to, revision, done) => {
+    const asked = { group: this.#options.groupNumber, revision };
+    void this.ask(to, AetherPeer.HashKV, asked, HASH_CALL_MS_MAX).then((answer) => {
+      if (answer instanceof AetherError) done(answer);
+      else done({ ...answer, revision: answer.hashRevision });
+    });
   };
 
   /** Asks another member; a failure is its answer. */

@@ -5,8 +5,10 @@
  */
 import { AetherError } from "../base/errors.ts";
 import type { Group } from "../node/group.ts";
+import { AlarmType } from "../proto/gen/etcdserverpb.ts";
 import { textOf } from "../rpc/errors.ts";
 import { ETCD_STORAGE_VERSION, ETCD_VERSION } from "../rpc/maintenance.ts";
+import { WHOLE_CLUSTER } from "../state/alarms.ts";
 
 export interface HttpAnswer {
   readonly status: number;
@@ -18,6 +20,7 @@ export interface HttpAnswer {
 
 export interface EndpointParts {
   readonly group: Group;
+  readonly memberId: bigint;
   readonly metrics: () => string;
   /** What /cluster shows, as JSON. */
   readonly cluster: () => unknown;
@@ -56,17 +59,28 @@ export class Endpoints {
 
   constructor(parts: EndpointParts) {
     this.#parts = parts;
-    const { group } = parts;
+    const { group, memberId } = parts;
     this.#checks = {
-      data_corruption: (done) => done(undefined),
+      data_corruption: (done) => done(this.#isCorrupt ? "alarm activated: CORRUPT" : undefined),
       serializable_read: (done) => done(undefined),
       linearizable_read: (done) => {
         // A read would wait for a leader; whoever probes wants to know now.
         if (group.leader === 0n) done(textOf(new AetherError("no_leader")));
         else group.read((error) => done(error === undefined ? undefined : textOf(error)));
       },
-      non_learner: (done) => done(undefined),
+      non_learner: (done) => {
+        const isLearner = group.machine.member(memberId)?.isLearner === true;
+        done(isLearner ? "not supported for learner" : undefined);
+      },
     };
+  }
+
+  /** Of this member it is known, or of none who is right: others' alarms are not about us. */
+  get #isCorrupt(): boolean {
+    const { group, memberId } = this.#parts;
+    const { CORRUPT } = AlarmType;
+    const { machine } = group;
+    return machine.hasAlarm(CORRUPT, memberId) || machine.hasAlarm(CORRUPT, WHOLE_CLUSTER);
   }
 
   /** Answers a GET, now or when a check has ended. Unknown paths are 404, other methods 405. */
@@ -102,6 +116,10 @@ export class Endpoints {
   #health(parameters: URLSearchParams, respond: Respond): void {
     const serializable = parameters.get("serializable") === "true";
     const { group } = this.#parts;
+    if (this.#isCorrupt && !parameters.getAll("exclude").includes("CORRUPT")) {
+      respond(healthAnswer("ALARM CORRUPT"));
+      return;
+    }
     if (!serializable && group.leader === 0n) {
       respond(healthAnswer("RAFT NO LEADER"));
       return;

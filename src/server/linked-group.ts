@@ -27,10 +27,10 @@ export interface LinkedGroup {
   ): void;
   proposalRefused(sequence: number, error: AetherError): void;
   unreachable(id: MemberId): void;
+  /** Runs `done` when everything that was decided before the call is applied here. */
+  read(done: (error: AetherError | undefined) => void): void;
   /** A whole copy lies, checked, beside the state. */
   receiveSnapshot(message: SnapshotMessage, done: (error?: AetherError) => void): void;
-  /** Runs `done` once `index` is applied; never, if the group is stopped before. */
-  whenApplied(index: number, done: () => void): void;
 }
 
 export interface LinkedState {

@@ -11,6 +11,7 @@
 import { AetherError } from "../base/errors.ts";
 import type { Clock, Log, Random } from "../base/ports.ts";
 import { Turn } from "../base/turn.ts";
+import { Consistency } from "../cluster/consistency.ts";
 import { Membership } from "../cluster/membership.ts";
 import { Network } from "../net/network.ts";
 import { membersOnly } from "../net/peers/admission.ts";
@@ -54,6 +55,8 @@ const PATIENCE_ELECTIONS = 5;
 
 /** etcd's request timeout is this and two election timeouts. */
 const REQUEST_TIMEOUT_MS = 5000;
+
+const MS_PER_S = 1000;
 
 const REMOVED_ADVICE =
   "its id cannot come back: to return, set the data directory aside, add the member anew " +
@@ -154,6 +157,7 @@ class Server implements RunningServer {
   readonly #membership: Membership;
   /** Hashes that other members ask for. */
   readonly #hashes: HashQueue;
+  readonly #consistency: Consistency;
   readonly #services: Services;
   readonly #publisher: Publisher;
   readonly #metrics = new Metrics();
@@ -172,6 +176,7 @@ class Server implements RunningServer {
     this.#link.attach(this.#group);
     this.#membership = this.#createMembership();
     this.#hashes = new HashQueue({ group: this.#group, turn: base.turn });
+    this.#consistency = this.#createConsistency();
     this.#services = this.#createServices();
     this.#publisher = new Publisher({
       group: this.#group,
@@ -210,7 +215,7 @@ class Server implements RunningServer {
     await this.#unlessEnded(ready);
     noteBegun(stores);
     await this.#unlessEnded(this.#publisher.publish());
-    this.#services.health.setServing(true);
+    this.#services.setReady(true);
   }
 
   /** Waits for `event`; rejects if this member turns out to be removed meanwhile. */
@@ -227,12 +232,13 @@ class Server implements RunningServer {
   async #stopAll(): Promise<void> {
     const { doors, stores } = this.#base;
     await this.#handOver();
-    this.#services.health.setServing(false);
+    this.#services.setReady(false);
     this.#services.closeStreams();
     const closed = doors.close(DRAIN_MS);
     await Promise.race([closed, this.#callsAnswered()]);
     clearInterval(this.#ticker);
     this.#membership.stop();
+    this.#consistency.stop();
     this.#group.stop();
     await this.#link.stop(); // members on the clients' address hold it open until then
     await closed;
@@ -257,6 +263,7 @@ class Server implements RunningServer {
   #tick(): void {
     this.#group.tick();
     this.#membership.tick();
+    this.#consistency.tick();
     this.#publisher.tick();
     this.#services.tick(clock.monotonicMs());
   }
@@ -347,6 +354,21 @@ class Server implements RunningServer {
     );
   }
 
+  #createConsistency(): Consistency {
+    const { config, log } = this.#base;
+    return new Consistency(
+      {
+        memberId: this.#identity.memberId as MemberId,
+        intervalMs: config.corruptCheckIntervalS * MS_PER_S,
+      },
+      {
+        ...{ group: this.#group, clock, log },
+        hashHere: (isWanted, done) => this.#hashes.take(0, isWanted, done),
+        hashAt: this.#link.askHash,
+      },
+    );
+  }
+
   #createServices(): Services {
     const { config, turn, stores } = this.#base;
     const { clusterId, memberId } = this.#identity;
@@ -371,6 +393,7 @@ class Server implements RunningServer {
     const identity = { clusterId, memberId };
     const endpoints = new Endpoints({
       group: this.#group,
+      memberId,
       metrics: () => this.#metrics.text(),
       cluster: () => clusterView({ group: this.#group, identity, peers: this.#link.status() }),
     });

@@ -38,6 +38,7 @@ export class Services {
   readonly #lease: LeaseService;
   readonly #admission: Admission;
   readonly #methods: readonly Method[];
+  #isReady = false;
 
   constructor(backend: ServicesBackend) {
     this.backend = backend;
@@ -86,6 +87,13 @@ export class Services {
   /** Members or alarms have changed, perhaps this one's own. */
   membersChanged(): void {
     this.#admission.refresh();
+    this.#tellHealth();
+  }
+
+  /** The server has begun to serve, or is about to end. */
+  setReady(isReady: boolean): void {
+    this.#isReady = isReady;
+    this.#tellHealth();
   }
 
   /** Looks after streams that should end; call it with each tick of the group. */
@@ -98,6 +106,11 @@ export class Services {
   closeStreams(): void {
     this.#closeStreams(new AetherError("stopped"));
     this.health.close();
+  }
+
+  /** Whoever asks is to go to another member while this one serves nothing. */
+  #tellHealth(): void {
+    this.health.setServing(this.#isReady && !this.#admission.isCorrupt);
   }
 
   #closeStreams(reason: AetherError): void {

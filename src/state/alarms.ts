@@ -21,6 +21,10 @@ import type { StateRecord } from "./ports.ts";
 /** Records of alarms: the member's id u64 and the type u32, big-endian; and a format byte. */
 export const ALARM_SPACE = "alarm";
 const ALARM_FORMAT = 1;
+
+/** Stands for the member of an alarm that concerns all of them: nobody knows which one is wrong. */
+export const WHOLE_CLUSTER = 0n;
+
 const KEY_BYTES = 8 + 4;
 
 export class Alarms {

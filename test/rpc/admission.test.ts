@@ -14,18 +14,22 @@ import {
   KV,
   Lease,
   LeaseKeepAliveRequest,
+  LeaseLeasesRequest,
   Maintenance,
   Member,
   MemberPromoteRequest,
   MemberRemoveRequest,
   PutRequest,
   RangeRequest,
+  RequestOp,
   StatusRequest,
+  TxnRequest,
   Watch,
   WatchCreateRequest,
   WatchRequest,
 } from "../../src/proto/gen/etcdserverpb.ts";
 import { Health } from "../../src/proto/gen/grpc.health.v1.ts";
+import { WHOLE_CLUSTER } from "../../src/state/alarms.ts";
 import { CommandKind } from "../../src/state/command.ts";
 import { Companion, MEMBER, PEER } from "../node/driven-group.ts";
 import { encoded } from "../state/driver.ts";
@@ -117,6 +121,54 @@ describe("a member whose state is corrupt", () => {
     const harness = new Harness();
     raise(harness, 7n, AlarmType.CORRUPT);
     raise(harness, MEMBER, AlarmType.NOSPACE);
+    expect(harness.call(KV.Put.path, PutRequest, { key: "a" }).text).toBe("0");
+  });
+});
+
+describe("while nobody knows whose state is right", () => {
+  const split = (): Harness => {
+    const harness = new Harness();
+    raise(harness, WHOLE_CLUSTER, AlarmType.CORRUPT);
+    return harness;
+  };
+
+  test("nobody writes, or reads what would have to be the newest", () => {
+    const harness = split();
+    const keys = [KV, AetherKV].flatMap((service) => Object.values(service));
+    const leases = [Lease, AetherLease].flatMap((each) => [each.LeaseGrant, each.LeaseRevoke]);
+    for (const { path } of [...keys, ...leases]) {
+      expect([path, harness.start(path).text]).toEqual([path, CORRUPT]);
+    }
+    const requestRange = RangeRequest.create({ serializable: true });
+    const txn = { success: [RequestOp.create({ requestRange })] };
+    expect(harness.call(KV.Txn.path, TxnRequest, txn).text).toBe(CORRUPT);
+  });
+
+  test("stale reads, watches, renewals and everything about the cluster are served", () => {
+    const harness = split();
+    const stale = { key: "a", serializable: true };
+    expect(harness.call(KV.Range.path, RangeRequest, stale).text).toBe("0");
+    expect(harness.call(AetherKV.Range.path, RangeRequest, stale).text).toBe("0");
+    expect(harness.call(AetherKV.Get.path, GetRequest, stale).text).toBe("5 key not found");
+    expect(harness.start(Watch.Watch.path).text).toBe("open");
+    expect(harness.start(Lease.LeaseKeepAlive.path).text).toBe("open");
+    expect(harness.call(Lease.LeaseLeases.path, LeaseLeasesRequest).text).toBe("0");
+    expect(harness.call(Maintenance.Status.path, StatusRequest).text).toBe("0");
+    expect(harness.call(Maintenance.Alarm.path, AlarmRequest).text).toBe("0");
+    expect(harness.start(Cluster.MemberList.path).text).toBe("0");
+  });
+
+  test("a watch that is open stays open, and all is well once the alarm is cleared", () => {
+    const harness = new Harness();
+    const watch = harness.start(Watch.Watch.path);
+    raise(harness, WHOLE_CLUSTER, AlarmType.CORRUPT);
+    expect(watch.text).toBe("open");
+    const cleared = {
+      action: AlarmAction.DEACTIVATE,
+      memberID: WHOLE_CLUSTER,
+      alarm: AlarmType.CORRUPT,
+    };
+    apply(harness, CommandKind.alarm, encoded(AlarmRequest, cleared));
     expect(harness.call(KV.Put.path, PutRequest, { key: "a" }).text).toBe("0");
   });
 });

@@ -1,6 +1,7 @@
 /** What a group says to others by its link, and what others make of it. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { AetherError } from "../../src/base/errors.ts";
+import type { StateHash } from "../../src/cluster/state-verdict.ts";
 import { askMembers } from "../../src/net/peers/ask-members.ts";
 import type { LeaseLife } from "../../src/node/ports.ts";
 import {
@@ -10,7 +11,7 @@ import {
   type MemberChangePeerResponse,
 } from "../../src/proto/gen/aether.v1.ts";
 import type { MemberId } from "../../src/raft/types.ts";
-import { ClusterAnswers } from "../../src/server/cluster-answers.ts";
+import { ClusterAnswers, type TakeHash } from "../../src/server/cluster-answers.ts";
 import type { ClusterLinkOptions } from "../../src/server/cluster-link.ts";
 import { append, CLUSTER, heartbeat, ID } from "../net/peers/members.ts";
 import { turn } from "../net/peers/pipes.ts";
@@ -192,82 +193,70 @@ describe("a member says of itself", () => {
 });
 
 describe("the hash of the state", () => {
-  const hash = (from: LinkedMember, revision: number, group = GROUP): Promise<unknown> =>
-    from.link.ask(ID(2), AetherPeer.HashKV, HashKVPeerRequest.create({ group, revision }), 9000);
+  const hash = (from: LinkedMember, revision: number): Promise<StateHash | AetherError> =>
+    new Promise((resolve) => from.link.askHash(ID(2), revision, resolve));
+  const taken: number[] = [];
+  const takeHash: TakeHash = (revision, isWanted, done) => {
+    taken.push(revision);
+    expect(isWanted()).toBe(true);
+    done({ hash: 99, revision: revision || 12, compactRevision: 3 });
+  };
+  beforeEach(() => void taken.splice(0));
 
-  test("is taken when the revision is there, and not before", async () => {
-    const taken: number[] = [];
-    const [a, b] = await pair({
-      takeHash: (revision, isWanted, done) => {
-        taken.push(revision);
-        expect(isWanted()).toBe(true);
-        done({ hash: 99, revision: revision || 12, compactRevision: 3 });
-      },
-    });
-    expect(await hash(a, 0)).toMatchObject({ hash: 99, hashRevision: 12, revision: 1 });
-    const later = hash(a, 3);
+  test("is of a state which has applied what was decided before, and not earlier", async () => {
+    const [a, b] = await pair({ takeHash });
+    b.group.holdsReads = true;
+    const answer = hash(a, 3);
     await turn();
-    b.group.apply(2);
-    await turn();
-    expect(taken).toEqual([0]);
-    b.group.apply(5);
-    expect(await later).toEqual({ hash: 99, compactRevision: 3, hashRevision: 3, revision: 5 });
-    expect(taken).toEqual([0, 3]);
+    expect(taken).toEqual([]);
+    b.group.machine.revision = 5;
+    b.group.endReads();
+    expect(await answer).toMatchObject({ hash: 99, compactRevision: 3, revision: 3 });
+    expect(taken).toEqual([3]);
+    b.group.holdsReads = false;
+    expect(await hash(a, 0)).toMatchObject({ revision: 12 });
   });
 
-  test("of a revision that does not come is not waited for for ever", async () => {
-    const [a, b] = await pair();
-    const late = hash(a, 3);
-    await world.timers.pass(4_900);
-    b.group.apply(2);
-    await world.timers.pass(300);
-    expect(await late).toMatchObject({ code: "future_revision" });
-    const other = hash(a, 3);
-    await turn();
-    const ended = b.link.stop();
-    expect(await other).toMatchObject({ code: "stopped" });
-    await ended;
-  });
-
-  test("is waited for no longer when the member stops, and leaves nothing", async () => {
-    const group = new FakeGroup();
-    const wanted: (() => boolean)[] = [];
-    let timers = 0;
-    const answers = new ClusterAnswers({
-      ...{ clusterId: CLUSTER, memberId: ID(1), groupNumber: GROUP, group: () => group },
-      timers: {
-        nowMs: () => 0,
-        after: () => {
-          timers++;
-          return () => timers--;
-        },
-      },
-      takeHash: (_revision, isWanted) => void wanted.push(isWanted),
-      changeHere: () => undefined,
-    });
-    const ask = (revision: number): Promise<unknown> =>
-      answers.hashKv(HashKVPeerRequest.create({ group: GROUP, revision }));
-    const late = ask(3);
-    void ask(1);
-    await turn();
-    expect([timers, group.waiting, wanted[0]?.()]).toEqual([1, 1, true]);
-    answers.stop();
-    await expect(late).rejects.toThrow("stopped");
-    await expect(ask(1)).rejects.toThrow("stopped");
-    group.apply(2);
-    expect([timers, group.waiting, wanted[0]?.()]).toEqual([0, 0, false]);
-  });
-
-  test("is not waited for by any number", async () => {
-    const [a] = await pair();
-    const asked = Array.from({ length: 65 }, () => hash(a, 3));
-    expect(await Promise.race(asked)).toMatchObject({ code: "too_many_requests" });
+  test("goes as far as the state goes that even then lacks the revision", async () => {
+    const [a, b] = await pair({ takeHash });
+    b.group.machine.revision = 2;
+    expect(await hash(a, 3)).toMatchObject({ hash: 99, revision: 2 });
   });
 
   test("fails as it fails there", async () => {
-    const [a] = await pair();
+    const [a, b] = await pair();
     expect(await hash(a, 1)).toEqual(new AetherError("compacted"));
-    expect(await hash(a, 1, 5)).toMatchObject({ code: "not_found" });
+    b.group.holdsReads = true;
+    const answer = hash(a, 1);
+    await turn();
+    b.group.endReads(new AetherError("no_leader"));
+    expect(await answer).toEqual(new AetherError("no_leader"));
+    const other = HashKVPeerRequest.create({ group: 5 });
+    expect(await a.link.ask(ID(2), AetherPeer.HashKV, other, 9000)).toMatchObject({
+      code: "not_found",
+    });
+    expect(await new Promise((resolve) => a.link.askHash(ID(9), 1, resolve))).toMatchObject({
+      code: "unhealthy",
+    });
+  });
+
+  test("is not wanted any more, nor begun, at a member that stops", async () => {
+    const wanted: (() => boolean)[] = [];
+    const answers = new ClusterAnswers({
+      ...{ clusterId: CLUSTER, memberId: ID(1), groupNumber: GROUP },
+      group: () => group,
+      takeHash: (_revision, isWanted) => void wanted.push(isWanted),
+      changeHere: () => undefined,
+    });
+    const group = new FakeGroup();
+    const ask = (): Promise<unknown> =>
+      answers.hashKv(HashKVPeerRequest.create({ group: GROUP, revision: 1 }));
+    void ask();
+    await turn();
+    expect(wanted[0]?.()).toBe(true);
+    answers.stop();
+    expect(wanted[0]?.()).toBe(false);
+    await expect(ask()).rejects.toThrow("stopped");
   });
 });
 

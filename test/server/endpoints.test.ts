@@ -1,10 +1,21 @@
 import { describe, expect, test } from "bun:test";
+import {
+  AlarmAction,
+  AlarmRequest,
+  AlarmType,
+  Member,
+  MemberPromoteRequest,
+} from "../../src/proto/gen/etcdserverpb.ts";
 import { Endpoints, type HttpAnswer } from "../../src/server/endpoints.ts";
-import { DrivenGroup, REQUEST_TIMEOUT_MS } from "../node/driven-group.ts";
+import { WHOLE_CLUSTER } from "../../src/state/alarms.ts";
+import { CommandKind } from "../../src/state/command.ts";
+import { DrivenGroup, MEMBER, REQUEST_TIMEOUT_MS } from "../node/driven-group.ts";
+import { encoded } from "../state/driver.ts";
 
 function endpointsOf(driven: DrivenGroup): Endpoints {
   return new Endpoints({
     group: driven.group,
+    memberId: MEMBER,
     metrics: () => "aether_up 1\n",
     cluster: () => ({ members: [] }),
   });
@@ -64,6 +75,57 @@ describe("a member that leads", () => {
       expect([answer.status, answer.allow]).toEqual([405, "GET, HEAD"]);
     }
   });
+});
+
+function apply(driven: DrivenGroup, kind: CommandKind, body: Uint8Array): void {
+  const call = driven.propose(kind, body);
+  driven.settle();
+  expect(call.code).toBe("ok");
+}
+
+describe("a member whose state is corrupt, or that may be the wrong one", () => {
+  const { ACTIVATE, DEACTIVATE } = AlarmAction;
+  const alarm = (driven: DrivenGroup, action: AlarmAction, memberID: bigint): void =>
+    apply(
+      driven,
+      CommandKind.alarm,
+      encoded(AlarmRequest, { action, memberID, alarm: AlarmType.CORRUPT }),
+    );
+
+  test.each([MEMBER, WHOLE_CLUSTER])("is not ready, and says so (%p)", (memberId) => {
+    const driven = DrivenGroup.leading();
+    alarm(driven, ACTIVATE, memberId);
+    expect(text(driven, "/livez")).toBe("200 ok\n");
+    expect(text(driven, "/readyz/data_corruption")).toBe(
+      "503 [-]data_corruption failed: alarm activated: CORRUPT\nreadyz check failed\n",
+    );
+    expect(get(driven, "/readyz").status).toBe(503);
+    expect(text(driven, "/readyz?exclude=data_corruption")).toBe("200 ok\n");
+    const unhealthy = '503 {"health":"false","reason":"ALARM CORRUPT"}';
+    expect(text(driven, "/health")).toBe(unhealthy);
+    expect(text(driven, "/health?exclude=NOSPACE")).toBe(unhealthy);
+    expect(text(driven, "/health?exclude=CORRUPT")).toBe('200 {"health":"true","reason":""}');
+    alarm(driven, DEACTIVATE, memberId);
+    expect(text(driven, "/readyz")).toBe("200 ok\n");
+  });
+
+  test("is no other member", () => {
+    const driven = DrivenGroup.leading();
+    alarm(driven, ACTIVATE, 7n);
+    expect(text(driven, "/readyz")).toBe("200 ok\n");
+    expect(text(driven, "/health")).toBe('200 {"health":"true","reason":""}');
+  });
+});
+
+test("a learner is not ready until it is promoted", () => {
+  const driven = DrivenGroup.leading();
+  const record = { ID: MEMBER, peerURLs: ["http://a:1"], isLearner: true };
+  apply(driven, CommandKind.memberAdd, encoded(Member, record));
+  expect(text(driven, "/readyz/non_learner")).toBe(
+    "503 [-]non_learner failed: not supported for learner\nreadyz check failed\n",
+  );
+  apply(driven, CommandKind.memberPromote, encoded(MemberPromoteRequest, { ID: MEMBER }));
+  expect(text(driven, "/readyz")).toBe("200 ok\n");
 });
 
 describe("paths that nobody serves", () => {

@@ -19,6 +19,8 @@ import { PipeNet, ToyTimers, turn } from "../net/peers/pipes.ts";
 
 export const GROUP = 1;
 
+type ReadDone = (error: AetherError | undefined) => void;
+
 /** Answers what a test sets, and keeps what it is given. */
 export class FakeGroup implements LinkedGroup {
   readonly records: Member[] = [];
@@ -45,7 +47,8 @@ export class FakeGroup implements LinkedGroup {
     renewHere: (ids: readonly bigint[], done: LeaseAnswer) => this.#lease("renew", ids, done),
     livesHere: (ids: readonly bigint[], done: LeaseAnswer) => this.#lease("look", ids, done),
   };
-  #waiters: (() => void)[] = [];
+  holdsReads = false;
+  readonly #reads: ReadDone[] = [];
 
   receive(messages: readonly Message[]): void {
     this.received.push(...messages);
@@ -73,21 +76,14 @@ export class FakeGroup implements LinkedGroup {
     done(this.installFailure);
   }
 
-  whenApplied(index: number, done: () => void): void {
-    if (this.appliedIndex >= index) done();
-    else this.#waiters.push(done);
+  read(done: ReadDone): void {
+    if (this.holdsReads) this.#reads.push(done);
+    else done(undefined);
   }
 
-  /** Who waits for an entry to be applied. */
-  get waiting(): number {
-    return this.#waiters.length;
-  }
-
-  /** One more entry is applied, and the revision is `revision` now. */
-  apply(revision: number): void {
-    this.appliedIndex++;
-    this.machine.revision = revision;
-    for (const done of this.#waiters.splice(0)) done();
+  /** What reads wait for has happened, or never will. */
+  endReads(error?: AetherError): void {
+    for (const done of this.#reads.splice(0)) done(error);
   }
 
   #lease(kind: string, ids: readonly bigint[], done: LeaseAnswer): void {
