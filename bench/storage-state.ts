@@ -87,7 +87,7 @@ function open(): Promise<StateStore> {
   const onFatal = (error: Error): never => {
     throw error;
   };
-  return openStateStore({ path, group: 1, onFatal });
+  return openStateStore({ path, group: 1, onFatal, logStart: undefined });
 }
 
 function elapsed(work: () => void): number {

@@ -14,15 +14,16 @@ export interface StoredIdentity {
   readonly memberId: bigint;
   readonly name: string;
   /** Its log has begun, durably: from then on a directory without one has lost it. */
-  readonly begun?: boolean;
+  readonly begun: boolean;
 }
 
-const FILE = "identity.json";
+/** In the data directory. */
+export const IDENTITY_FILE = "identity.json";
 const FORMAT = 2;
 
 /** The identity in `dataDir`, or undefined if it has none yet. Throws StorageError. */
 export function readIdentity(dataDir: string): StoredIdentity | undefined {
-  const path = join(dataDir, FILE);
+  const path = join(dataDir, IDENTITY_FILE);
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -41,21 +42,24 @@ export function readIdentity(dataDir: string): StoredIdentity | undefined {
 function decode(path: string, stored: Record<string, unknown>): StoredIdentity {
   const { crc, ...fields } = stored;
   const { format, clusterId, memberId, name, begun } = fields;
-  if (format !== FORMAT) throw new StorageError("format", `${path}: format ${format} is unknown`);
   if (crc !== checksum(fields)) throw new TypeError("it fails its checksum");
+  if (format !== FORMAT) {
+    const text = `${path}: format ${format} is not this program's ${FORMAT}`;
+    throw new StorageError("format", `${text}: start the newer program`);
+  }
   if (typeof name !== "string" || typeof begun !== "boolean") throw new TypeError("no name");
   return { clusterId: fromHex(clusterId), memberId: fromHex(memberId), name, begun };
 }
 
 /** Writes the identity of a data directory; durable when it returns. */
 export function writeIdentity(dataDir: string, identity: StoredIdentity): void {
-  const path = join(dataDir, FILE);
+  const path = join(dataDir, IDENTITY_FILE);
   const fields = {
     format: FORMAT,
     clusterId: identity.clusterId.toString(16),
     memberId: identity.memberId.toString(16),
     name: identity.name,
-    begun: identity.begun === true,
+    begun: identity.begun,
   };
   const text = JSON.stringify({ ...fields, crc: checksum(fields) });
   writeDurably(path, `${path}.part`, `${text}\n`);

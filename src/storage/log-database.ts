@@ -6,7 +6,8 @@
  *   D1  segments are contiguous: from one that holds snapshot + 1 to `last`, no gap, no overlap
  *   D2  commit ≤ last: what is committed is in the log or in the snapshot
  *   D3  every row carries the CRC-32 of its content and its group
- *   D4  a suffix that is replaced goes in the transaction that brings what replaces it, with the
+ *   D4  the hard state names the last index: a lost tail is no gap, and may have been promised
+ *   D5  a suffix that is replaced goes in the transaction that brings what replaces it, with the
  *       hard state (thesis §3.8: all of it before any message of the term)
  * Segments under the snapshot may be left over: compaction removes them in slices, and a crash
  * only delays that. The one that the snapshot's index falls into stays.
@@ -21,6 +22,7 @@ import {
   decodeConfiguration,
   GROUP_ID_MAX,
   GROUP_ID_SPAN,
+  type HardStateRow,
   hardStateChecksum,
   LOG_FORMAT,
   LogMessageReader,
@@ -30,7 +32,7 @@ import {
   snapshotChecksum,
 } from "./log-format.ts";
 import { openWriter, requireFormat, type Sync, Wal } from "./sqlite.ts";
-import { DAMAGE_ADVICE } from "./storage-error.ts";
+import { DAMAGE_ADVICE, isBlob } from "./storage-error.ts";
 
 export interface LogDatabaseOptions {
   readonly path: string;
@@ -78,6 +80,7 @@ const SCHEMA = `
     term INTEGER NOT NULL,
     vote TEXT NOT NULL, -- decimal, unsigned: too large for an INTEGER
     commit_index INTEGER NOT NULL,
+    last_index INTEGER NOT NULL, -- of the log, after the same transaction
     crc INTEGER NOT NULL
   ) STRICT;
   CREATE TABLE snapshot (
@@ -111,6 +114,7 @@ export class LogDatabase {
   readonly #putSnapshot: Statement;
   readonly #seed: number;
   readonly #base: number;
+  #hardState: HardState | undefined;
   #snapshotIndex: number;
   #lastIndex: number;
   /** There may be segments that lie wholly under the snapshot. */
@@ -141,27 +145,29 @@ export class LogDatabase {
         WHERE id > ?1 AND id <= ?1 + ?2 AND last <= ?2 ORDER BY id LIMIT ?3))`,
     );
     this.#before = db.prepare("SELECT * FROM segment WHERE id < ? ORDER BY id DESC LIMIT 1");
-    this.#putHardState = db.prepare("REPLACE INTO hard_state VALUES (?, ?, ?, ?, ?)");
+    this.#putHardState = db.prepare("REPLACE INTO hard_state VALUES (?, ?, ?, ?, ?, ?)");
     this.#putSnapshot = db.prepare("REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)");
-    const hardState = this.#loadHardState();
+    const stored = this.#loadHardState();
     const snapshot = this.#loadSnapshot();
     this.#snapshotIndex = snapshot?.index ?? 0;
     this.#checkGroups();
     const last = this.#checkContinuity();
     this.#lastIndex = last;
-    if (hardState !== undefined && hardState.commit > last) {
-      throw this.#damaged(`commit index ${hardState.commit} is after the last entry, ${last}`);
-    }
+    if (stored !== undefined) this.#checkEnd(stored, last);
     this.#checkNewest();
-    this.found = { hardState, snapshot, lastIndex: last };
+    this.#hardState = stored && hardStateOf(stored);
+    this.found = { hardState: this.#hardState, snapshot, lastIndex: last };
     this.#makeDurable();
   }
 
   /** Applies the messages, in order, in one transaction; durable when it returns. */
   commit(messages: readonly Uint8Array[]): void {
     this.#begin.run();
+    const hardState = this.#hardState;
+    const last = this.#lastIndex;
     let segments = 0;
     for (let i = 0; i < messages.length; i++) segments += this.#apply(messages[i] as Uint8Array);
+    if (this.#hardState !== hardState || this.#lastIndex !== last) this.#saveHardState();
     // Leftover rows go along with commits, twice as fast as new ones come: no fsync of their own.
     if (this.#stale) this.#trim(Math.max(TRIM_SLICE / 4, 2 * segments));
     this.#commit.run();
@@ -198,7 +204,7 @@ export class LogDatabase {
     const reader = new LogMessageReader(message);
     if (reader.compact) this.#compact(reader.snapshot as PackedSnapshot);
     else if (reader.snapshot !== undefined) this.#restart(reader.snapshot);
-    if (reader.hardState !== undefined) this.#saveHardState(reader.hardState);
+    if (reader.hardState !== undefined) this.#hardState = reader.hardState;
     while (reader.nextSegment()) this.#append(reader);
     return reader.count;
   }
@@ -229,10 +235,14 @@ export class LogDatabase {
     this.#insert.run(row.id, first - 1, crc, kept);
   }
 
-  #saveHardState(state: HardState): void {
-    const { group } = this.#options;
-    const crc = hardStateChecksum(this.#seed, state);
-    this.#putHardState.run(group, state.term, state.vote.toString(), state.commit, crc);
+  /** A log without a hard state (only tests have one) has nobody to say where it ends. */
+  #saveHardState(): void {
+    if (this.#hardState === undefined) return;
+    const { term, commit } = this.#hardState;
+    const vote = this.#hardState.vote.toString();
+    const last = this.#lastIndex;
+    const crc = hardStateChecksum(this.#seed, { term, vote, commit, last });
+    this.#putHardState.run(this.#options.group, term, vote, commit, last, crc);
   }
 
   #saveSnapshot(snapshot: PackedSnapshot): void {
@@ -271,16 +281,18 @@ export class LogDatabase {
     if (!this.#wal.checkpoint()) this.#db.run("UPDATE format SET version = version");
   }
 
-  #loadHardState(): HardState | undefined {
+  #loadHardState(): HardStateRow | undefined {
     const row = this.#db
-      .query("SELECT term, vote, commit_index AS 'commit', crc FROM hard_state WHERE grp = ?")
-      .get(this.#options.group) as { term: number; vote: string; commit: number; crc: number };
+      .query(
+        `SELECT term, vote, commit_index AS "commit", last_index AS last, crc
+         FROM hard_state WHERE grp = ?`,
+      )
+      .get(this.#options.group) as (HardStateRow & { crc: number }) | null;
     if (row === null) return undefined;
-    const state = { term: row.term, vote: BigInt(row.vote), commit: row.commit };
-    if (hardStateChecksum(this.#seed, state) !== row.crc) {
+    if (hardStateChecksum(this.#seed, row) !== row.crc) {
       throw this.#damaged("the hard state fails its checksum");
     }
-    return state;
+    return row;
   }
 
   #loadSnapshot(): PackedSnapshot | undefined {
@@ -319,6 +331,7 @@ export class LogDatabase {
     let last = snapshot;
     for (const row of rows) {
       const first = row.id - this.#base;
+      if (typeof row.last !== "number") throw this.#damaged(`entries after ${last} are no entries`);
       const follows = first === last + 1 || (last === snapshot && first <= snapshot);
       if (!follows || row.last < first) {
         throw this.#damaged(`entries are missing: ${last} is followed by ${first} to ${row.last}`);
@@ -326,6 +339,16 @@ export class LogDatabase {
       last = row.last;
     }
     return last;
+  }
+
+  /** `last` is what the entries end with. */
+  #checkEnd(stored: HardStateRow, last: number): void {
+    if (stored.commit > last) {
+      throw this.#damaged(`commit index ${stored.commit} is after the last entry, ${last}`);
+    }
+    if (stored.last !== last) {
+      throw this.#damaged(`the last entry is ${last}, and was ${stored.last} when it was written`);
+    }
   }
 
   #checkNewest(): void {
@@ -340,7 +363,8 @@ export class LogDatabase {
 
   #checkSegment(row: SegmentRow): void {
     const bounds = { first: row.id - this.#base, last: row.last };
-    if (segmentChecksum(this.#seed, bounds, row.entries) !== row.crc) {
+    const { entries } = row;
+    if (!isBlob(entries) || segmentChecksum(this.#seed, bounds, entries) !== row.crc) {
       throw this.#damaged(`entries ${bounds.first} to ${bounds.last} fail their checksum`);
     }
   }
@@ -349,4 +373,8 @@ export class LogDatabase {
     const { path, group } = this.#options;
     return new AetherError("corrupt", `${path}, group ${group}: ${what}; ${DAMAGE_ADVICE}`);
   }
+}
+
+function hardStateOf({ term, vote, commit }: HardStateRow): HardState {
+  return { term, vote: BigInt(vote), commit };
 }

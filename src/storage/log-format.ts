@@ -35,7 +35,7 @@ import { counterAt, putCounter } from "./binary.ts";
 import { crc32 } from "./crc32.ts";
 
 /** Format of raft.db; grows when an older program could not read what a newer one wrote. */
-export const LOG_FORMAT = 1;
+export const LOG_FORMAT = 2;
 
 /**
  * A row's id is group × 2^43 + first index: one integer key, appended at the right edge of its
@@ -81,9 +81,18 @@ export function segmentChecksum(seed: number, bounds: SegmentBounds, entries: Ui
   return crc32(entries, crc32(boundsBytes, seed));
 }
 
+/** The hard state as it is stored: with the last index, which a lost row would move. */
+export interface HardStateRow {
+  readonly term: number;
+  /** Decimal, unsigned: too large for an INTEGER. */
+  readonly vote: string;
+  readonly commit: number;
+  readonly last: number;
+}
+
 /** The CRC-32 of a stored hard state. */
-export function hardStateChecksum(seed: number, state: HardState): number {
-  return crc32(`${state.term} ${state.vote} ${state.commit}`, seed);
+export function hardStateChecksum(seed: number, row: HardStateRow): number {
+  return crc32(`${row.term} ${row.vote} ${row.commit} ${row.last}`, seed);
 }
 
 /** The CRC-32 of a stored snapshot position; `configuration` is its JSON. */

@@ -7,7 +7,7 @@ import { AetherError } from "../base/errors.ts";
 import type { Entry } from "../raft/types.ts";
 import { checksumSeed, GROUP_ID_SPAN, SegmentReader, segmentChecksum } from "./log-format.ts";
 import { openReader } from "./sqlite.ts";
-import { DAMAGE_ADVICE } from "./storage-error.ts";
+import { DAMAGE_ADVICE, isBlob } from "./storage-error.ts";
 
 interface SegmentRow {
   readonly id: number;
@@ -76,10 +76,11 @@ export class LogReader {
     if (bounds.first > expected || bounds.last < expected) {
       throw this.#damaged(expected, bounds.first - 1, "are missing");
     }
-    if (segmentChecksum(this.#seed, bounds, row.entries) !== row.crc) {
+    const { entries } = row;
+    if (!isBlob(entries) || segmentChecksum(this.#seed, bounds, entries) !== row.crc) {
       throw this.#damaged(bounds.first, bounds.last, "fail their checksum");
     }
-    return new SegmentReader(bounds, row.entries);
+    return new SegmentReader(bounds, entries);
   }
 
   #damaged(first: number, last: number, what: string): AetherError {

@@ -19,13 +19,17 @@ import { checksumSeed, decodeConfiguration, encodeCompact, encodeWrite } from ".
 import { LogReader } from "./log-reader.ts";
 import { PendingQueue } from "./pending-queue.ts";
 import { RecentEntries } from "./recent-entries.ts";
-import { WorkerLink } from "./worker-link.ts";
+import { causeText, damageIn, isDamage } from "./storage-error.ts";
+import { once, WorkerLink } from "./worker-link.ts";
 
 export interface LogStoreOptions {
   /** The file, in a directory that exists and is locked (data-dir.ts). */
   readonly path: string;
   readonly group: number;
-  /** A write failed or the Worker died: nothing is answered any more, the process must stop. */
+  /**
+   * Called once: a write failed, the Worker died, or what was read is damaged. Nothing is answered
+   * any more, the process must stop.
+   */
   readonly onFatal: (error: Error) => void;
   /** False for benches and tests: commits without fsync. */
   readonly sync?: boolean;
@@ -51,6 +55,7 @@ function nothing(): void {}
 export async function openLogStore(options: LogStoreOptions): Promise<LogStore> {
   const { path, group, sync = true } = options;
   const open: LogDatabaseOptions = { path, group, sync: sync ? "full" : "off" };
+  const onFatal = once(options.onFatal);
   let store: WorkerLogStore | undefined;
   const link = new WorkerLink({
     file: "log-worker.ts",
@@ -58,11 +63,11 @@ export async function openLogStore(options: LogStoreOptions): Promise<LogStore> 
     open,
     onCommitted: (count) => store?.committed(count),
     onEvent: nothing,
-    onFatal: options.onFatal,
+    onFatal,
   });
   const found = (await link.opened()) as FoundLog;
   try {
-    store = new WorkerLogStore(options, link, found);
+    store = new WorkerLogStore({ ...options, onFatal }, link, found);
   } catch (error) {
     await link.close();
     throw error;
@@ -73,6 +78,7 @@ export async function openLogStore(options: LogStoreOptions): Promise<LogStore> 
 class WorkerLogStore implements LogStore {
   readonly stored: StoredLog;
   readonly #path: string;
+  readonly #onFatal: (error: Error) => void;
   readonly #seed: number;
   readonly #link: WorkerLink;
   readonly #reader: LogReader;
@@ -85,6 +91,7 @@ class WorkerLogStore implements LogStore {
 
   constructor(options: LogStoreOptions, link: WorkerLink, found: FoundLog) {
     this.#path = options.path;
+    this.#onFatal = options.onFatal;
     this.#seed = checksumSeed(options.group);
     this.#link = link;
     this.#reader = new LogReader(options.path, options.group);
@@ -122,7 +129,8 @@ class WorkerLogStore implements LogStore {
     let index = from;
     const stored = Math.min(end, this.#recent.first);
     if (index < stored) {
-      bytesLeft = this.#reader.read(index, stored, bytesLeft, out);
+      const room = bytesLeft;
+      bytesLeft = this.#guard(() => this.#reader.read(from, stored, room, out));
       index += out.length;
     }
     while (index < end && (bytesLeft > 0 || out.length === 0)) {
@@ -138,7 +146,7 @@ class WorkerLogStore implements LogStore {
 
   term(index: number): number | undefined {
     if (index < this.#firstIndex() || index > this.#durableLast) return undefined;
-    return this.#recent.at(index)?.term ?? this.#reader.term(index);
+    return this.#recent.at(index)?.term ?? this.#guard(() => this.#reader.term(index));
   }
 
   compact(snapshot: SnapshotMeta): void {
@@ -169,6 +177,17 @@ class WorkerLogStore implements LogStore {
       const { last, onDurable } = this.#pending.take();
       this.#durableLast = last;
       onDurable();
+    }
+  }
+
+  /** Runs what looks into the file; what it throws is fatal, for nothing read is sure any more. */
+  #guard<T>(look: () => T): T {
+    try {
+      return look();
+    } catch (error) {
+      const known = isDamage(error) ? damageIn(this.#path)(causeText(error), error) : error;
+      this.#onFatal(known as Error);
+      throw known;
     }
   }
 

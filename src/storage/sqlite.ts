@@ -111,8 +111,13 @@ export interface Format {
  * its format. Throws StorageError "format".
  */
 export function requireFormat(db: Database, path: string, format: Format): void {
-  const tables = db.query("SELECT count(*) AS n FROM sqlite_schema").get() as { n: number };
-  if (tables.n > 0) {
+  // A new file has its first page alone. More of them without a table is a damaged one.
+  const { tables, pages } = db
+    .query(
+      "SELECT (SELECT count(*) FROM sqlite_schema) AS tables, page_count AS pages FROM pragma_page_count",
+    )
+    .get() as { tables: number; pages: number };
+  if (tables > 0 || pages > 1) {
     checkFormat(db, path, format);
     return;
   }
@@ -127,7 +132,8 @@ export function requireFormat(db: Database, path: string, format: Format): void 
 export function checkFormat(db: Database, path: string, { program, version }: Format): void {
   const found = formatOf(db);
   if (found === undefined || found.program !== program) {
-    throw new StorageError("format", `${path}: not a file of ${program}`);
+    const text = `${path}: not a file of ${program}`;
+    throw new StorageError("format", `${text}; if it was one, ${DAMAGE_ADVICE}`);
   }
   if (found.version > version) {
     const text = `${path}: format ${found.version} is newer than this program's ${version}`;

@@ -9,25 +9,22 @@ import type { Row } from "../state/ports.ts";
 import { crc32 } from "./crc32.ts";
 
 /**
- * The numbers of a row, as the checksum sees them: written as doubles and words in the order of
- * this machine, which is little-endian wherever Bun runs; byte by byte would cost as much as the
- * checksum itself.
+ * The numbers of a row, as the checksum sees them: doubles as they lie in this machine's memory,
+ * which is little-endian wherever Bun runs. Byte by byte would cost as much as the checksum itself.
  */
-const head = new ArrayBuffer(4 * 8 + 3 * 4);
-const counters = new Float64Array(head, 0, 4);
-const words = new Uint32Array(head, 4 * 8, 3);
-const headBytes = new Uint8Array(head);
+const numbers = new Float64Array(7);
+const numberBytes = new Uint8Array(numbers.buffer);
 
 /** Of everything a row holds; a tombstone is true, or not 0. */
 export function rowChecksum(row: Omit<Row, "tombstone">, tombstone: boolean): number {
-  counters[0] = row.seq;
-  counters[1] = row.revision;
-  counters[2] = row.prev;
-  counters[3] = row.jump;
-  words[0] = row.sub;
-  words[1] = row.depth;
-  words[2] = tombstone ? 1 : 0;
-  return crc32(row.kv, crc32(headBytes));
+  numbers[0] = row.seq;
+  numbers[1] = row.revision;
+  numbers[2] = row.sub;
+  numbers[3] = row.prev;
+  numbers[4] = row.jump;
+  numbers[5] = row.depth;
+  numbers[6] = tombstone ? 1 : 0;
+  return crc32(row.kv, crc32(numberBytes));
 }
 
 /** Of everything a record holds; the lengths keep its parts apart. */

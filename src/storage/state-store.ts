@@ -22,14 +22,14 @@ import { encodeBatch, encodeCompaction, encodeInstall, encodeKind } from "./stat
 import { Holds } from "./state-holds.ts";
 import { StateReader } from "./state-reader.ts";
 import { damageIn } from "./storage-error.ts";
-import { WorkerLink } from "./worker-link.ts";
+import { once, WorkerLink } from "./worker-link.ts";
 
 export interface StateStoreOptions {
   /** The file, in a directory that exists and is locked (data-dir.ts). */
   readonly path: string;
   readonly group: number;
   /** The log begins after this index, if it has begun: decides about a copy not yet installed. */
-  readonly logStart?: number | undefined;
+  readonly logStart: number | undefined;
   /**
    * Called once: a write failed, the Worker died, or what was read is damaged. Nothing is answered
    * any more, the process must stop.
@@ -54,17 +54,13 @@ function nothing(): void {}
  * "corrupt" or StorageError: then this node must not start.
  */
 export async function openStateStore(options: StateStoreOptions): Promise<StateStore> {
-  const { path, group, logStart = 0, heldWalBytesMax, sync = true } = options;
+  const { path, group, logStart, heldWalBytesMax, sync = true } = options;
   const open: StateEngineOptions = {
-    ...{ path, group, logStart, sync: sync ? "normal" : "off" },
+    ...{ path, group, logStart: logStart ?? 0, sync: sync ? "normal" : "off" },
     ...(heldWalBytesMax === undefined ? {} : { heldWalBytesMax }),
   };
   let store: WorkerStateStore | undefined;
-  let failed = false;
-  const onFatal = (error: Error): void => {
-    if (!failed) options.onFatal(error);
-    failed = true;
-  };
+  const onFatal = once(options.onFatal);
   const link = new WorkerLink({
     file: "state-worker.ts",
     path,

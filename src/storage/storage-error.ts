@@ -27,6 +27,11 @@ export class StorageError extends Error {
 export const DAMAGE_ADVICE =
   "remove this member from the cluster, delete its data directory and add it as a new member";
 
+/** False if damage made another type of a column, which a STRICT table does not see. */
+export function isBlob(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array;
+}
+
 /** The text of anything thrown, with SQLite's own code where there is one. */
 export function causeText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
@@ -42,9 +47,12 @@ export function damageIn(path: string, advice = DAMAGE_ADVICE): Damaged {
   return (what, cause) => new AetherError("corrupt", `${path}: ${what}; ${advice}`, { cause });
 }
 
-/** SQLite found that a file is not what it wrote: not a database any more, or malformed. */
+/**
+ * SQLite found that a file is not what it wrote: not a database any more, malformed, or without a
+ * table or column that every file of ours has (SQLITE_ERROR: our statements are right).
+ */
 export function isDamage(error: unknown): boolean {
-  return /^SQLITE_(CORRUPT|NOTADB)/.test(causeText(error));
+  return /^SQLITE_(CORRUPT|NOTADB|ERROR)/.test(causeText(error));
 }
 
 /** An error as it travels between threads, where a class would be lost. */

@@ -39,6 +39,16 @@ export interface LinkOptions {
   readonly onFatal: (error: Error) => void;
 }
 
+/** `onFatal` for several who may find the same file unusable, called by the first of them alone. */
+export function once(onFatal: (error: Error) => void): (error: Error) => void {
+  let told = false;
+  return (error) => {
+    if (told) return;
+    told = true;
+    onFatal(error);
+  };
+}
+
 export class WorkerLink {
   readonly #options: LinkOptions;
   readonly #worker: Worker;

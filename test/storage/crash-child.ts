@@ -29,6 +29,7 @@ async function writeState(): Promise<void> {
   const store = await openStateStore({
     path: join(directory, "state.db"),
     group: 1,
+    logStart: undefined,
     onFatal: dieOfFatal,
   });
   const kv = Buffer.from("k=v");

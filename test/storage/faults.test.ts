@@ -42,7 +42,12 @@ describe("a process killed while it writes", () => {
       );
       await log.close();
 
-      const state = await openStateStore({ path: join(directory, "state.db"), group: 1, onFatal });
+      const state = await openStateStore({
+        path: join(directory, "state.db"),
+        group: 1,
+        onFatal,
+        logStart: undefined,
+      });
       const { appliedIndex, rows, records } = state.stored;
       expect(appliedIndex).toBeGreaterThanOrEqual(answered.state);
       expect(state.durableIndex()).toBe(appliedIndex); // the start has synced what it found

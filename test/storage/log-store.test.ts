@@ -84,6 +84,11 @@ describe("raft.db", () => {
       "DELETE FROM segment WHERE last > 3",
       "commit index 4 is after the last entry, 3",
     ],
+    [
+      "a lost tail that was not committed",
+      "DELETE FROM segment WHERE last > 4",
+      "the last entry is 4, and was 5 when it was written",
+    ],
     ["a moved row", "UPDATE segment SET id = id + 1, last = last + 1 WHERE last = 5", "missing"],
     [
       "a changed hard state",
@@ -96,7 +101,7 @@ describe("raft.db", () => {
       "snapshot position fails",
     ],
     ["another group", "UPDATE hard_state SET grp = 2", "another group than 1"],
-    ["a newer format", "UPDATE format SET version = 2", "newer than this program's 1"],
+    ["a newer format", "UPDATE format SET version = 3", "newer than this program's 2"],
     ["another program", "UPDATE format SET program = 'x'", "not a file of aether raft log"],
   ];
   for (const [name, sql, message] of damages) {

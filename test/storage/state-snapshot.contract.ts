@@ -24,7 +24,7 @@ export function installed(store: StateStore, index: number): Promise<void> {
 
 const ALL = Number.MAX_SAFE_INTEGER;
 
-function plain(rows: Iterable<Row>): unknown[] {
+export function plain(rows: Iterable<Row>): unknown[] {
   return Array.from(rows, (row) => ({ ...row, kv: text(row.kv) }));
 }
 
@@ -49,6 +49,13 @@ export function found(store: StateStore): unknown {
 
 function forgotten(): never {
   throw new Error("the old state answered");
+}
+
+/** The history after fill() from 1 to `index`. */
+export function historyTo(index: number): ModelHistory {
+  const history = new ModelHistory();
+  for (let i = 1; i <= index; i++) history.change([`key${i % 7}`]);
+  return history;
 }
 
 /** Writes batches `from` to `to`, a row and a record each, and waits until they are stored. */

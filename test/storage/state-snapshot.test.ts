@@ -61,7 +61,8 @@ describe("state.db, copied", () => {
   let count = 0;
   const newPath = (): string => join(home, `${++count}.db`);
   const open = async (path: string, heldWalBytesMax = 1 << 30): Promise<StateStore> => {
-    const store = await openStateStore({ path, group: 1, onFatal, sync: false, heldWalBytesMax });
+    const options = { path, group: 1, onFatal, sync: false, logStart: undefined };
+    const store = await openStateStore({ ...options, heldWalBytesMax });
     stores.push(store);
     return store;
   };

@@ -26,7 +26,7 @@ stateStoreContract("SQLite", (): StateHarness => {
   const home = mkdtempSync(join(tmpdir(), "aether-state-"));
   const path = join(home, "state.db");
   return {
-    open: () => openStateStore({ path, group: 1, onFatal, sync: false }),
+    open: () => openStateStore({ path, group: 1, onFatal, sync: false, logStart: undefined }),
     dispose: () => rmSync(home, { recursive: true }),
   };
 });
@@ -39,7 +39,7 @@ describe("state.db", () => {
   const home = mkdtempSync(join(tmpdir(), "aether-state-"));
   let store: StateStore | undefined;
   const open = async (path: string): Promise<StateStore> => {
-    store = await openStateStore({ path, group: 1, onFatal, sync: false });
+    store = await openStateStore({ path, group: 1, onFatal, sync: false, logStart: undefined });
     return store;
   };
   afterEach(async () => {
@@ -113,7 +113,7 @@ describe("state.db", () => {
     const fatal = Promise.withResolvers<Error>();
     let fatals = 0;
     const state = await openStateStore({
-      ...{ path, group: 1, sync: false },
+      ...{ path, group: 1, sync: false, logStart: undefined },
       onFatal: (error) => {
         fatals++;
         fatal.resolve(error);
