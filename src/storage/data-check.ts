@@ -33,8 +33,8 @@ export interface OpenedParts {
 }
 
 /**
- * Who this member is if its log has a start, undefined if it has not: then it may found, join, or go
- * on joining. Throws StorageError if what the stores hold contradicts that, or each other.
+ * Who this member is if its log has a start, undefined if it has not: then it may found, join, or
+ * go on joining. Throws StorageError if what the stores hold contradicts that, or each other.
  */
 export function requireFit(
   dataDir: DataDir,

@@ -114,7 +114,8 @@ export function requireFormat(db: Database, path: string, format: Format): void 
   // A new file has its first page alone. More of them without a table is a damaged one.
   const { tables, pages } = db
     .query(
-      "SELECT (SELECT count(*) FROM sqlite_schema) AS tables, page_count AS pages FROM pragma_page_count",
+      `SELECT (SELECT count(*) FROM sqlite_schema) AS tables, page_count AS pages
+       FROM pragma_page_count`,
     )
     .get() as { tables: number; pages: number };
   if (tables > 0 || pages > 1) {

@@ -142,7 +142,7 @@ export class StateReader {
     }
   }
 
-  /** Damage may have made a NULL of a number; to the checksum that is 0, as which it may have been. */
+  /** Damage may have made a NULL of a number that was 0, which is the same to the checksum. */
   #checked(row: StoredRow): Row {
     const { seq, revision, sub, prev, jump, depth, kv } = row;
     const tombstone = row.tombstone !== 0;
