@@ -60,7 +60,7 @@ describe.skipIf(!hasEtcd)("a cluster of etcd", () => {
     ]);
     const first = cluster.member(1);
     const { id } = await first.status();
-    await cluster.remove(id, added);
+    await cluster.remove(id);
     await until("the removed member has ended", () => first.process.pid === undefined);
     await cluster.forget(first);
     expect((await cluster.records()).map(({ name }) => name).sort()).toEqual(["m2", "m3", "m4"]);

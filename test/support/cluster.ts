@@ -37,8 +37,8 @@ const CHANGE_MS_MAX = 10_000;
 /** Elections, restarts and repairs on a machine that is busy with other work. */
 const SETTLE_MS_MAX = 30_000;
 const POLL_MS = 100;
-/** etcd changes members only after all of them were connected for five seconds. */
-const UNHEALTHY = /unhealthy cluster/;
+/** Reasons that pass. etcd changes members only after all were connected for five seconds. */
+const NOT_NOW = /unhealthy cluster|in sync with leader|timed out|leader changed|no leader/;
 const START_ATTEMPTS_MAX = 4;
 /** Where our ports are: below those that the kernel gives to outgoing connections, which could
  * take a port while its member is down, or even connect to themselves there. */
@@ -57,6 +57,8 @@ export interface ClusterOptions {
   /** Of ours: by flags if left out. By file there is one port for clients and members. */
   readonly form?: Form;
   readonly seed?: number;
+  /** Of ours: more variables (settings, above all) for the member of this number. */
+  readonly environmentOf?: (number: number) => Readonly<Record<string, string>>;
   /** Loopback ports from here on, two a member; any free ones if left out. */
   readonly firstPort?: number;
 }
@@ -156,15 +158,16 @@ export class Cluster implements AsyncDisposable {
 
   /** Adds a member by the API, starts it, and waits until it serves. */
   async add(options: { learner?: boolean } = {}): Promise<Member> {
-    const leader = await this.leader();
     const newcomer = await this.newcomer();
-    const request = { peerURLs: [newcomer.peerUrl], isLearner: options.learner === true };
-    const { members } = await whenAllowed(UNHEALTHY, () =>
-      leader.ask(ClusterService.MemberAdd, request, CHANGE_MS_MAX),
+    const { peerUrl } = newcomer;
+    const request = { peerURLs: [peerUrl], isLearner: options.learner === true };
+    const members = await this.#change(
+      (leader) => leader.ask(ClusterService.MemberAdd, request, CHANGE_MS_MAX),
+      (records) => records.some(({ peerURLs }) => peerURLs.includes(peerUrl)),
     );
     // The new member has no name in its record yet: its peer URL tells which one it is.
     const known = members.map(({ name, peerURLs: [url = ""] }) => {
-      return `${url === newcomer.peerUrl ? newcomer.name : name}=${url}`;
+      return `${url === peerUrl ? newcomer.name : name}=${url}`;
     });
     return await this.join(newcomer, known.join(","));
   }
@@ -189,18 +192,18 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Removes a member by the API; its process is left alone. */
-  async remove(id: bigint, at?: Member): Promise<void> {
-    const asked = at ?? (await this.leader());
-    await whenAllowed(UNHEALTHY, () =>
-      asked.ask(ClusterService.MemberRemove, { ID: id }, CHANGE_MS_MAX),
+  async remove(id: bigint): Promise<void> {
+    await this.#change(
+      (leader) => leader.ask(ClusterService.MemberRemove, { ID: id }, CHANGE_MS_MAX),
+      (records) => records.every(({ ID }) => ID !== id),
     );
   }
 
   /** Makes a learner a voter, once it has caught up. */
   async promote(id: bigint): Promise<void> {
-    const leader = await this.leader();
-    await whenAllowed(/in sync with leader|unhealthy cluster/, () =>
-      leader.ask(ClusterService.MemberPromote, { ID: id }, CHANGE_MS_MAX),
+    await this.#change(
+      (leader) => leader.ask(ClusterService.MemberPromote, { ID: id }, CHANGE_MS_MAX),
+      (records) => records.some(({ ID, isLearner }) => ID === id && !isLearner),
     );
   }
 
@@ -261,6 +264,25 @@ export class Cluster implements AsyncDisposable {
     await this.leader();
   }
 
+  /** Asks the leader for a change until it is done, whichever of the answers was lost. */
+  async #change(
+    ask: (leader: Member) => Promise<unknown>,
+    isDone: (records: readonly MemberRecord[]) => boolean,
+  ): Promise<readonly MemberRecord[]> {
+    const deadlineMs = performance.now() + SETTLE_MS_MAX;
+    for (;;) {
+      const failure = await ask(await this.leader()).then(
+        () => undefined,
+        (error: Error) => error,
+      );
+      const records = await this.records();
+      if (isDone(records)) return records;
+      const passes = failure !== undefined && NOT_NOW.test(failure.message);
+      if (!passes || performance.now() > deadlineMs) throw failure ?? new Error("nothing changed");
+      await Bun.sleep(POLL_MS);
+    }
+  }
+
   /** By file a member has one port for everybody. */
   async #freePorts(members: number): Promise<MemberPorts[]> {
     const { firstPort } = this.options;
@@ -278,7 +300,13 @@ export class Cluster implements AsyncDisposable {
     number: number,
     { client, peer, initial, state }: Pick<MemberConfig, "initial" | "state"> & MemberPorts,
   ): Member {
-    const { kind, heartbeatMs = 100, electionMs = 1000, snapshotCount } = this.options;
+    const {
+      kind,
+      heartbeatMs = 100,
+      electionMs = 1000,
+      snapshotCount,
+      environmentOf,
+    } = this.options;
     const host = this.network.hostOf(number);
     const config: MemberConfig = {
       ...{ number, initial, state, token: this.#token, heartbeatMs, electionMs, snapshotCount },
@@ -292,7 +320,9 @@ export class Cluster implements AsyncDisposable {
     };
     const server = ServerProcess.idle(memberKind(kind, config), {
       port: client,
-      ...(kind === "aether" && { env: MEMBER_ENVIRONMENT }),
+      ...(kind === "aether" && {
+        env: { ...MEMBER_ENVIRONMENT, ...environmentOf?.(number) },
+      }),
     });
     const onStarted = (pid: number): void => this.network.onStarted(number, pid);
     const member = new Member(config, server, onStarted);
@@ -326,20 +356,6 @@ export async function withCluster<T>(
     cluster.keep();
     const logs = cluster.members.map(({ name, process }) => `${name}: ${process.logPath}`);
     throw new Error(`${(cause as Error).message}\nlogs are kept:\n${logs.join("\n")}`, { cause });
-  }
-}
-
-/** Asks for a change again and again while it is refused for a reason that passes. */
-async function whenAllowed<T>(passing: RegExp, change: () => Promise<T>): Promise<T> {
-  const deadlineMs = performance.now() + CHANGE_MS_MAX;
-  for (;;) {
-    try {
-      return await change();
-    } catch (error) {
-      const { message } = error as Error;
-      if (!passing.test(message) || performance.now() > deadlineMs) throw error;
-      await Bun.sleep(POLL_MS);
-    }
   }
 }
 

@@ -63,12 +63,13 @@ export class SteadyLoad {
   async #run(client: EtcdClient, key: string): Promise<void> {
     let count = await this.#found(client, key);
     while (!this.#stopping) {
-      count++;
       const fromMs = performance.now();
-      await this.#until(() => countUp(client, key, count));
-      this.last.set(key, count);
-      const found = await this.#found(client, key);
-      if (found !== count) this.failures.push(`${key} is ${found} after ${count}`);
+      const next = count + 1;
+      const isWritten = await this.#until(() => countUp(client, key, next));
+      count = await this.#found(client, key);
+      if (!isWritten) continue; // it may have happened
+      this.last.set(key, next);
+      if (count !== next) this.failures.push(`${key} is ${count} after ${next}`);
       this.written++;
       this.slowestMs = Math.max(this.slowestMs, performance.now() - fromMs);
     }
@@ -82,20 +83,20 @@ export class SteadyLoad {
     return found;
   }
 
-  /** Again and again while the answer is UNAVAILABLE. */
-  async #until(succeeds: () => Promise<void>): Promise<void> {
+  /** Again and again while the answer is UNAVAILABLE; false if it failed. */
+  async #until(succeeds: () => Promise<void>): Promise<boolean> {
     const deadlineMs = performance.now() + TIMEOUT_MS;
     for (;;) {
       try {
         await succeeds();
-        return;
+        return true;
       } catch (error) {
         if (!(error instanceof GrpcError)) throw error;
         const isLate = error.code === GrpcCode.DEADLINE_EXCEEDED && !this.#isPatient;
         const again = error.code === GrpcCode.UNAVAILABLE || isLate;
         if (!again || performance.now() > deadlineMs) {
           this.failures.push(`${error.codeName}: ${error.message}`);
-          return;
+          return false;
         }
         this.retried++;
         await Bun.sleep(RETRY_PAUSE_MS);
