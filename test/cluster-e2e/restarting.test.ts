@@ -13,6 +13,8 @@ const TEST_MS_MAX = 60_000;
 /** etcd keeps 5000 entries for members that are behind, whatever --snapshot-count says. */
 const KEPT_ENTRIES_MAX = 5000;
 const SNAPSHOT_COUNT = 100;
+/** Nor is the log cut behind a member before it has been silent for some election timeouts. */
+const AWAY_MS_MIN = 4 * FAST.electionMs;
 
 for (const kind of kindsUnderTest()) {
   describe(kind, () => {
@@ -42,7 +44,7 @@ for (const kind of kindsUnderTest()) {
       "a follower that was away catches up by the log",
       () =>
         withCluster({ kind, ...FAST }, async (cluster) => {
-          const log = await awayAndBack(cluster, 300);
+          const log = await awayAndBack(cluster, { entries: 300, ms: 0 });
           expect(log).not.toMatch(TOOK_COPY[kind]);
         }),
       TEST_MS_MAX,
@@ -52,7 +54,10 @@ for (const kind of kindsUnderTest()) {
       "a follower that was away for too long catches up by a snapshot",
       () =>
         withCluster({ kind, ...FAST, snapshotCount: SNAPSHOT_COUNT }, async (cluster) => {
-          const log = await awayAndBack(cluster, KEPT_ENTRIES_MAX + 10 * SNAPSHOT_COUNT);
+          const log = await awayAndBack(cluster, {
+            entries: KEPT_ENTRIES_MAX + 10 * SNAPSHOT_COUNT,
+            ms: AWAY_MS_MIN,
+          });
           expect(log).toMatch(TOOK_COPY[kind]);
         }),
       TEST_MS_MAX,
@@ -65,14 +70,14 @@ async function equalEverywhere(cluster: Cluster): Promise<boolean> {
 }
 
 /** Writes go on all the time; what the follower wrote after its return. */
-async function awayAndBack(cluster: Cluster, entries: number): Promise<string> {
+async function awayAndBack(cluster: Cluster, away: Away): Promise<string> {
   const [follower] = await cluster.followers();
   if (follower === undefined) throw new Error("no follower");
   const load = new SteadyLoad({ endpoints: cluster.endpoints, clients: CLIENTS });
   try {
     await load.more(10);
     await follower.kill();
-    await writeMany(cluster, entries);
+    await writeMany(cluster, away);
     await follower.restart();
     const { revision } = await (await cluster.leader()).status();
     await until("it has caught up", async () => (await follower.status()).revision >= revision);
@@ -85,13 +90,23 @@ async function awayAndBack(cluster: Cluster, entries: number): Promise<string> {
   return follower.process.lastLog;
 }
 
-/** As many log entries, in bulk. */
-async function writeMany(cluster: Cluster, count: number): Promise<void> {
+interface Away {
+  /** Writes that are made meanwhile, at least. */
+  readonly entries: number;
+  readonly ms: number;
+}
+
+/** Writes in bulk until both are reached. */
+async function writeMany(cluster: Cluster, { entries, ms }: Away): Promise<void> {
   const leader = await cluster.leader();
   const client = new EtcdClient({ endpoints: [leader.endpoint], timeoutMs: 10_000 });
-  let left = count;
+  const endMs = performance.now() + ms;
+  let written = 0;
   const work = async (): Promise<void> => {
-    while (left-- > 0) await client.put(`bulk/${left % 50}`, Buffer.from(`${left}`));
+    while (written < entries || performance.now() < endMs) {
+      await client.put(`bulk/${written % 50}`, Buffer.from(`${written}`));
+      written++;
+    }
   };
   await Promise.all(Array.from({ length: 64 }, work));
   client.close();
