@@ -6,7 +6,9 @@
  *   D1  segments are contiguous: from one that holds snapshot + 1 to `last`, no gap, no overlap
  *   D2  commit ≤ last: what is committed is in the log or in the snapshot
  *   D3  every row carries the CRC-32 of its content and its group
- *   D4  the hard state names the last index: a lost tail is no gap, and may have been promised
+ *   D4  the hard state names an index that the log reaches: a lost tail is no gap, and may have
+ *       been promised. It is the last index after a clean stop; while entries are appended it stays
+ *       behind, because a second page in every commit would be dear
  *   D5  a suffix that is replaced goes in the transaction that brings what replaces it, with the
  *       hard state (thesis §3.8: all of it before any message of the term)
  * Segments under the snapshot may be left over: compaction removes them in slices, and a crash
@@ -80,7 +82,7 @@ const SCHEMA = `
     term INTEGER NOT NULL,
     vote TEXT NOT NULL, -- decimal, unsigned: too large for an INTEGER
     commit_index INTEGER NOT NULL,
-    last_index INTEGER NOT NULL, -- of the log, after the same transaction
+    last_index INTEGER NOT NULL, -- the log reaches at least as far
     crc INTEGER NOT NULL
   ) STRICT;
   CREATE TABLE snapshot (
@@ -115,6 +117,8 @@ export class LogDatabase {
   readonly #seed: number;
   readonly #base: number;
   #hardState: HardState | undefined;
+  /** The last index that the stored hard state names. */
+  #namedLast = 0;
   #snapshotIndex: number;
   #lastIndex: number;
   /** There may be segments that lie wholly under the snapshot. */
@@ -156,6 +160,7 @@ export class LogDatabase {
     if (stored !== undefined) this.#checkEnd(stored, last);
     this.#checkNewest();
     this.#hardState = stored && hardStateOf(stored);
+    this.#namedLast = stored?.last ?? 0;
     this.found = { hardState: this.#hardState, snapshot, lastIndex: last };
     this.#makeDurable();
   }
@@ -164,10 +169,9 @@ export class LogDatabase {
   commit(messages: readonly Uint8Array[]): void {
     this.#begin.run();
     const hardState = this.#hardState;
-    const last = this.#lastIndex;
     let segments = 0;
     for (let i = 0; i < messages.length; i++) segments += this.#apply(messages[i] as Uint8Array);
-    if (this.#hardState !== hardState || this.#lastIndex !== last) this.#saveHardState();
+    if (this.#hardState !== hardState || this.#lastIndex < this.#namedLast) this.#saveHardState();
     // Leftover rows go along with commits, twice as fast as new ones come: no fsync of their own.
     if (this.#stale) this.#trim(Math.max(TRIM_SLICE / 4, 2 * segments));
     this.#commit.run();
@@ -195,8 +199,9 @@ export class LogDatabase {
     return false;
   }
 
-  /** Checkpoints and closes the file; the last connection removes the WAL. */
+  /** Names the end, checkpoints and closes the file; the last connection removes the WAL. */
   close(): void {
+    if (this.#lastIndex > this.#namedLast) this.#saveHardState();
     this.#db.close(true);
   }
 
@@ -243,6 +248,7 @@ export class LogDatabase {
     const last = this.#lastIndex;
     const crc = hardStateChecksum(this.#seed, { term, vote, commit, last });
     this.#putHardState.run(this.#options.group, term, vote, commit, last, crc);
+    this.#namedLast = last;
   }
 
   #saveSnapshot(snapshot: PackedSnapshot): void {
@@ -346,8 +352,8 @@ export class LogDatabase {
     if (stored.commit > last) {
       throw this.#damaged(`commit index ${stored.commit} is after the last entry, ${last}`);
     }
-    if (stored.last !== last) {
-      throw this.#damaged(`the last entry is ${last}, and was ${stored.last} when it was written`);
+    if (stored.last > last) {
+      throw this.#damaged(`the last entry is ${last}, and ${stored.last} was written`);
     }
   }
 

@@ -1,7 +1,7 @@
 /** The Raft log on SQLite: the contract, and what only a file can do. */
 import { Database } from "bun:sqlite";
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LogStore } from "../../src/node/ports.ts";
@@ -87,7 +87,7 @@ describe("raft.db", () => {
     [
       "a lost tail that was not committed",
       "DELETE FROM segment WHERE last > 4",
-      "the last entry is 4, and was 5 when it was written",
+      "the last entry is 4, and 5 was written",
     ],
     ["a moved row", "UPDATE segment SET id = id + 1, last = last + 1 WHERE last = 5", "missing"],
     [
@@ -111,6 +111,20 @@ describe("raft.db", () => {
       await expect(open()).rejects.toThrow(message);
     });
   }
+
+  test("a log that was cut shorter is not taken for one that lost its tail", async () => {
+    await filled();
+    let log = await open();
+    await durable(log, { entries: [entry(6)] });
+    await log.close();
+    log = await open();
+    await durable(log, { entries: [entry(5, 2)] }); // 6 goes
+    copyFileSync(path, `${path}-killed`);
+    copyFileSync(`${path}-wal`, `${path}-killed-wal`);
+    await log.close();
+    path = `${path}-killed`;
+    expect((await open()).stored.lastIndex).toBe(5);
+  });
 
   test("a damaged row says what to do, and names the file", async () => {
     await filled();
