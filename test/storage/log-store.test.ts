@@ -126,6 +126,15 @@ describe("raft.db", () => {
     expect((await open()).stored.lastIndex).toBe(5);
   });
 
+  test("a clean stop names the end, whatever came after the last hard state", async () => {
+    await filled();
+    const log = await open();
+    await durable(log, { entries: [entry(6)] });
+    await log.close();
+    damage("DELETE FROM segment WHERE last = 6");
+    await expect(open()).rejects.toThrow("the last entry is 5, and 6 was written");
+  });
+
   test("a damaged row says what to do, and names the file", async () => {
     await filled();
     damage("UPDATE segment SET crc = crc + 1 WHERE last = 2");
