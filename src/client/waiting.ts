@@ -4,6 +4,11 @@ import { canceled, deadlineExceeded } from "./grpc-error.ts";
 /** setTimeout takes no more (24 days) and fires at once beyond it. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
+/** What setTimeout takes without a warning: a deadline may have passed on the way here. */
+function timerMs(ms: number): number {
+  return Math.min(Math.max(ms, 0), TIMER_MS_MAX);
+}
+
 /** Waits; rejects with CANCELLED when `signal` is aborted first. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -15,7 +20,7 @@ export function sleep(ms: number, signal: AbortSignal): Promise<void> {
       signal.removeEventListener("abort", abort);
       resolve();
     };
-    const timer = setTimeout(end, Math.min(ms, TIMER_MS_MAX));
+    const timer = setTimeout(end, timerMs(ms));
     const abort = (): void => {
       clearTimeout(timer);
       reject(canceled());
@@ -35,7 +40,7 @@ export function within<T>(promise: Promise<T>, ms: number, signal: AbortSignal):
     };
     const abort = (): void => settle(() => reject(canceled()));
     const late = (): void => settle(() => reject(deadlineExceeded()));
-    if (ms <= TIMER_MS_MAX) timer = setTimeout(late, ms);
+    if (ms <= TIMER_MS_MAX) timer = setTimeout(late, timerMs(ms));
     signal.addEventListener("abort", abort, { once: true });
     promise.then(
       (value) => settle(() => resolve(value)),
