@@ -3,7 +3,7 @@
  * watch hub, the stores, the lease clocks and whoever waits for outcomes.
  */
 
-import { asBuffer, EMPTY_BYTES } from "../base/bytes.ts";
+import { asBuffer } from "../base/bytes.ts";
 import { AetherError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import { decodeChange } from "../raft/membership/codec.ts";
@@ -86,18 +86,16 @@ export class Applier {
     this.#applying = undefined;
   }
 
-  /** The command inside a change counts if the change does: Raft and the records agree. */
+  /**
+   * The command inside a change counts if the change does: Raft and the records agree. Nobody
+   * waits here for one that does not: between its proposal and its entry there is no other change.
+   */
   #applyChange(entry: Entry, before: Configuration): Configuration {
-    const { current, requests } = this.#parts;
     const after = configurationAfter(before, entry);
-    const context = decodeChange(entry.payload)?.context ?? EMPTY_BYTES;
     if (after !== before) this.#membershipChanged = true;
-    if (after !== before && context.length > 0) this.#applyBatch(entry, context);
-    else {
-      current.machine.advance(entry.index, entry.term);
-      const why = "the members have changed meanwhile; look at the list and try again";
-      if (context.length > 0) requests.inVain(context, new AetherError("unhealthy", why));
-    }
+    const context = after === before ? undefined : decodeChange(entry.payload)?.context;
+    if (context !== undefined && context.length > 0) this.#applyBatch(entry, context);
+    else this.#parts.current.machine.advance(entry.index, entry.term);
     return after;
   }
 

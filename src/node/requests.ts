@@ -155,12 +155,6 @@ export class Requests {
     return this.#proposals.applied(batchOrigin(bytes), batchSequence(bytes));
   }
 
-  /** A batch that is in the log and changes nothing. */
-  inVain(payload: Uint8Array, error: AetherError): void {
-    const batch = this.applied(payload);
-    if (batch !== undefined) this.#proposals.refuse(batch, error);
-  }
-
   /** An entry of `term` was applied: what an earlier leader had is applied by now, or never. */
   termPassed(term: number): void {
     for (const batch of this.#proposals.placedBefore(term)) {
@@ -186,10 +180,7 @@ export class Requests {
   decided({ reads, refusedReads }: Ready): void {
     const applied = this.#parts.appliedIndex();
     for (const { id, index } of reads) this.#reads.granted(id, index, applied);
-    for (const { id, error } of refusedReads) {
-      if (isPassing(error)) this.#reads.postponed(id);
-      else this.#reads.refused(id, error);
-    }
+    for (const { id } of refusedReads) this.#reads.postponed(id);
   }
 
   /** Another leader, or none. */

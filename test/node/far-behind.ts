@@ -4,6 +4,9 @@ import { DrivenCluster, ELECTION_MS } from "./driven-cluster.ts";
 import { TICK_MS } from "./driven-group.ts";
 import type { DrivenMember } from "./driven-member.ts";
 
+/** The log is cut so often that whoever is away needs a copy soon. */
+export const CLOSE_CUT = { snapshotTriggerEntries: 8, keptEntries: 2 };
+
 export interface Behind {
   readonly cluster: DrivenCluster;
   readonly leader: DrivenMember;
@@ -12,11 +15,7 @@ export interface Behind {
 
 /** A follower that was cut off while the leader wrote, and compacted its log. */
 export function farBehind(members = 3): Behind {
-  const { cluster, leader } = DrivenCluster.leading({
-    members,
-    snapshotTriggerEntries: 8,
-    keptEntries: 2,
-  });
+  const { cluster, leader } = DrivenCluster.leading({ members, ...CLOSE_CUT });
   leader.put("before", "0");
   cluster.settle();
   const behind = cluster.others(leader)[0] as DrivenMember;

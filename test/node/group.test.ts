@@ -2,11 +2,14 @@
 import { describe, expect, test } from "bun:test";
 import { asBuffer } from "../../src/base/bytes.ts";
 import { AetherError } from "../../src/base/errors.ts";
-import { RangeRequest } from "../../src/proto/gen/etcdserverpb.ts";
+import { READS_WAITING_MAX } from "../../src/node/reads.ts";
+import { Member, RangeRequest } from "../../src/proto/gen/etcdserverpb.ts";
+import { encodeChange } from "../../src/raft/membership/codec.ts";
 import type { MessageOf } from "../../src/raft/message.ts";
 import { batchSequence, CommandKind } from "../../src/state/command.ts";
+import { encoded } from "../state/driver.ts";
 import {
-  type Call,
+  Call,
   Companion,
   DrivenGroup,
   LEADER_WAIT_MS,
@@ -209,6 +212,36 @@ describe("reads", () => {
     expect(read.code).toBe("no_leader");
   });
 
+  test("are refused when too many wait, and answered when they can be", () => {
+    const lonely = new DrivenGroup({ voters: TWO });
+    lonely.group.start();
+    let answered = 0;
+    for (let i = 0; i < READS_WAITING_MAX; i++) lonely.group.read(() => answered++);
+    expect([lonely.read().code, answered]).toEqual(["too_many_requests", 0]);
+    lonely.endTurns();
+    expect([lonely.read().code, answered]).toEqual(["too_many_requests", 0]);
+    lonely.tick(LEADER_WAIT_MS + TICK_MS);
+    expect([answered, lonely.read().code]).toEqual([READS_WAITING_MAX, "waiting"]);
+  });
+
+  test("that Raft will not take are refused, those before them go on", () => {
+    const driven = new DrivenGroup({ voters: TWO, raft: { readsWaitingMax: 1 } });
+    const companion = new Companion(driven);
+    driven.group.start();
+    companion.elect();
+    const [first, same] = [driven.read(), driven.read()]; // of one turn: one question
+    driven.endTurns();
+    const second = driven.read();
+    driven.endTurns();
+    expect([first, same, second].map(({ code }) => code)).toEqual([
+      "waiting",
+      "waiting",
+      "too_many_requests",
+    ]);
+    companion.settle();
+    expect([first, same].map(({ code }) => code)).toEqual(["ok", "ok"]);
+  });
+
   test("that nobody confirms time out", () => {
     const driven = new DrivenGroup();
     driven.group.start();
@@ -276,6 +309,21 @@ describe("leadership", () => {
     lonely.endTurns();
     lonely.tick(LEADER_WAIT_MS + TICK_MS);
     expect(late.code).toBe("no_leader");
+  });
+
+  test("proposals that wait for a leader are bounded by their bytes", () => {
+    const lonely = new DrivenGroup({ voters: TWO });
+    lonely.group.start();
+    const calls: Call[] = [];
+    for (let i = 0; i < 100; i++) {
+      calls.push(lonely.put("a", "x".repeat(1_400_000)));
+      lonely.endTurns();
+    }
+    const refused = calls.filter(({ code }) => code === "too_many_requests").length;
+    expect(refused).toBeGreaterThan(45); // 64 MiB wait
+    expect(calls.filter(({ code }) => code === "waiting").length).toBe(100 - refused);
+    lonely.tick(LEADER_WAIT_MS + TICK_MS);
+    expect(lonely.put("a").code).toBe("waiting");
   });
 
   test("a proposal goes to the leader of the term, and to the next one if it was not taken", () => {
@@ -383,6 +431,63 @@ describe("leadership", () => {
     const call = driven.put("a");
     driven.settle();
     expect(call.code).toBe("not_leader");
+  });
+});
+
+describe("a change of the membership", () => {
+  const change = { steps: [{ action: "add-learner", id: 9n as typeof PEER }] } as const;
+  const body = encoded(Member, { ID: 9n, peerURLs: ["http://m9:2380"], isLearner: true });
+
+  function propose(driven: DrivenGroup): Call {
+    const call = new Call();
+    driven.group.proposeChange(change, CommandKind.memberAdd, body, call.done);
+    return call;
+  }
+
+  test("that does not fit when it is applied changes nothing, and its record neither", () => {
+    const driven = new DrivenGroup({ voters: TWO });
+    const companion = new Companion(driven);
+    driven.group.start();
+    companion.elect();
+    companion.settle();
+    const call = propose(driven);
+    driven.settle(); // durable here, not at the other
+    const { appliedIndex, appliedTerm } = driven.group.machine;
+    const ours = driven.logDisk.entries.at(-1)?.payload ?? new Uint8Array(0);
+    companion.depose();
+    const { term } = driven.group;
+    const steps = [{ action: "add-learner", id: 8n as typeof PEER }] as const;
+    const joint = { transition: "joint-manual", steps, context: new Uint8Array(0) } as const;
+    const entries = [encodeChange(joint), ours].map((payload, i) => {
+      return { index: appliedIndex + 1 + i, term, kind: "config" as const, payload };
+    });
+    const envelope = { from: PEER, to: MEMBER, term };
+    const before = { prevIndex: appliedIndex, prevTerm: appliedTerm };
+    const commit = appliedIndex + entries.length;
+    driven.group.receive([{ type: "append", ...envelope, ...before, commit, entries }]);
+    driven.settle();
+    expect(call.code).toBe("leader_changed");
+    expect(driven.group.machine.member(9n)).toBeUndefined();
+    expect(driven.group.configuration.learners).toEqual([8n as typeof PEER]);
+    expect(driven.group.appliedIndex).toBe(commit);
+    expect([driven.group.pendingProposals, driven.group.failedProposals]).toEqual([0, 1]);
+  });
+
+  test("is refused while too much waits, and after the stop, and counted as such", () => {
+    const driven = DrivenGroup.leading();
+    for (let i = 0; i < 110; i++) {
+      driven.put("a", "x".repeat(1_400_000));
+      driven.endTurns();
+      driven.syncLog(); // and the state store is not
+    }
+    const { failedProposals } = driven.group;
+    expect(propose(driven).code).toBe("too_many_requests");
+    driven.settle();
+    expect(driven.group.failedProposals).toBe(failedProposals + 1);
+    driven.group.stop();
+    expect(propose(driven).code).toBe("stopped");
+    expect(driven.group.failedProposals).toBe(failedProposals + 2);
+    expect(driven.group.machine.members()).toEqual([]);
   });
 });
 

@@ -4,10 +4,17 @@ import type { AetherError } from "../../src/base/errors.ts";
 import { configurationOf } from "../../src/raft/membership/configuration.ts";
 import type { MessageOf } from "../../src/raft/message.ts";
 import { MemoryHeldState } from "../../src/storage/memory-state.ts";
-import { ELECTION_MS, idOf } from "./driven-cluster.ts";
+import { DrivenCluster, ELECTION_MS, idOf } from "./driven-cluster.ts";
 import { TICK_MS } from "./driven-group.ts";
 import type { DrivenMember } from "./driven-member.ts";
-import { farBehind, isInstalling, untilCopyLeaves, untilTaken, writeMany } from "./far-behind.ts";
+import {
+  CLOSE_CUT,
+  farBehind,
+  isInstalling,
+  untilCopyLeaves,
+  untilTaken,
+  writeMany,
+} from "./far-behind.ts";
 
 describe("a follower that is too far behind for the log", () => {
   test("is given the state, and goes on with the log", () => {
@@ -32,6 +39,27 @@ describe("a follower that is too far behind for the log", () => {
     behind.logStalls = false;
     cluster.pass(TICK_MS);
     expect([put.code, read.code]).toEqual(["ok", "ok"]);
+    cluster.expectAgreement();
+  });
+
+  test("does not know what became of batches that the copy may hold, and says so", () => {
+    const { cluster, leader } = DrivenCluster.leading(CLOSE_CUT);
+    const behind = cluster.others(leader)[0] as DrivenMember;
+    cluster.network.cutOneWay(leader.number, behind.number);
+    const put = behind.put("mine", "1");
+    behind.work();
+    cluster.settle();
+    cluster.isolate(behind);
+    const unsent = behind.put("unsent", "2"); // placed with the same leader, and lost
+    cluster.pass(2 * ELECTION_MS);
+    writeMany(cluster, leader, 30);
+    expect([put.code, unsent.code]).toEqual(["waiting", "waiting"]);
+    cluster.network.heal();
+    cluster.pass(ELECTION_MS);
+    expect(behind.logDisk.snapshot?.index).toBeGreaterThan(20);
+    expect([put.code, unsent.code]).toEqual(["timeout_leader_failure", "timeout_leader_failure"]);
+    expect(behind.contents()).toContain("mine=1");
+    expect(behind.contents()).not.toContain("unsent=2");
     cluster.expectAgreement();
   });
 
