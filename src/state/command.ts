@@ -101,7 +101,7 @@ export function isSoundBatch(payload: Buffer): boolean {
 /** A command that exists, and that does not belong into a change of Raft's configuration. */
 function isFree(kind: number): boolean {
   if (kind < CommandKind.put || kind > CommandKind.alarm) return false;
-  return kind < CommandKind.memberAdd || kind > CommandKind.memberPromote;
+  return kind < CommandKind.memberAdd || kind > CommandKind.memberUpdate;
 }
 
 /** Reads a batch command by command, in place. */

@@ -70,7 +70,7 @@ describe("a batch that was passed on", () => {
   test("cannot change who the members are: that goes with a change of the configuration", () => {
     const driven = DrivenGroup.leading();
     for (const kind of Object.values(CommandKind)) {
-      const isChange = kind >= CommandKind.memberAdd && kind <= CommandKind.memberPromote;
+      const isChange = kind >= CommandKind.memberAdd && kind <= CommandKind.memberUpdate;
       const expected = isChange ? "invalid_argument" : "taken";
       expect([kind, offer(driven, batch([kind]))]).toEqual([kind, expected]);
     }

@@ -65,6 +65,88 @@ describe("proposals", () => {
     expect(proposals.sentCount).toBe(1);
   });
 
+  test("each attempt of a batch has a number of its own, and its calls are answered once", () => {
+    const proposals = new Proposals<string>(ORIGIN, 1);
+    const seen: (string | AetherError)[] = [];
+    add(proposals, seen);
+    let batch = proposals.take(7);
+    const numbers = new Set<number>();
+    for (let attempt = 0; attempt < 5; attempt++) {
+      if (batch === undefined) throw new Error("there is a batch");
+      expect(proposals.find(batch.sequence)).toBe(batch);
+      expect([batch.term, batch.sentMs]).toEqual([0, 7]);
+      numbers.add(batch.sequence);
+      batch.term = 3;
+      batch = proposals.again(batch);
+      add(proposals, []);
+      proposals.take(8);
+    }
+    expect(numbers.size).toBe(5);
+    expect(proposals.applied(ORIGIN, 1)).toBeUndefined(); // an attempt that was given up
+    expect(proposals.sentCount).toBe(6);
+    const last = proposals.applied(ORIGIN, batch?.sequence ?? 0);
+    expect(last).toBe(batch);
+    if (last !== undefined) answer(last, 0, "done");
+    expect(seen).toEqual(["done"]);
+  });
+
+  test("batches are in nobody's hands, or were given to the leader of a term", () => {
+    const proposals = new Proposals<string>(ORIGIN, 1);
+    const batches = [0, 3, 5, 0, 3].map((term) => {
+      add(proposals, []);
+      const batch = proposals.take(0);
+      if (batch === undefined) throw new Error("there is a batch");
+      batch.term = term;
+      return batch;
+    });
+    const [first, second, third, fourth, fifth] = batches;
+    expect(proposals.unplaced()).toEqual([first, fourth] as typeof batches);
+    expect(proposals.placedBefore(3)).toEqual([]);
+    expect(proposals.placedBefore(4)).toEqual([second, fifth] as typeof batches);
+    expect(proposals.placedBefore(6)).toEqual([second, third, fifth] as typeof batches);
+  });
+
+  test("what expires is asked for each batch that is old enough, and may wait on", () => {
+    const proposals = new Proposals<string>(ORIGIN, 1);
+    const seen: (string | AetherError)[] = [];
+    for (const nowMs of [10, 20, 21]) {
+      add(proposals, seen);
+      proposals.take(nowMs);
+    }
+    const asked: number[] = [];
+    proposals.expire(20, ({ sentMs }) => {
+      asked.push(sentMs);
+      return sentMs === 20 ? new AetherError("timeout") : undefined;
+    });
+    expect(asked).toEqual([10, 20]);
+    expect([seen.length, proposals.sentCount, proposals.failedCount]).toEqual([1, 2, 1]);
+  });
+
+  test("a change of the membership is a batch of its own, whatever is being filled", () => {
+    const proposals = new Proposals<string>(ORIGIN, 1);
+    const [filled, changed]: (string | AetherError)[][] = [[], []];
+    add(proposals, filled as string[]);
+    const change = proposals.change(CommandKind.memberAdd, body, 5, (outcome) => {
+      changed?.push(outcome);
+    });
+    const batch = proposals.take(6);
+    expect([change.isChange, batch?.isChange, change.sequence === batch?.sequence]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+    const reader = new BatchReader(asBuffer(change.payload));
+    reader.next();
+    expect([reader.count, reader.kind, reader.sequence]).toEqual([
+      1,
+      CommandKind.memberAdd,
+      change.sequence,
+    ]);
+    expect(() => proposals.again(change)).toThrow("not proposed again");
+    proposals.refuse(change, new AetherError("leader_changed"));
+    expect([changed?.length, filled?.length]).toEqual([1, 0]);
+  });
+
   test("failAll answers what was sent and what was still being filled", () => {
     const proposals = new Proposals<string>(ORIGIN, 1);
     const seen: (string | AetherError)[] = [];

@@ -1,7 +1,7 @@
 /**
  * The pitfalls of Raft that have cost others data, numbered as in our collection; each that
- * concerns the core has its test here. The rest belong to the driver and the store: 8 (leases of
- * keys), 12 (apply once), 14 in part, 15 in part (the cluster's id), 16 (fsync).
+ * concerns the core has its test here. 6d, 8 (leases of keys), 12 (apply once) and what concerns
+ * the driver of 10, 11, 14, 15 and 16 (fsync) are in test/node/pitfalls.test.ts.
  */
 import { describe, expect, test } from "bun:test";
 import { Prng } from "../../src/base/prng.ts";
@@ -159,6 +159,17 @@ describe("4: appends cut the log only where it differs", () => {
   });
 });
 
+describe("4: what is committed is never cut off", () => {
+  test("an append that contradicts it is answered with how far we are, and not looked at", () => {
+    tell(
+      `nodes 3; campaign 1; settle; propose 1 a b; settle
+       inject append 2>3 term=9 prevIndex=2 prevTerm=2 entries=3/9; drain 3; network; show 3`,
+      `3>2 append-response term=9 index=4
+       3 follower term=9 of=2 commit=4 last=4/2 (1 2 3)`,
+    );
+  });
+});
+
 describe("5: one change of the membership at a time, and it counts when applied", () => {
   test("a new leader proposes none before it has committed in its term", () => {
     tell(
@@ -185,6 +196,25 @@ describe("5: one change of the membership at a time, and it counts when applied"
       `1 leader term=2 commit=2 last=3/2 (1 2 3)
        2 leader term=3 commit=4 last=4/3 (1 2)
        1 follower term=3 commit=2 last=3/2 (1 2 3)`,
+    );
+  });
+});
+
+describe("5: more than one voter at once, and the end of a leader of two", () => {
+  test("a change of two voters goes through a joint configuration, never directly", () => {
+    tell(
+      `nodes 3; campaign 1; settle; join 4; join 5; hold 1 apply; change 1 +4 +5; settle; apply 1
+       show 1; release 1; settle; show 1`,
+      `1 leader term=2 commit=3 last=4/2 (1 2 3 4 5)&(1 2 3) auto
+       1 leader term=2 commit=4 last=4/2 (1 2 3 4 5)`,
+    );
+  });
+
+  test("of two, the one that is left is not stuck with a vote it cannot get", () => {
+    tell(
+      `nodes 2 election=5; campaign 1; settle; change 1 -1; settle; tick 1 2; settle; crash 1
+       tick 2 x12; settle; show 2`,
+      "2 leader term=3 commit=4 last=4/3 (2)",
     );
   });
 });
@@ -301,6 +331,36 @@ describe("9: pre-votes together with the check of the quorum", () => {
        1 follower term=3 of=2 commit=3 last=3/3 (1 2 3)
        2 leader term=3 commit=3 last=3/3 (1 2 3)
        3 follower term=3 of=2 commit=3 last=3/3 (1 2 3)`,
+    );
+  });
+});
+
+describe("9: who must not disturb, and who must be heard", () => {
+  test("a removed member that does not know it deposes nobody", () => {
+    tell(
+      `nodes 4 prevote checkquorum; campaign 1; settle; cut 4; change 1 -4; settle
+       tick 4 x20; heal; tick 1 2 3 4 x20; show 1 4`,
+      `1 leader term=2 commit=3 last=3/2 (1 2 3)
+       4 pre-candidate term=2 commit=2 last=2/2 (1 2 3 4)`,
+    );
+  });
+
+  test("with one link broken, the group stays with its leader (Cloudflare 2020)", () => {
+    tell(
+      `nodes 3 prevote checkquorum; campaign 1; settle; cut 1>2; cut 2>1
+       tick 1 2 3 x40; show`,
+      `1 leader term=2 commit=2 last=2/2 (1 2 3)
+       2 pre-candidate term=2 commit=2 last=2/2 (1 2 3)
+       3 follower term=2 of=1 commit=2 last=2/2 (1 2 3)`,
+    );
+  });
+
+  test("one that stood before pre-votes were turned on blocks nobody (etcd 8525)", () => {
+    tell(
+      `nodes 3 prevote; disk 3 term=7 log= ; campaign 1; settle; crash 2; tick 1 3 x20
+       settle; show 1 3`,
+      `1 leader term=8 commit=2 last=2/8 (1 2 3)
+       3 follower term=8 of=1 commit=2 last=2/8 (1 2 3)`,
     );
   });
 });
