@@ -293,12 +293,11 @@ export class Group {
 
   /** A leader did not take the batch `sequence` of ours. */
   proposalRefused(sequence: number, error: AetherError): void {
-    if (!this.#stopped) this.#requests.proposalRefused(sequence, error);
+    this.#requests.proposalRefused(sequence, error);
   }
 
   /** What was sent to `id` may be lost. */
   unreachable(id: MemberId): void {
-    if (this.#stopped) return;
     this.#raft.reportUnreachable(id);
     this.#driveLater();
   }

@@ -1,8 +1,18 @@
 /** How groups begin and end: readiness, leadership handed over, removal, stops at any point. */
 import { describe, expect, test } from "bun:test";
+import { AetherError } from "../../src/base/errors.ts";
 import { DrivenCluster, ELECTION_MS } from "./driven-cluster.ts";
-import { type Call, DrivenGroup, REQUEST_TIMEOUT_MS, TICK_MS } from "./driven-group.ts";
+import {
+  type Call,
+  Companion,
+  DrivenGroup,
+  MEMBER,
+  PEER,
+  REQUEST_TIMEOUT_MS,
+  TICK_MS,
+} from "./driven-group.ts";
 import type { DrivenMember } from "./driven-member.ts";
+import { Watched } from "./watched.ts";
 
 /** Whether `promise` is resolved when everything that can run now has run. */
 async function isResolved(promise: Promise<void>): Promise<boolean> {
@@ -52,6 +62,23 @@ describe("a member is ready", () => {
       cluster.settle();
     }
     expect(seen).toEqual(["now", "first", "second at 2", "asked inside"]);
+  });
+
+  test("for what it had applied before it was started", () => {
+    const driven = DrivenGroup.leading();
+    driven.put("a");
+    driven.settle();
+    driven.tick();
+    driven.settle();
+    driven.store.sync();
+    const { appliedIndex } = driven.group;
+    driven.crash();
+    driven.boot();
+    let called = 0;
+    driven.group.whenApplied(appliedIndex, () => called++);
+    expect(called).toBe(1);
+    driven.group.whenApplied(appliedIndex + 1, () => called++);
+    expect(called).toBe(1);
   });
 
   test("not for what the machine has applied and Raft has not been told of", () => {
@@ -247,6 +274,99 @@ function stopInside(driven: DrivenGroup, count: number, act: () => void): Call[]
   driven.group.propose(1, new Uint8Array([0x0a, 1, 97]), 0, 3, act);
   return Array.from({ length: count }, (_, i) => driven.put(`b${i}`, "1"));
 }
+
+describe("a group that was stopped", () => {
+  test("hears, takes and sends nothing more", () => {
+    const { cluster, leader } = DrivenCluster.leading();
+    const follower = cluster.others(leader)[0] as DrivenMember;
+    const watcher = new Watched(follower.group, 2);
+    leader.put("a", "1");
+    cluster.settle();
+    follower.logStalls = true;
+    leader.put("b", "2");
+    cluster.settle();
+    expect(follower.log.pendingCount).toBeGreaterThan(0);
+    const late = new Watched(follower.group, 2);
+    follower.group.stop();
+    cluster.network.lose(() => true);
+    const { term, appliedIndex } = follower.group;
+    const envelope = { from: leader.id, to: follower.id, term: term + 1 };
+    follower.group.receive([{ type: "heartbeat", ...envelope, commit: 0, round: 0 }]);
+    follower.group.unreachable(leader.id);
+    follower.group.proposalRefused(1, new AetherError("not_leader"));
+    follower.logStalls = false;
+    follower.work();
+    follower.tick();
+    follower.group.wakeHub();
+    follower.work();
+    const { group } = follower;
+    expect([group.term, group.appliedIndex]).toEqual([term, appliedIndex]);
+    expect([watcher.events.length, late.events]).toEqual([1, []]);
+    const sent = cluster.network.waiting.filter(({ what }) => what !== "append-response");
+    expect(sent).toEqual([]);
+    let answer = "";
+    group.receiveSnapshot(
+      {
+        type: "snapshot",
+        from: leader.id,
+        to: follower.id,
+        term,
+        meta: { index: 99, term, configuration: group.configuration },
+      },
+      (error) => {
+        answer = error?.code ?? "ok";
+      },
+    );
+    expect(answer).toBe("stopped");
+  });
+});
+
+describe("the watch hub", () => {
+  test("catches up a step a turn, however often it is woken", () => {
+    const driven = DrivenGroup.leading();
+    for (let i = 0; i < 3000; i++) driven.put("a", String(i));
+    driven.settle();
+    const watcher = new Watched(driven.group, 2);
+    let steps = 0;
+    const { hub } = driven.group;
+    const step = hub.step.bind(hub);
+    hub.step = () => {
+      steps++;
+      step();
+    };
+    for (let turn = 1; hub.hasWork; turn++) {
+      driven.group.wakeHub();
+      driven.put("b");
+      driven.endTurn();
+      expect(steps).toBe(turn);
+    }
+    expect(steps).toBeGreaterThan(2);
+    driven.settle();
+    expect(watcher.revisions.length).toBe(driven.group.machine.revision - 1);
+  });
+});
+
+describe("what is sent to a member that cannot be reached", () => {
+  test("is one append at a time, until it answers", () => {
+    const driven = new DrivenGroup({ voters: [MEMBER, PEER] });
+    const companion = new Companion(driven);
+    driven.group.start();
+    companion.elect();
+    companion.settle();
+    const appends = (): number => {
+      driven.sent.length = 0;
+      for (let i = 0; i < 3; i++) {
+        driven.put("a", String(i));
+        driven.endTurns();
+      }
+      return driven.sent.filter(({ type }) => type === "append").length;
+    };
+    expect(appends()).toBe(3);
+    companion.settle();
+    driven.group.unreachable(PEER);
+    expect(appends()).toBe(1);
+  });
+});
 
 describe("a stop in the middle of", () => {
   test("an entry leaves no half of it in the store", () => {
