@@ -330,8 +330,7 @@ export class Group {
     const nowMs = this.#ports.clock.monotonicMs();
     this.#leadership.tick();
     this.#raft.tick(nowMs);
-    // Not before an entry of the own term is applied: others have confirmed that we lead.
-    if (this.isLeader && this.isReady) this.expiry.tick(nowMs, this.#raft.term);
+    this.expiry.tick(nowMs, this.#raft.term);
     this.#requests.tick();
     this.leaseCalls.tick();
     this.hub.tick(nowMs);

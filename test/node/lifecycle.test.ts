@@ -296,7 +296,7 @@ describe("a group that was stopped", () => {
     follower.group.proposalRefused(1, new AetherError("not_leader"));
     follower.logStalls = false;
     follower.work();
-    follower.tick();
+    for (let i = 0; i < 30; i++) follower.tick();
     follower.group.wakeHub();
     follower.work();
     const { group } = follower;
@@ -343,6 +343,31 @@ describe("the watch hub", () => {
     expect(steps).toBeGreaterThan(2);
     driven.settle();
     expect(watcher.revisions.length).toBe(driven.group.machine.revision - 1);
+  });
+});
+
+describe("a tick", () => {
+  test("tells watchers that nothing happened, now and then", () => {
+    const driven = DrivenGroup.leading();
+    driven.put("a");
+    driven.settle();
+    const watcher = new Watched(driven.group);
+    driven.tick(11 * 60_000); // etcd's interval is ten minutes
+    expect(watcher.marks).toEqual([2]);
+  });
+
+  test("forgets keys that are gone, thousands at a time", () => {
+    const driven = DrivenGroup.leading();
+    for (let i = 0; i < 3000; i++) driven.put(`k${i}`);
+    driven.settle();
+    for (let i = 0; i < 3000; i++) driven.delete(`k${i}`);
+    driven.settle();
+    const { machine } = driven.group;
+    driven.compact(machine.revision);
+    driven.settle();
+    expect(machine.sweep(0)).toBe(true);
+    driven.pass(3 * TICK_MS);
+    expect(machine.sweep(0)).toBe(false);
   });
 });
 

@@ -8,7 +8,9 @@ import { decodeEvent } from "../watch/messages.ts";
 export class Watched {
   /** "revision key=value", in the order in which they came. */
   readonly events: string[] = [];
-  /** Anything but events, created and progress. */
+  /** Revisions of progress marks. */
+  readonly marks: number[] = [];
+  /** Why watchers ended. */
   readonly ends: string[] = [];
   /** False: the client does not read. */
   writable = true;
@@ -19,7 +21,7 @@ export class Watched {
     const key = "\0" as Key;
     this.#group = group;
     this.#stream = group.hub.openStream(this);
-    const flags = { progressNotify: false, noPut: false, noDelete: false, prevKv: false };
+    const flags = { progressNotify: true, noPut: false, noDelete: false, prevKv: false };
     this.#stream.create({
       key,
       rangeEnd: key,
@@ -33,6 +35,7 @@ export class Watched {
 
   send(response: WatchResponse): void {
     if (response.kind === "canceled") this.ends.push(`compacted at ${response.compactRevision}`);
+    if (response.kind === "progress") this.marks.push(response.revision);
     if (response.kind !== "events") return;
     for (const bytes of response.batch.events) {
       const { kv } = decodeEvent(bytes);
