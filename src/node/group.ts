@@ -344,7 +344,6 @@ export class Group {
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    this.expiry.follow();
     this.leaseCalls.stop();
     this.#compactor.stop();
     this.#copies.stop();

@@ -276,6 +276,18 @@ function stopInside(driven: DrivenGroup, count: number, act: () => void): Call[]
 }
 
 describe("a group that was stopped", () => {
+  test("answers renewals that wait, and takes none", () => {
+    const driven = new DrivenGroup({ voters: [MEMBER, PEER] });
+    driven.group.start();
+    const answers: unknown[] = [];
+    driven.group.renewLease(1n, (ttl) => answers.push(ttl));
+    driven.endTurns();
+    driven.group.stop();
+    driven.group.leaseLife(1n, (life) => answers.push(life));
+    const codes = answers.map((answer) => (answer instanceof AetherError ? answer.code : answer));
+    expect(codes).toEqual(["stopped", "stopped"]);
+  });
+
   test("hears, takes and sends nothing more", () => {
     const { cluster, leader } = DrivenCluster.leading();
     const follower = cluster.others(leader)[0] as DrivenMember;
@@ -328,6 +340,9 @@ describe("the watch hub", () => {
     driven.settle();
     const watcher = new Watched(driven.group, 2);
     let steps = 0;
+    driven.endTurns();
+    expect(watcher.revisions.length).toBe(driven.group.machine.revision - 1);
+    new Watched(driven.group, 2);
     const { hub } = driven.group;
     const step = hub.step.bind(hub);
     hub.step = () => {
@@ -341,8 +356,6 @@ describe("the watch hub", () => {
       expect(steps).toBe(turn);
     }
     expect(steps).toBeGreaterThan(2);
-    driven.settle();
-    expect(watcher.revisions.length).toBe(driven.group.machine.revision - 1);
   });
 });
 
