@@ -215,6 +215,29 @@ describe("hashes", () => {
     expect(driver.machine.physicalTarget()).toBe(driver.machine.compactRevision);
   });
 
+  test("is taken in steps of few rows and bytes, also of one key with a long history", () => {
+    const driver = new Driver();
+    for (let i = 0; i < 300; i++) driver.put("long", "x".repeat(16_000));
+    driver.flush();
+    driver.put("other");
+    const cursor = new HashCursor(driver.machine);
+    const stepsOf = (rows: number): number => {
+      let most = 0;
+      for (let done = false; !done; ) {
+        driver.history.reads = 0;
+        done = cursor.step(rows);
+        most = Math.max(most, driver.history.reads);
+      }
+      return most;
+    };
+    expect(stepsOf(20)).toBeLessThan(25);
+    const bounded = new HashCursor(driver.machine);
+    let steps = 1;
+    while (!bounded.step(1e9)) steps++;
+    expect(steps).toBe(5); // of a MiB each
+    expect(bounded.hash).toBe(cursor.hash);
+  });
+
   test("tells different histories apart", () => {
     const hashes = new Set<string>();
     for (const change of [
