@@ -14,8 +14,6 @@ export interface CopiesParts {
   readonly store: StateStore;
   readonly transport: Transport;
   readonly logger: Log;
-  /** Called when Raft was told something. */
-  readonly onReported: () => void;
 }
 
 export class Copies {
@@ -71,9 +69,7 @@ export class Copies {
   /** Raft hears of it only in the term that asked for it: another may be on its way since. */
   #ended({ to, term }: MessageOf<"snapshot">, held: HeldState, arrived: boolean): void {
     if (this.#held.delete(held)) held.release();
-    if (this.#stopped || !this.#leadsIn(term)) return;
-    this.#parts.raft.reportSnapshot(to, arrived);
-    this.#parts.onReported();
+    if (!this.#stopped && this.#leadsIn(term)) this.#parts.raft.reportSnapshot(to, arrived);
   }
 
   #leadsIn(term: number): boolean {

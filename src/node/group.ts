@@ -123,8 +123,7 @@ export class Group {
       ...{ raft, current, log, store, logger, keptEntries },
       triggerEntries: snapshotTriggerEntries,
     });
-    const onReported = (): void => this.#driveLater();
-    this.#copies = new Copies({ raft, store, transport, logger, onReported });
+    this.#copies = new Copies({ raft, store, transport, logger });
     this.#installation = new Installation({
       ...{ raft, current, store, logger, hub: this.hub, requests: this.#requests },
       ...{ stateWriter: this.#stateWriter, compactor: this.#compactor },

@@ -6,7 +6,7 @@
  *                    └─ or has no use for it ─▶ answer          (durable: it will be finished,
  *                                                                after a crash by the next start)
  *
- * Until it is in place reads see the old state; nothing of that is written any more.
+ * Until it is in place reads see the old state; what of that is still written goes with it.
  */
 import { assert } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
@@ -60,11 +60,9 @@ export class Installation {
     }
   }
 
-  /** Raft has taken it: nothing of the old state is worth writing any more. */
+  /** Raft has taken it: what it holds of our batches will not be seen. */
   accepted({ term }: SnapshotMeta): void {
-    const { requests, stateWriter } = this.#parts;
-    stateWriter.end();
-    requests.termSkipped(term);
+    this.#parts.requests.termSkipped(term);
   }
 
   /** The log begins after it, durably: it takes the place of the state. */

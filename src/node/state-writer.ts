@@ -29,7 +29,7 @@ export class StateWriter {
   #bytes = 0;
   #flushedIndex: number;
   #backlogBytes = 0;
-  /** Nothing is written any more: the state is about to be replaced, or the store to close. */
+  /** Nothing is written any more: the store is about to close. */
   #ended = false;
 
   constructor(store: StateStore, current: CurrentMachine) {
@@ -70,14 +70,13 @@ export class StateWriter {
     });
   }
 
-  /** What is not handed over need not be: the log holds it, or a received state does. */
+  /** What is not handed over need not be: the log holds it. */
   end(): void {
     this.#ended = true;
   }
 
   /** The state was replaced by what the store holds. */
   replaced(): void {
-    this.#ended = false;
     this.#rows = 0;
     this.#bytes = 0;
     this.#backlogBytes = 0;

@@ -8,6 +8,7 @@ import {
   DrivenGroup,
   MEMBER,
   PEER,
+  putBody,
   REQUEST_TIMEOUT_MS,
   TICK_MS,
 } from "./driven-group.ts";
@@ -330,6 +331,29 @@ describe("a group that was stopped", () => {
       },
     );
     expect(answer).toBe("stopped");
+  });
+});
+
+describe("what an answer leads to", () => {
+  test("waits until everything before it is done: entries are not applied inside another", () => {
+    const driven = new DrivenGroup({
+      voters: [MEMBER, PEER],
+      raft: { committedBytesMax: 1 }, // one entry is handed out at a time
+    });
+    const companion = new Companion(driven);
+    driven.group.start();
+    companion.elect();
+    companion.settle();
+    const order: string[] = [];
+    const body = putBody("big", "x".repeat(1_100_000));
+    driven.group.propose(1, new Uint8Array([0x0a, 1, 97]), 0, 3, () => {
+      driven.group.propose(1, body, 0, body.length, () => order.push("third")); // leaves at once
+      order.push("first");
+    });
+    driven.endTurns();
+    driven.group.propose(1, new Uint8Array([0x0a, 1, 98]), 0, 3, () => order.push("second"));
+    companion.settle();
+    expect(order).toEqual(["first", "second", "third"]);
   });
 });
 

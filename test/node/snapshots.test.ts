@@ -167,6 +167,27 @@ describe("a member that stops while it takes a copy", () => {
   });
 });
 
+describe("a member that stops while the copy takes its state's place", () => {
+  test("looks at nothing any more, and begins with it at its next start", () => {
+    const where = farBehind();
+    untilTaken(where);
+    const { cluster, behind } = where;
+    behind.stateStalls = true;
+    behind.logStalls = false;
+    cluster.settle();
+    const { machine, appliedIndex } = behind.group;
+    behind.group.stop();
+    behind.store.store();
+    expect(behind.group.machine).toBe(machine);
+    expect(behind.stateDisk.current.appliedIndex).toBeGreaterThan(appliedIndex);
+    behind.endLife();
+    behind.stateStalls = false;
+    behind.start();
+    cluster.pass(ELECTION_MS);
+    cluster.expectAgreement();
+  });
+});
+
 describe("a copy on its way", () => {
   test("is not sent to a member it does not know", () => {
     const where = farBehind();
@@ -227,8 +248,9 @@ describe("a copy on its way", () => {
     expect(leader.store.holdCount).toBe(1);
     leader.group.stop();
     expect(leader.store.holdCount).toBe(0);
+    leader.endTurns();
     cluster.network.lose(({ what }) => what === "snapshot");
-    expect(leader.store.holdCount).toBe(0);
+    expect([leader.store.holdCount, leader.endTurns()]).toEqual([0, false]);
   });
 });
 
