@@ -168,5 +168,6 @@ async function settled(cluster: Cluster, load: SteadyLoad): Promise<string> {
   if (new Set(hashes).size > 1) throw new Error(`hashes at ${revision}: ${hashes.join(", ")}`);
   const { written, retried, slowestMs } = load;
   const slowest = `${slowestMs.toFixed(0)} ms the slowest`;
-  return `${written} writes, ${retried} tried again, ${slowest}; revision ${revision}, equal hashes`;
+  const writes = `${written} writes, ${retried} tried again, ${slowest}`;
+  return `${writes}; revision ${revision}, equal hashes`;
 }
