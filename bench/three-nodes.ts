@@ -166,7 +166,7 @@ type Counted = Awaited<ReturnType<typeof counted>>;
 /** An entry is a batch: one turn's proposals. Where many are in flight, one fsync takes several. */
 function countersTable(rows: readonly Counted[]): string {
   const head = [
-    "| cluster | in flight | puts | entries | fsyncs: leader, followers | frames to, from each follower |",
+    "| cluster | in flight | puts | entries | fsyncs: leader, followers | frames to, from each |",
     "| --- | --- | --- | --- | --- | --- |",
   ];
   const cell = (value: number): string => shown(value);
