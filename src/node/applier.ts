@@ -81,8 +81,9 @@ export class Applier {
 
   #applyBatch(entry: Entry, payload: Uint8Array): void {
     const { current, requests } = this.#parts;
-    this.#applying = requests.applied(payload);
-    current.machine.apply(entry.index, entry.term, asBuffer(payload), this.#onOutcome);
+    const bytes = asBuffer(payload);
+    this.#applying = requests.applied(bytes);
+    current.machine.apply(entry.index, entry.term, bytes, this.#onOutcome);
     this.#applying = undefined;
   }
 

@@ -379,10 +379,7 @@ export class Group {
       forward: this.#options.forward ?? true,
       timeoutMs: this.#times.requestTimeoutMs,
       leaderWaitMs: this.#times.leaderWaitMs,
-      refusal: (share) =>
-        this.#stateWriter.isFull(share)
-          ? new AetherError("too_many_requests", "the state store is behind")
-          : undefined,
+      isStoreFull: (share) => this.#stateWriter.isFull(share),
       appliedIndex: () => this.machine.appliedIndex,
       drive: () => this.#drive(),
     });

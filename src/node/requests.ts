@@ -32,8 +32,8 @@ export interface RequestsParts {
   readonly timeoutMs: number;
   /** How long a call waits while nobody leads. */
   readonly leaderWaitMs: number;
-  /** Why nothing may be proposed now, if so; `share` of the bounds counts. */
-  readonly refusal: (share: number) => AetherError | undefined;
+  /** The state store is behind, by so much of its bound. */
+  readonly isStoreFull: (share: number) => boolean;
   /** The applied index of the machine. */
   readonly appliedIndex: () => number;
   /** Performs what Raft asks for, now. */
@@ -99,12 +99,11 @@ export class Requests {
     const { raft, clock, drive } = this.#parts;
     const batch = this.#proposals.change(kind, body, clock.monotonicMs(), done);
     const change = { transition: "auto", steps, context: batch.payload } as const;
-    attempt(
-      () => {
-        batch.term = raft.proposeConfiguration(change).term;
-      },
-      (error) => this.#proposals.refuse(batch, error),
-    );
+    try {
+      batch.term = raft.proposeConfiguration(change).term;
+    } catch (error) {
+      this.#proposals.refuse(batch, expected(error));
+    }
     drive();
   }
 
@@ -116,7 +115,7 @@ export class Requests {
     const { raft, clock, turn, appliedIndex } = this.#parts;
     const index = raft.readNow(clock.monotonicMs());
     if (index >= 0 && index <= appliedIndex()) done(undefined);
-    else if (this.#reads.full) done(new AetherError("too_many_requests", "too many reads wait"));
+    else if (this.#reads.full) done(tooMany("too many reads wait"));
     else if (this.#reads.ask(done)) turn.after(TurnPhase.READ, this.#runRead);
   }
 
@@ -134,10 +133,11 @@ export class Requests {
     } else if (!isSoundBatch(asBuffer(payload))) {
       refuse(new AetherError("invalid_argument", "no batch of this program's"), raft.leader);
     } else {
-      attempt(
-        () => raft.propose(payload),
-        (error) => refuse(error, raft.leader),
-      );
+      try {
+        raft.propose(payload);
+      } catch (error) {
+        refuse(expected(error), raft.leader);
+      }
     }
   }
 
@@ -150,9 +150,8 @@ export class Requests {
   }
 
   /** The batch whose commands are about to be applied, if its callers wait here. */
-  applied(payload: Uint8Array): SentBatch<Outcome> | undefined {
-    const bytes = asBuffer(payload);
-    return this.#proposals.applied(batchOrigin(bytes), batchSequence(bytes));
+  applied(payload: Buffer): SentBatch<Outcome> | undefined {
+    return this.#proposals.applied(batchOrigin(payload), batchSequence(payload));
   }
 
   /** An entry of `term` was applied: what an earlier leader had is applied by now, or never. */
@@ -209,10 +208,11 @@ export class Requests {
     this.#reads.failAll(() => new AetherError("stopped"));
   }
 
+  /** Why nothing may be proposed now, if so; so much of the bounds may be used. */
   #refusal(share: number): AetherError | undefined {
     if (this.#stopped) return new AetherError("stopped");
-    if (!this.#proposals.isFull(share)) return this.#parts.refusal(share);
-    return new AetherError("too_many_requests", "too much is proposed");
+    if (this.#proposals.isFull(share)) return tooMany("too much is proposed");
+    return this.#parts.isStoreFull(share) ? tooMany("the state store is behind") : undefined;
   }
 
   #timeout(nowMs: number): AetherError {
@@ -231,18 +231,19 @@ export class Requests {
   /** Gives a batch to the leader, or keeps it until there is one. */
   #place(batch: SentBatch<Outcome>): void {
     const { raft, transport, forward } = this.#parts;
-    if (raft.role === "leader") {
-      attempt(
-        () => {
-          batch.term = raft.propose(batch.payload).term;
-        },
-        (error) => {
-          if (!isPassing(error)) this.#proposals.refuse(batch, error);
-        },
-      );
-    } else if (!forward) this.#proposals.refuse(batch, new AetherError("not_leader"));
+    if (raft.role === "leader") this.#placeHere(batch);
+    else if (!forward) this.#proposals.refuse(batch, new AetherError("not_leader"));
     else if (raft.leader !== NOBODY && transport.propose(raft.leader, raft.term, batch.payload)) {
       batch.term = raft.term;
+    }
+  }
+
+  #placeHere(batch: SentBatch<Outcome>): void {
+    try {
+      batch.term = this.#parts.raft.propose(batch.payload).term;
+    } catch (error) {
+      const failure = expected(error);
+      if (!isPassing(failure)) this.#proposals.refuse(batch, failure);
     }
   }
 
@@ -255,13 +256,13 @@ export class Requests {
   }
 
   #askRaft(id: number): void {
-    attempt(
-      () => this.#parts.raft.readIndex(id),
-      (error) => {
-        if (isPassing(error)) this.#reads.postponed(id);
-        else this.#reads.refused(id, error);
-      },
-    );
+    try {
+      this.#parts.raft.readIndex(id);
+    } catch (error) {
+      const failure = expected(error);
+      if (isPassing(failure)) this.#reads.postponed(id);
+      else this.#reads.refused(id, failure);
+    }
   }
 
   /** Somebody leads, or may: places what is in nobody's hands. */
@@ -275,6 +276,10 @@ export class Requests {
   }
 }
 
+function tooMany(what: string): AetherError {
+  return new AetherError("too_many_requests", what);
+}
+
 function isUrgent(kind: CommandKind): boolean {
   return kind === CommandKind.leaseRevoke || kind === CommandKind.leaseExpire;
 }
@@ -286,11 +291,8 @@ function isPassing({ code }: AetherError): boolean {
   );
 }
 
-function attempt(act: () => void, onFailure: (error: AetherError) => void): void {
-  try {
-    act();
-  } catch (error) {
-    if (!(error instanceof AetherError)) throw error;
-    onFailure(error);
-  }
+/** An expected failure; anything else is thrown on. */
+function expected(error: unknown): AetherError {
+  if (error instanceof AetherError) return error;
+  throw error;
 }

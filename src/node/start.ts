@@ -4,8 +4,8 @@ import { AetherError } from "../base/errors.ts";
 import type { Member } from "../proto/gen/etcdserverpb.ts";
 import type { founding, Restored } from "../raft/restore.ts";
 import type { LogReader, SnapshotMeta } from "../raft/types.ts";
-import type { StateMachine } from "../state/machine.ts";
-import type { LogStore } from "./ports.ts";
+import { StateMachine } from "../state/machine.ts";
+import type { LogStore, StateStore } from "./ports.ts";
 
 /** The start that all founders of a group share (raft/restore.ts), and who they are. */
 export type Founding = ReturnType<typeof founding> & { readonly members: readonly Member[] };
@@ -26,13 +26,28 @@ export function takeUp(
   return { restored, reader: readerOf(log, snapshot?.index ?? 0) };
 }
 
+/**
+ * Makes the founders' common state durable in an empty store, before their log begins: from then on
+ * a start needs nobody to say who they were. The store is to be opened anew afterwards.
+ */
+export function storeFounding(
+  store: StateStore,
+  { snapshot, members }: Founding,
+  onDurable: () => void,
+): void {
+  const machine = new StateMachine(store);
+  machine.found(members, snapshot.index, snapshot.term);
+  store.write(machine.takeBatch(), () => {});
+  store.checkpoint(onDurable);
+}
+
 function begun(log: LogStore, start: Founding | undefined, appliedIndex: number): Restored {
   const { hardState, snapshot } = log.stored;
   if (snapshot !== undefined) {
     assert(hardState !== undefined, "a log that begins after a snapshot has a hard state");
     return { hardState, snapshot };
   }
-  if (appliedIndex > 0) {
+  if (appliedIndex > (start?.snapshot.index ?? 0)) {
     throw new AetherError("corrupt", "the Raft log is gone and the state is not; restore both");
   }
   assert(log.stored.lastIndex === 0, "a log with entries has a start");
