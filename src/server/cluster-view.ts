@@ -21,7 +21,7 @@ export function clusterView({ group, identity, peers }: ClusterViewParts): unkno
       role: ID === group.leader ? "leader" : isLearner ? "learner" : "follower",
       reachable: isSelf || peer?.up === true,
       ...(peer === undefined || peer.up ? {} : { reason: peer.reason }),
-      ...(isSelf ? { applied: group.appliedIndex } : {}),
+      ...(isSelf ? { applied: group.appliedIndex, revision: group.machine.revision } : {}),
       ...(progress.has(ID) ? { match: progress.get(ID)?.match } : {}),
     };
   });

@@ -39,7 +39,14 @@ import { Endpoints, type HttpAnswer } from "./endpoints.ts";
 import { fsyncHistogram, registerNode } from "./metrics.ts";
 import { Publisher } from "./publisher.ts";
 import { Services } from "./services.ts";
-import { closeStores, FIRST_GROUP, noteBegun, openStores, type Stores } from "./stores.ts";
+import {
+  closeStores,
+  FIRST_GROUP,
+  foundState,
+  noteBegun,
+  openStores,
+  type Stores,
+} from "./stores.ts";
 
 /** Calls in flight get this long to finish when the server stops: a stop stays under 2 s. */
 const DRAIN_MS = 1200;
@@ -101,7 +108,7 @@ interface Base {
  * the directory is locked or damaged, an address is taken, the cluster does not want it.
  */
 export async function startServer(config: Config, log: Log): Promise<RunningServer> {
-  const stores = await openStores(config.dataDir);
+  let stores = await openStores(config.dataDir);
   const turn = new Turn(setImmediate);
   const network = new Network({ turn, log });
   const doors = new Doors(config, network, log, whileBeginning(config));
@@ -110,6 +117,7 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
   try {
     const beginning = stores.identity === undefined ? await begin(base) : undefined;
     const identity = stores.identity ?? rememberBeginning(config, beginning);
+    if (beginning?.kind === "found") stores = await foundState(stores, foundingOf(beginning));
     server = new Server({ ...base, stores: { ...stores, identity } }, identity, beginning);
     await server.start();
   } catch (error) {

@@ -1,6 +1,8 @@
 /** What a node has on disk: its directory, its log, its state, and who it is. */
 
+import { rmSync } from "node:fs";
 import type { LogStore, StateStore } from "../node/ports.ts";
+import { type Founding, storeFounding } from "../node/start.ts";
 import { requireFiles, requireFit } from "../storage/data-check.ts";
 import { type DataDir, openDataDir } from "../storage/data-dir.ts";
 import { type StoredIdentity, writeIdentity } from "../storage/identity.ts";
@@ -42,6 +44,21 @@ export async function openStores(path: string): Promise<Stores> {
     dataDir.release();
     throw error;
   }
+}
+
+/**
+ * Gives a founder the state that all founders begin with, durably, before its log begins. What an
+ * earlier attempt left is removed: the members may have been others then.
+ */
+export async function foundState(stores: Stores, founding: Founding): Promise<Stores> {
+  const path = stores.dataDir.statePath(FIRST_GROUP);
+  const options = { group: FIRST_GROUP, onFatal: dieOfStorage, path, logStart: undefined };
+  await stores.state.close();
+  for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
+  const empty = await openStateStore(options);
+  await new Promise<void>((resolve) => storeFounding(empty, founding, resolve));
+  await empty.close();
+  return { ...stores, state: await openStateStore(options) };
 }
 
 export async function closeStores({ log, state, dataDir }: Stores): Promise<void> {

@@ -11,7 +11,7 @@ import type { DataDir } from "./data-dir.ts";
 import { IDENTITY_FILE, readIdentity, type StoredIdentity } from "./identity.ts";
 import { DAMAGE_ADVICE, StorageError } from "./storage-error.ts";
 
-/** Where the log of a founder begins (raft/restore.ts): its state may still be empty. */
+/** Where the log of a founder begins (raft/restore.ts); its state is durable there before. */
 const FOUNDING_INDEX = 1;
 
 /**
@@ -49,7 +49,7 @@ export function requireFit(
     throw lost(join(dataDir.path, IDENTITY_FILE), "it is gone, and there is a log or a state");
   }
   if (snapshot === undefined) {
-    if (!identity.begun && appliedIndex === 0 && lastIndex === 0) return undefined;
+    if (!identity.begun && appliedIndex <= FOUNDING_INDEX && lastIndex === 0) return undefined;
     throw lost(logPath, "where it begins is gone, and this member has begun");
   }
   if (hardState === undefined) throw lost(logPath, "its hard state is gone");
@@ -57,7 +57,7 @@ export function requireFit(
     throw lost(logPath, `it ends at ${lastIndex}, and ${appliedIndex} was applied`);
   }
   const start = snapshot.index;
-  if (appliedIndex < start && !(appliedIndex === 0 && start === FOUNDING_INDEX)) {
+  if (appliedIndex < start) {
     const state = dataDir.statePath(group);
     throw lost(state, `it ends at ${appliedIndex}, and the log begins after ${start}`);
   }
