@@ -91,10 +91,12 @@ export function isReadOnly(request: TxnRequest): boolean {
 }
 
 /**
- * Whether a read-only transaction may be answered from local state: every range in it says so.
- * Without any operation that holds too, even with conditions (etcd's rule).
+ * Whether a read-only transaction may be answered from local state: every range in it says so, and
+ * there is one. etcd answers a transaction without operations from local state too, so that its
+ * conditions may be judged by a state that is over; nobody has asked for that.
  */
 export function isSerializable(request: TxnRequest): boolean {
   const local = (operation: RequestOp): boolean => operation.requestRange?.serializable === true;
-  return request.success.every(local) && request.failure.every(local);
+  const operations = [...request.success, ...request.failure];
+  return operations.length > 0 && operations.every(local);
 }

@@ -278,12 +278,12 @@ describe("kinds of transactions", () => {
     expect(isReadOnly(request(nested({ success: [range("a")] })))).toBe(false);
     expect(isReadOnly(TxnRequest.create({ failure: [del("a")] }))).toBe(false);
   });
-  test("serializable: every range says so; vacuously without any", () => {
+  test("serializable: every range says so, and there is one", () => {
     const local = range("a", { serializable: true });
     expect(isSerializable(TxnRequest.create({ success: [local], failure: [local] }))).toBe(true);
     expect(isSerializable(TxnRequest.create({ success: [local, range("b")] }))).toBe(false);
     expect(isSerializable(TxnRequest.create({ failure: [range("b")] }))).toBe(false);
     const compare = [Compare.create({ key: "a" })];
-    expect(isSerializable(TxnRequest.create({ compare }))).toBe(true);
+    expect(isSerializable(TxnRequest.create({ compare }))).toBe(false);
   });
 });
