@@ -1,0 +1,66 @@
+/**
+ * A share of the simulator's seeds; `bun run sim` runs a thousand. And that it means something: a
+ * seed is one life whoever runs it, and planted bugs are found.
+ */
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { failureText, runSeed } from "./campaign.ts";
+import { MUTANTS } from "./mutant-table.ts";
+import { planted, runMutant } from "./mutants.ts";
+import { simulate } from "./simulation.ts";
+
+const root = join(import.meta.dir, "..", "..");
+
+function expectClean(seed: number): void {
+  const report = runSeed(seed);
+  if (!report.ok) throw new Error(failureText(report));
+}
+
+describe("simulation", () => {
+  const from = Number(process.env["SEED"] ?? 1);
+  for (let tens = 0; tens < 6; tens++) {
+    const first = from + 10 * tens;
+    test(`seeds ${first} to ${first + 9}`, () => {
+      for (let seed = first; seed < first + 10; seed++) expectClean(seed);
+    });
+  }
+
+  test("a seed is one life, also when it is watched", () => {
+    for (let seed = 1; seed <= 5; seed++) {
+      const { hash } = simulate(seed);
+      expect(simulate(seed).hash).toBe(hash);
+      let lines = 0;
+      expect(simulate(seed, { line: () => lines++ }).hash).toBe(hash);
+      expect(lines).toBeGreaterThan(1000);
+    }
+    expect(simulate(1).hash).not.toBe(simulate(2).hash);
+  });
+
+  test("seeds that found something once", async () => {
+    const table = await Bun.file(join(import.meta.dir, "seeds.md")).text();
+    for (const [, seed] of table.matchAll(/^\| *(\d+) \|/gm)) expectClean(Number(seed));
+  });
+});
+
+describe("mutants", () => {
+  for (const { name, patches } of MUTANTS) {
+    test(`${name} still applies`, async () => {
+      const texts = new Map<string, string>();
+      for (const patch of patches) {
+        const text = texts.get(patch.file) ?? (await Bun.file(join(root, patch.file)).text());
+        texts.set(patch.file, planted(text, patch));
+      }
+    });
+  }
+
+  test("each has its own name, and there are enough", () => {
+    expect(new Set(MUTANTS.map(({ name }) => name)).size).toBe(MUTANTS.length);
+    expect(MUTANTS.length).toBeGreaterThanOrEqual(14);
+  });
+
+  test("a planted bug is found", async () => {
+    const mutant = MUTANTS.find(({ name }) => name === "applied-index-behind");
+    if (mutant === undefined) throw new Error("the mutant is gone");
+    expect(await runMutant(mutant, 1)).toBeDefined();
+  });
+});
