@@ -29,6 +29,9 @@ const LEADERLESS_ELECTIONS = 3;
 /** Answers that promise that nothing was done and nothing will be. */
 const UNDONE: readonly ErrorCode[] = ["not_leader", "leader_changed"];
 
+/** Answers of somebody who may have done it and is gone. */
+const BROKEN: readonly ErrorCode[] = ["unhealthy", "timeout", "stopped"];
+
 export interface MembershipPorts {
   readonly group: MembershipGroup;
   readonly clock: Clock;
@@ -169,7 +172,12 @@ export class Membership {
 
   #answered(call: Call, answer: MemberChangePeerResponse | AetherError): void {
     if (answer instanceof AetherError) {
-      if (UNDONE.includes(answer.code)) call.isWaiting = true;
+      const gone = call.request.remove?.ID;
+      const isBroken = BROKEN.includes(answer.code) && gone !== undefined;
+      if (isBroken && this.#ports.group.machine.isRemoved(gone)) {
+        // The leader removed itself and went before its answer was heard.
+        this.#end(call, { member: undefined, members: this.#membersAfter(call) });
+      } else if (UNDONE.includes(answer.code)) call.isWaiting = true;
       else this.#end(call, answer);
       return;
     }

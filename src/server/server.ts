@@ -36,6 +36,7 @@ import { clusterView } from "./cluster-view.ts";
 import type { Config } from "./config/config.ts";
 import { type Answering, Doors } from "./doors.ts";
 import { Endpoints, type HttpAnswer } from "./endpoints.ts";
+import { KnownMembers } from "./known-members.ts";
 import { fsyncHistogram, registerNode } from "./metrics.ts";
 import { Publisher } from "./publisher.ts";
 import { Services } from "./services.ts";
@@ -159,7 +160,7 @@ class Server implements RunningServer {
   readonly ended: Promise<number>;
   readonly #base: Base;
   readonly #identity: StoredIdentity;
-  readonly #beginning: Beginning | undefined;
+  readonly #known: KnownMembers;
   readonly #group: Group;
   readonly #link: ClusterLink;
   readonly #membership: Membership;
@@ -173,15 +174,21 @@ class Server implements RunningServer {
   #ticker: ReturnType<typeof setInterval> | undefined;
   #stopping: Promise<void> | undefined;
   #exitStatus = 0;
+  /** Others have proved that this member was removed. */
+  #provenRemoved = false;
 
   constructor(base: Base, identity: StoredIdentity, beginning: Beginning | undefined) {
     this.#base = base;
     this.#identity = identity;
-    this.#beginning = beginning;
     this.ended = this.#end.promise;
     this.#link = this.#createLink();
     this.#group = this.#createGroup(beginning);
     this.#link.attach(this.#group);
+    this.#known = new KnownMembers({
+      group: this.#group,
+      asked: beginning?.members ?? [],
+      setMembers: (members, removed) => this.#link.setMembers(members, removed),
+    });
     this.#membership = this.#createMembership();
     this.#hashes = new HashQueue({ group: this.#group, turn: base.turn });
     this.#consistency = this.#createConsistency();
@@ -270,10 +277,12 @@ class Server implements RunningServer {
 
   #tick(): void {
     this.#group.tick();
+    this.#known.tick();
     this.#membership.tick();
     this.#consistency.tick();
     this.#publisher.tick();
     this.#services.tick(clock.monotonicMs());
+    if (this.#provenRemoved && !this.#group.isLeader) this.#onRemoved();
   }
 
   /** What a member does when the cluster has removed it: it says why, and ends. */
@@ -281,6 +290,7 @@ class Server implements RunningServer {
     if (this.#stopping !== undefined) return;
     this.#base.log.error(removed(this.#identity.memberId).message);
     this.#exitStatus = EXIT_FAILED;
+    this.#membership.tick(); // whoever asked for it is told that it was done
     void this.stop();
   }
 
@@ -343,7 +353,9 @@ class Server implements RunningServer {
         }),
       takeHash: (revision, isWanted, done) => this.#hashes.take(revision, isWanted, done),
       changeHere: (request, done) => this.#membership.changeHere(request, done),
-      onRemoved: () => this.#onRemoved(),
+      onRemoved: () => {
+        this.#provenRemoved = true; // a leader goes on until it has retired
+      },
     });
   }
 
@@ -432,12 +444,7 @@ class Server implements RunningServer {
 
   /** Whom to speak and listen to, as the state has it now. */
   #tellMembers(): void {
-    const { machine } = this.#group;
-    const known = machine.members();
-    // A member that joins has no state yet, and can only be sent one by those that it asked.
-    const members = known.length === 0 ? (this.#beginning?.members ?? []) : known;
-    this.#link.setMembers(members, machine.removedMembers());
-    this.#services.membersChanged();
+    this.#known.changed();
     this.#services.membersChanged();
   }
 
