@@ -178,7 +178,6 @@ export class Board {
     return this.#problem.mays.filter((may) => {
       const { request } = may;
       if (may.called > limit || !wanted.has(leaseOrCompaction(request))) return false;
-      if (request.kind === "revoke" && !this.#mayEnd(request.id)) return false;
       if (this.#used.has(may)) add(conflict, spent(may), 0);
       return !this.#used.has(may);
     });
@@ -296,10 +295,6 @@ export class Board {
     if (this.#exact === undefined) return this.#problem.mays;
     if (this.#isBlocked()) return [];
     return [...(this.#exact.suspects.of(this.store.revision + 1) ?? [])];
-  }
-
-  #mayEnd(lease: string): boolean {
-    return this.#exact?.evidence.lease(lease).mayEnd(this.store.revision) ?? true;
   }
 
   /** The end of a lease makes a revision only if it deletes something. */

@@ -92,3 +92,21 @@ test("a lie of a watch is told from a lie of an answer", () => {
   expect(complaints.some((text) => text.includes("Ordered"))).toBe(true);
   expect(complaints.some((text) => text.startsWith("not-linearizable"))).toBe(false);
 });
+
+test("what a watch makes impossible is told beside what it did wrong", () => {
+  const recorder = new Recorder("a", () => 1);
+  recorder.call({ kind: "put", key: "k", value: "1" }).answered({ kind: "put", revision: 2 });
+  const watch = recorder.watch({ key: "k", startRevision: 1, prevKv: false, without: [] });
+  watch.created(2);
+  watch.events(3, [{ type: "put", kv: { key: "k", modRevision: 3 }, prevKv: null }]);
+  const complaints = checkHistory(recorder.history());
+  expect(complaints[0]).toBe("a~1: Event: put k@3 was never committed");
+  expect(complaints.at(-1)).toStartWith("with the watches, not-linearizable: no request can have");
+});
+
+test("locks are judged too", () => {
+  const [a, b] = ["a", "b"].map((name) => new Recorder(name, () => 10)) as [Recorder, Recorder];
+  a.hold("l", 5, 1, 20);
+  b.hold("l", 5, 1, 20);
+  expect(checkHistory(merge([a.history(), b.history()]))).toHaveLength(2);
+});

@@ -39,7 +39,7 @@ const gone = (seenAt: number, cause = expiryOf("7")): Committed => {
 
 test("it may end when its time is over since it was granted or last renewed", () => {
   expect(complaints([granted, refusedPut(2100)])).toEqual([]);
-  expect(complaints([granted, life(2100, -1)])).toEqual([]);
+  expect(complaints([granted, life(2090, 0), life(2100, -1)])).toEqual([]);
   expect(complaints([granted, renew(2100, 0)])).toEqual([]);
   expect(complaints([granted, renew(1000, 2), refusedPut(3000)])).toEqual([]);
   expect(complaints([granted], [gone(2101)])).toEqual([]);

@@ -103,9 +103,7 @@ class Possibility {
     for (const key of lease.keys) {
       const evidence = this.#evidence.key(key);
       const before = evidence.stateAt(revision - 1);
-      const isQuiet = evidence.isQuiet(revision);
-      if (before?.lease === id && isQuiet) return false;
-      if (before === null || isQuiet) continue;
+      if (before === null || evidence.isQuiet(revision)) continue;
       const last = before ?? evidence.lastBefore(revision);
       const isUnseen = lease.lastBoundUnseen(key) > (last?.modRevision ?? 0);
       changes ||= (before === undefined && isUnseen) || (last?.lease ?? (last && id)) === id;

@@ -206,9 +206,8 @@ export class Search {
         return (conflict.get(subject) ?? Number.POSITIVE_INFINITY) <= frame.revision;
       });
     };
-    if (touches(request) || conflict.has(spent(request))) return true;
-    if (frame.moves.slice(frame.at).some(touches)) return true;
-    if (frame.stage === STAGE_LAST) return false;
+    if (conflict.has(spent(request)) || frame.moves.some(touches)) return true;
+    // Those too that were out of the question here: the reasons for that are then to blame.
     return [...(exact.suspects.of(frame.revision + 1) ?? [])].some(touches);
   }
 

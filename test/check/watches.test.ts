@@ -96,6 +96,10 @@ describe("a watcher may", () => {
     const watches = [watch([events(put2), events(put3, put3b), progress(4)])];
     expect(checkWatches({ calls: [], watches }, guess)).toEqual([]);
     expect(broken(watches)).toEqual(["Bookmarkable"]);
+    const late = watch([events(put2), events(put3, put3b), progress(4), events(delete4)]);
+    expect(checkWatches({ calls: [], watches: [late] }, guess)).toEqual([
+      "w: Bookmarkable: delete a@4 after progress at 4",
+    ]);
   });
 });
 
