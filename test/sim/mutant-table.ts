@@ -57,7 +57,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "old-term-commit",
     what: "an entry of an earlier term is committed by counting (paper, figure 8)",
-    seeds: 200,
+    seeds: 500,
     patches: [
       {
         file: "src/raft/replication.ts",
@@ -69,7 +69,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "vote-lost",
     what: "a restarted member does not know whom it voted for",
-    seeds: 200,
+    seeds: 100,
     patches: [
       {
         file: "src/raft/restore.ts",
@@ -81,7 +81,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "vote-for-shorter-log",
     what: "votes do not ask how complete the candidate's log is",
-    seeds: 50,
+    seeds: 20,
     patches: [
       {
         file: "src/raft/election.ts",
@@ -105,7 +105,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "commit-past-match",
     what: "a heartbeat commits what the follower may not have in this form",
-    seeds: 100,
+    seeds: 20,
     patches: [
       {
         file: "src/raft/replication.ts",
@@ -117,7 +117,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "read-without-quorum",
     what: "the leader grants reads without asking whether it still leads",
-    seeds: 100,
+    seeds: 300,
     patches: [
       {
         file: "src/raft/read-index.ts",
@@ -132,7 +132,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "read-before-own-commit",
     what: "a new leader serves reads before it knows what was committed before it",
-    seeds: 200,
+    seeds: 50,
     patches: [
       {
         file: "src/raft/core.ts",
@@ -144,7 +144,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "read-before-apply",
     what: "a granted read does not wait until its index is applied",
-    seeds: 100,
+    seeds: 30,
     patches: [
       {
         file: "src/node/reads.ts",
@@ -156,7 +156,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "read-number-reused",
     what: "forwarded reads are asked again under the same number [20418]",
-    seeds: 300,
+    seeds: 200,
     patches: [
       {
         file: "src/raft/reads/forwarded-reads.ts",
@@ -168,7 +168,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "lease-read-too-long",
     what: "the leader's lease outlives the loyalty of its voters",
-    seeds: 300,
+    seeds: 1000,
     patches: [
       {
         file: "src/raft/config.ts",
@@ -196,7 +196,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "log-compacted-too-far",
     what: "the log is compacted beyond what is durable in the state",
-    seeds: 100,
+    seeds: 200,
     patches: [
       {
         file: "src/node/compactor.ts",
@@ -208,7 +208,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "forwarded-in-another-term",
     what: "a leader takes a batch that was meant for the leader of another term",
-    seeds: 300,
+    seeds: 100,
     patches: [
       {
         file: "src/node/requests.ts",
@@ -220,7 +220,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "proposed-again-too-soon",
     what: "a batch is proposed again at a change of leader, though it may be committed yet",
-    seeds: 100,
+    seeds: 20,
     patches: [
       {
         file: "src/node/requests.ts",
@@ -235,7 +235,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "snapshot-forgets-batches",
     what: "a batch that a snapshot may hold is proposed again",
-    seeds: 300,
+    seeds: 50,
     patches: [
       {
         file: "src/node/requests.ts",
@@ -247,7 +247,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "hub-not-restored",
     what: "watchers are not told that a snapshot replaced the history",
-    seeds: 100,
+    seeds: 50,
     patches: [
       {
         file: "src/node/installation.ts",
@@ -259,7 +259,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "watchers-skip-a-snapshot",
     what: "after a snapshot, watchers go on behind it instead of where they were [15271]",
-    seeds: 100,
+    seeds: 50,
     patches: [
       {
         file: "src/watch/hub.ts",
@@ -286,7 +286,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "lease-too-short",
     what: "leases run out a tenth early",
-    seeds: 100,
+    seeds: 20,
     patches: [
       {
         file: "src/node/lease-clock.ts",
@@ -298,7 +298,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "leases-counted-everywhere",
     what: "a new leader goes on with a count that missed the renewals of the old one",
-    seeds: 200,
+    seeds: 50,
     patches: [
       {
         file: "src/node/expiry.ts",
@@ -331,7 +331,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "old-leader-expires",
     what: "a deposed leader's expiry counts when it is applied in a later term [12528]",
-    seeds: 300,
+    seeds: 100,
     patches: [
       {
         file: "src/state/machine.ts",
@@ -343,7 +343,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "renewed-by-old-leader",
     what: "a renewal does not ask whether the member still leads [20615]",
-    seeds: 300,
+    seeds: 50,
     patches: [
       {
         file: "src/node/lease-calls.ts",
@@ -372,31 +372,9 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: "two-changes-at-once",
-    what: "a change of the membership is begun while another one is pending (Ongaro 2015)",
-    seeds: 300,
-    patches: [
-      {
-        file: "src/raft/reconfigure.ts",
-        find:
-          "  assertLeads(core);\n" +
-          "  if (core.log.applied < core.pendingConfigIndex || !hasCommittedInTerm(core)) {",
-        replace: "  assertLeads(core);\n  if (core.pendingConfigIndex < 0) {",
-      },
-      {
-        file: "src/cluster/leader-changes.ts",
-        find: "    this.#group.read((error) => {\n      if (this.#current !== job) return;",
-        replace:
-          "    const now = (run: (error: AetherError | undefined) => void): void => " +
-          "run(undefined);\n" +
-          "    now((error) => {\n      if (this.#current !== job) return;",
-      },
-    ],
-  },
-  {
     name: "unsynced-learner-promoted",
     what: "a learner may vote before it has the log",
-    seeds: 300,
+    seeds: 200,
     patches: [
       {
         file: "src/cluster/change-plan.ts",
@@ -408,7 +386,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "removed-leader-stops-at-once",
     what: "a leader that removed itself stops before the others know that it is decided",
-    seeds: 300,
+    seeds: 600,
     patches: [
       {
         file: "src/raft/retire.ts",
@@ -420,7 +398,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "renewed-while-expiring",
     what: "a lease whose expiry is in the log can be renewed [20615]",
-    seeds: 300,
+    seeds: 200,
     patches: [
       {
         file: "src/node/lease-clock.ts",
@@ -444,7 +422,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "copy-of-another-index",
     what: "a copy of the state is announced as the one that Raft asked for, not as what it is",
-    seeds: 50,
+    seeds: 100,
     patches: [
       {
         file: "src/node/copies.ts",

@@ -101,9 +101,9 @@ export class Network {
   }
 }
 
-/** Whether a member refuses another, because it knows that it was removed. */
+/** Whether a member refuses another, because it knows that it was removed, and will not forget. */
 function refuses(target: SimNode, sender: SimNode): boolean {
-  return target.process?.group?.machine.isRemoved(sender.id) === true;
+  return target.process?.knowsRemoved(sender.id) === true;
 }
 
 function linkOf(from: SimNode, to: SimNode): string {

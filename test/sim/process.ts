@@ -46,6 +46,8 @@ export class SimProcess {
   group!: Group;
   membership!: Membership;
   #publisher!: Publisher;
+  /** Members that were removed, and the index at which that was known here. */
+  readonly #removedAt = new Map<bigint, number>();
   #leaves = false;
   readonly #enders: (() => void)[] = [];
 
@@ -86,6 +88,7 @@ export class SimProcess {
         turn: new Turn((run) => this.later("turn", TURN_MS, run)),
         logger,
         transport,
+        onMembership: () => this.#noteRemovals(),
         onRemoved: () => this.leave(),
       },
     );
@@ -109,6 +112,7 @@ export class SimProcess {
     const { group } = this;
     this.#publisher = new Publisher({ group, memberId: node.id, name, clientUrls, log: logger });
     void this.#publisher.publish(); // its end is nobody's concern here
+    this.#noteRemovals();
     this.observer.onBoot(this);
     this.group.start();
     this.later("tick", node.clock.realMs(random.unit() * settings.tickMs), () => this.#tick());
@@ -152,6 +156,12 @@ export class SimProcess {
     this.#enders.push(run);
   }
 
+  /** Whether it knows durably that `id` was removed. */
+  knowsRemoved(id: bigint): boolean {
+    const index = this.#removedAt.get(id) ?? Number.POSITIVE_INFINITY;
+    return (this.node.logDisk.hardState?.commit ?? 0) >= index;
+  }
+
   /** The process is dead. */
   ended(): void {
     this.alive = false;
@@ -176,6 +186,15 @@ export class SimProcess {
     this.group.tick();
     this.membership.tick();
     this.#publisher.tick();
+  }
+
+  /** Who was removed is refused from when this is durable here. */
+  #noteRemovals(): void {
+    const { appliedIndex, machine } = this.group;
+    for (const id of machine.removedMembers()) {
+      if (this.#removedAt.has(id)) continue;
+      this.#removedAt.set(id, appliedIndex);
+    }
   }
 
   /** The member was removed: its process ends, soon. */
