@@ -19,13 +19,13 @@ class Recorder {
   readonly #answers: (() => void)[] = [];
   readonly writer: LogWriter;
 
-  constructor() {
+  constructor(lastIndex = 0) {
     const write: LogStore["write"] = (given, onDurable) => {
       this.writes.push(given);
       this.#answers.push(onDurable);
     };
     const send = (messages: readonly Message[]): void => void this.sent.push(...messages);
-    const log = { write, stored: { lastIndex: 0 } } as LogStore;
+    const log = { write, stored: { lastIndex } } as LogStore;
     const clock = { monotonicMs: () => this.nowMs, wallMs: () => 0 };
     const observeMs = (ms: number): void => void this.tookMs.push(ms);
     const install = ({ index }: SnapshotMeta, onInstalled: () => void): void => {
@@ -92,6 +92,38 @@ describe("log writer", () => {
     expect(commits()).toEqual([0, 1, 2]);
     writer.persist(persist(state(3)), []);
     expect(commits()).toEqual([0, 1, 2, undefined]);
+  });
+
+  test("after a start, any entry that is there may be a change of membership", () => {
+    const { writer, writes } = new Recorder(10);
+    const state = (commit: number): HardState => ({ term: 1, vote: 1n, commit });
+    for (const commit of [4, 9, 10, 11]) writer.persist(persist(state(commit)), []);
+    expect(writes.map(({ hardState }) => hardState?.commit)).toEqual([4, 9, 10, undefined]);
+  });
+
+  test("a hard state that waits is not forgotten, and not written if it did not move", () => {
+    const { writer, writes } = new Recorder();
+    const state = (commit: number): HardState => ({ term: 1, vote: 1n, commit });
+    writer.persist(persist(state(1)), []);
+    writer.persist(persist(state(2), false), []);
+    writer.persist(persist(undefined), []);
+    writer.flush();
+    expect(writes.map(({ hardState }) => hardState?.commit)).toEqual([1, undefined, 2]);
+    const change = { index: 9, term: 1, kind: "config", payload: new Uint8Array(1) } as const;
+    writer.persist({ ...persist(undefined), entries: [change] }, []);
+    writer.persist(persist(state(2)), []); // nothing was committed since
+    expect(writes.map(({ hardState }) => hardState?.commit).slice(3)).toEqual([
+      undefined,
+      undefined,
+    ]);
+  });
+
+  test("every 256 writes say how far was committed", () => {
+    const { writer, writes } = new Recorder();
+    const state = (commit: number): HardState => ({ term: 1, vote: 1n, commit });
+    for (let i = 0; i < 258; i++) writer.persist(persist(state(1 + i)), []);
+    const written = writes.flatMap(({ hardState }, i) => (hardState === undefined ? [] : [i]));
+    expect(written).toEqual([0, 257]);
   });
 
   test("promises wait for their write and for every earlier one", () => {
