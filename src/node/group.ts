@@ -417,8 +417,8 @@ export class Group {
   /** The duties of a Ready, in their order. */
   #perform(ready: Ready): void {
     const { persist, sendNow, sendAfterSync, committed, leadership } = ready;
-    if (persist.snapshot !== undefined) this.#installation.accepted(persist.snapshot);
     this.#logWriter.persist(persist, sendAfterSync);
+    if (persist.snapshot !== undefined) this.#installation.accepted(persist.snapshot);
     if (sendNow.length > 0) this.#send(sendNow);
     if (leadership !== undefined) this.#onLeadership(leadership);
     if (committed.length > 0 && !this.#stopped) this.#apply(committed);

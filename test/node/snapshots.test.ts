@@ -167,6 +167,33 @@ describe("a member that stops while it takes a copy", () => {
   });
 });
 
+describe("a member that is stopped by an answer", () => {
+  test("when Raft takes the copy writes what Raft said, and begins with the copy", async () => {
+    const { cluster, leader } = DrivenCluster.leading(CLOSE_CUT);
+    const behind = cluster.others(leader)[0] as DrivenMember;
+    cluster.network.cutOneWay(leader.number, behind.number);
+    let closed: Promise<void> | undefined;
+    behind.group.propose(1, new Uint8Array([0x0a, 1, 97]), 0, 3, () => {
+      behind.group.stop();
+      closed = behind.log.close();
+    });
+    behind.work();
+    cluster.settle();
+    cluster.isolate(behind);
+    cluster.pass(2 * ELECTION_MS);
+    writeMany(cluster, leader, 30);
+    cluster.network.heal();
+    cluster.pass(3 * TICK_MS);
+    expect(closed).toBeDefined();
+    await closed;
+    behind.endLife();
+    behind.start();
+    expect(behind.group.appliedIndex).toBeGreaterThan(20);
+    cluster.pass(ELECTION_MS);
+    cluster.expectAgreement();
+  });
+});
+
 describe("a member that stops while the copy takes its state's place", () => {
   test("looks at nothing any more, and begins with it at its next start", () => {
     const where = farBehind();
