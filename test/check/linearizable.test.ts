@@ -4,7 +4,14 @@ import { Prng } from "../../src/base/prng.ts";
 import type { Call, History, Outcome } from "./history.ts";
 import { checkLinearizable, type Verdict } from "./linearizable.ts";
 import { isLinearizable } from "./reference-search.ts";
-import type { Answer, RangeAnswer, Request, SeenKeyValue } from "./requests.ts";
+import type {
+  Answer,
+  Operation,
+  OperationAnswer,
+  RangeAnswer,
+  Request,
+  SeenKeyValue,
+} from "./requests.ts";
 import { simulate } from "./simulation.ts";
 
 /** A call by a client, from a time to a time; without an answer if that is undefined. */
@@ -236,6 +243,37 @@ describe("without revisions", () => {
     const writes = ["k", "l"].map((key) => call(key, [0, 9], put(key, "1"), ok));
     accepts(...writes, saw("c", "k"));
     refuses("none of these can come next", ...writes, saw("c", "k"), saw("d", "l"));
+  });
+
+  test("transactions are judged over all their keys", () => {
+    const txn = (...success: Operation[]): Request => ({
+      kind: "txn",
+      compare: [],
+      success,
+      failure: [],
+    });
+    const both = txn({ kind: "put", key: "k", value: "1" }, { kind: "put", key: "l", value: "1" });
+    const look = txn({ kind: "range", key: "k" }, { kind: "range", key: "l" });
+    const write = call("a", [0, 9], both, { kind: "txn", succeeded: true, responses: [] });
+    const saw = (k: Answer, l: Answer): Call => {
+      const responses = [k, l] as OperationAnswer[];
+      return call("b", [0, 9], look, { kind: "txn", succeeded: true, responses });
+    };
+    const one = (key: string): Answer => got({ key, value: "1" });
+    const done = { ...write, outcome: { kind: "unknown" } } as const;
+    accepts(done, saw(one("k"), one("l")));
+    accepts(done, saw(none(), none()));
+    refuses("none of these can come next", done, saw(one("k"), none()));
+  });
+
+  test("places are not visited twice", () => {
+    const writes = Array.from({ length: 10 }, (_, i) =>
+      call(`c${i}`, [0, 9], put("k", `${i}`), ok),
+    );
+    const read = call("r", [10, 11], get("k"), got({ key: "k", value: "none of them" }));
+    const calls = [...writes, read];
+    const verdict = checkLinearizable({ calls, watches: [] }, { attemptsMax: 200_000 });
+    expect(verdict.kind).toBe("not-linearizable");
   });
 
   test("keys are judged one by one", () => {
