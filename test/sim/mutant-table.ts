@@ -384,18 +384,6 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: "removed-leader-stops-at-once",
-    what: "a leader that removed itself stops before the others know that it is decided",
-    seeds: 600,
-    patches: [
-      {
-        file: "src/raft/retire.ts",
-        find: "  if (core.tracker.quorumKnownCommit() < core.retireIndex) return;\n",
-        replace: "",
-      },
-    ],
-  },
-  {
     name: "renewed-while-expiring",
     what: "a lease whose expiry is in the log can be renewed [20615]",
     seeds: 200,

@@ -31,6 +31,12 @@ const READY_SHARE = 0.9;
 /** Addresses that machines may ever have had. */
 const MACHINES_MAX = 12;
 
+/**
+ * Of fewer voters none is removed. Of two, the one that goes may be switched off before the other
+ * knows durably that this was decided; if that one forgets it, it needs a vote that nobody gives.
+ */
+const VOTERS_MIN = 3;
+
 /** Changes that may be under way at a time, perhaps at different leaders. */
 const ASKED_MAX = 2;
 
@@ -96,7 +102,9 @@ export class Reconfigurer {
   }
 
   #remove(asked: SimProcess): void {
-    const { ID } = this.#random.pick(this.#parts.members());
+    const { ID, isLearner } = this.#random.pick(this.#parts.members());
+    const voters = this.#parts.members().filter((member) => !member.isLearner);
+    if (!isLearner && voters.length < VOTERS_MIN + this.#asked) return;
     this.#ask("remove", asked, (done) => asked.membership.remove({ ID }, done));
   }
 
@@ -105,7 +113,7 @@ export class Reconfigurer {
     const members = this.#parts.members();
     const voters = members.filter(({ isLearner }) => !isLearner);
     const { world } = this.#parts;
-    if (!world.settings.strictChanges || voters.length < 3 || this.#asked > 0) return;
+    if (!world.settings.strictChanges || voters.length < VOTERS_MIN || this.#asked > 0) return;
     if (this.#up.length < members.length) return;
     const { ID } = this.#random.pick(voters);
     if (ID === asked.node.id) return;
