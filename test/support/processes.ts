@@ -56,22 +56,23 @@ export interface Kind {
 /** Starts a server and waits until it is ready; the caller disposes of it. */
 export type Launcher = (options?: ServerOptions) => Promise<ServerProcess>;
 
-const etcdKind: Kind = {
+/** A member of etcd, of any version since 3.4. */
+export const etcdKind = (executable: string): Kind => ({
   name: "etcd",
-  executable: ETCD,
+  executable,
   ready: /serving client traffic/,
   async command(port, dataDir) {
     const peer = `http://127.0.0.1:${await freePort()}`;
     const client = `http://127.0.0.1:${port}`;
     return [
-      ETCD,
+      executable,
       ...["--name", "test", "--data-dir", dataDir, "--logger", "zap", "--log-outputs", "stderr"],
       ...["--listen-client-urls", client, "--advertise-client-urls", client],
       ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
       ...["--initial-cluster", `test=${peer}`],
     ];
   },
-};
+});
 
 const aetherKind: Kind = {
   name: "aether",
@@ -85,7 +86,7 @@ const aetherKind: Kind = {
 };
 
 /** One member of etcd 3.4, as Debian packages it. */
-export const startEtcd: Launcher = (options = {}) => ServerProcess.start(etcdKind, options);
+export const startEtcd: Launcher = (options = {}) => ServerProcess.start(etcdKind(ETCD), options);
 
 /** One node of our own: dist/aether, which `bun run build` makes. */
 export const startAether: Launcher = (options = {}) => ServerProcess.start(aetherKind, options);
