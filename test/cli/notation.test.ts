@@ -1,7 +1,7 @@
 /** Durations, sizes, integers and quoted strings as Go and etcdctl write them. */
 import { describe, expect, test } from "bun:test";
 import { keyFromText, latin1 } from "../../src/base/bytes.ts";
-import { formatDuration, parseDurationMs } from "../../src/cli/durations.ts";
+import { formatDuration, parseDurationMs } from "../../src/base/durations.ts";
 import { quoteBytes, quoteText, unquoteAt } from "../../src/cli/go-text.ts";
 import { leaseHex, NumberError, parseHexId, parseInt64 } from "../../src/cli/integers.ts";
 import { humaniseBytes } from "../../src/cli/sizes.ts";

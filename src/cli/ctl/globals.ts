@@ -4,9 +4,9 @@
  */
 import { readFileSync } from "node:fs";
 import type { ArgsDef } from "citty";
+import { parseDurationMs } from "../../base/durations.ts";
 import type { EtcdClientOptions } from "../../client/etcd-client.ts";
 import type { Arguments } from "../arguments.ts";
-import { parseDurationMs } from "../durations.ts";
 import { EXIT, ExitError, UsageError } from "../exit.ts";
 import { FORMATS, type Format } from "./output/answer.ts";
 

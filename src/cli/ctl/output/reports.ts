@@ -1,6 +1,7 @@
 /** The answers of endpoint commands: reports of several servers at once. */
+
+import { formatDuration } from "../../../base/durations.ts";
 import { HashKVResponse, StatusResponse } from "../../../proto/gen/etcdserverpb.ts";
-import { formatDuration } from "../../durations.ts";
 import { quoteText } from "../../go-text.ts";
 import { humaniseBytes } from "../../sizes.ts";
 import type { Answer } from "./answer.ts";

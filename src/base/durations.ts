@@ -1,4 +1,4 @@
-/** Durations in Go's notation, as etcdctl takes and shows them: `1m30s`, `1.5h`, `971.474µs`. */
+/** Durations in Go's notation, as etcd and etcdctl have them: `1m30s`, `1.5h`, `971.474µs`. */
 
 const NS_PER_UNIT: Readonly<Record<string, number>> = {
   ns: 1,
