@@ -2,8 +2,9 @@
  * protobuf's JSON mapping (protobuf.dev/programming-guides/json), driven by the messages' tables,
  * as etcd's gateway speaks it: fields under their proto names, bytes in base64, 64-bit integers as
  * strings, enums by name, zero values left out (members of a oneof never are), unknown fields
- * ignored. Input may also use JSON names, numbers for 64-bit integers and for enums, either
- * base64 alphabet, and null for an absent field.
+ * and unknown names of enums ignored. Input may also use JSON names, numbers for 64-bit integers
+ * and for enums, either base64 alphabet, and null for an absent field. Where protobuf leaves a
+ * choice, it is that of Go's protojson with DiscardUnknown, which reads etcd's.
  *
  * JSON's numbers lose 64-bit ids: parseJson() keeps long integers exact, JSON.parse() does not.
  */
@@ -106,28 +107,36 @@ function messageFromJson<T>(type: MessageType<T>, json: unknown, depth: number):
   const to = message as Fields;
   const seen = new Set<string>();
   for (const field of type.fields) {
-    const value = ownValue(json as Fields, field);
-    if (value === undefined || value === null) continue;
+    const given = ownValue(json as Fields, field);
+    if (given === undefined || given === null) continue;
+    const value = field.repeated
+      ? listFromJson(field, given, depth)
+      : valueFromJson(field, given, depth);
+    if (value === undefined) continue;
     if (field.oneof !== undefined) {
       if (seen.has(field.oneof)) throw new DecodeError(`two members of ${field.oneof} are set`);
       seen.add(field.oneof);
     }
-    to[field.jsonName] = field.repeated
-      ? listFromJson(field, value, depth)
-      : valueFromJson(field, value, depth);
+    to[field.jsonName] = value;
   }
   return message;
 }
 
 function ownValue(json: Fields, field: Field): unknown {
-  if (Object.hasOwn(json, field.name)) return json[field.name];
-  return Object.hasOwn(json, field.jsonName) ? json[field.jsonName] : undefined;
+  const { name, jsonName } = field;
+  const byJsonName = Object.hasOwn(json, jsonName) ? json[jsonName] : undefined;
+  if (name === jsonName || !Object.hasOwn(json, name)) return byJsonName;
+  if (byJsonName !== undefined) throw new DecodeError(`${name} is given under both of its names`);
+  return json[name];
 }
 
 function listFromJson(field: Field, json: unknown, depth: number): unknown[] {
   if (!Array.isArray(json)) throw wrong(field, "a list");
-  return json.map((each) => valueFromJson(field, each, depth));
+  const list = json.map((each) => valueFromJson(field, each, depth));
+  return list.filter((each) => each !== undefined);
 }
+
+/** Undefined for a name that its enum does not have: it is ignored as an unknown field is. */
 
 function valueFromJson(field: Field, json: unknown, depth: number): unknown {
   switch (field.type) {
@@ -148,20 +157,26 @@ function valueFromJson(field: Field, json: unknown, depth: number): unknown {
   }
 }
 
-function enumFromJson(field: Field, json: unknown): number {
+function enumFromJson(field: Field, json: unknown): number | undefined {
   if (typeof json !== "string") return integerFromJson(field, json) as number;
   const { values } = field.enumType as EnumType;
-  if (!Object.hasOwn(values, json)) throw wrong(field, "a name of its enum");
-  return values[json] as number;
+  return Object.hasOwn(values, json) ? values[json] : undefined;
 }
 
-/** Base64 of either alphabet, with or without padding. */
-const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
+/** Base64 of one of the two alphabets. */
+const BASE64 = /^(?:[A-Za-z0-9+/]*|[A-Za-z0-9_-]*)(={0,2})$/;
 
 function bytesFromJson(field: Field, json: unknown): Key | Uint8Array {
-  if (typeof json !== "string" || !BASE64.test(json)) throw wrong(field, "base64");
-  if (json.replace(/=+$/, "").length % 4 === 1) throw wrong(field, "base64");
-  const bytes = Buffer.from(json, "base64"); // takes both alphabets
+  if (typeof json !== "string") throw wrong(field, "base64");
+  const text = /[\r\n]/.test(json) ? json.replaceAll(/[\r\n]/g, "") : json;
+  const match = BASE64.exec(text);
+  if (match === null) throw wrong(field, "base64");
+  // Whole groups of four, padded if need be; or not padded, and no group of one character. Line
+  // breaks mean nothing, but count for which of the two it is: that is how Go reads it.
+  const isWhole =
+    json.length % 4 === 0 ? text.length % 4 === 0 : match[1] === "" && text.length % 4 !== 1;
+  if (!isWhole) throw wrong(field, "base64");
+  const bytes = Buffer.from(text, "base64"); // takes both alphabets
   return field.form === "key" ? latin1(bytes) : new Uint8Array(bytes);
 }
 
@@ -179,16 +194,28 @@ function integerFromJson(field: Field, json: unknown): number | bigint {
   const [least, most] = RANGES[type];
   if (value === undefined || value < least || value > most) throw wrong(field, `an ${type}`);
   if (field.form === "bigint") return value;
-  const number = Number(value);
-  if (!Number.isSafeInteger(number)) throw wrong(field, "at most 2^53 - 1");
-  return number;
+  return clamped(Number(value));
 }
 
-/** A whole number given as bigint, number or decimal text; undefined when it is none. */
+/** A counter, as the codec reads it: what no number holds exactly means the largest one that is. */
+function clamped(value: number): number {
+  const most = Number.MAX_SAFE_INTEGER;
+  return Math.max(-most, Math.min(most, value));
+}
+
+/** 20 characters are as many as a 64-bit integer can have. */
+const DECIMAL = /^-?(?:0|[1-9]\d{0,19})$/;
+
+/** A number as JSON writes it, with a fraction or an exponent of reasonable length. */
+const FLOAT = /^-?(?:0|[1-9]\d{0,19})(?:\.\d{1,20})?(?:[eE][+-]?\d{1,3})?$/;
+
+/** A whole number given as bigint, number or the text of one; undefined when it is none. */
 function wholeNumber(json: unknown): bigint | undefined {
   if (typeof json === "bigint") return json;
-  // 20 characters are as many as a 64-bit integer can have.
-  if (typeof json === "string" && /^-?\d{1,20}$/.test(json)) return BigInt(json);
+  if (typeof json === "string") {
+    if (DECIMAL.test(json)) return BigInt(json);
+    return FLOAT.test(json) ? wholeNumber(Number(json)) : undefined;
+  }
   return typeof json === "number" && Number.isInteger(json) ? BigInt(json) : undefined;
 }
 

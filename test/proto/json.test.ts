@@ -13,6 +13,7 @@ import {
   RangeResponse,
   ResponseHeader,
   TxnRequest,
+  WatchCreateRequest,
 } from "../../src/proto/gen/etcdserverpb.ts";
 import { KeyValue } from "../../src/proto/gen/mvccpb.ts";
 import { MESSAGES } from "../../src/proto/gen/registry.ts";
@@ -84,6 +85,23 @@ describe("in", () => {
     }
   });
 
+  test("takes what Go takes beyond that: whole numbers in other forms, base64 with breaks", () => {
+    const read = fromJson(RangeRequest, { limit: "1e3", revision: 1.0, min_mod_revision: "-0" });
+    expect([read.limit, read.revision, read.minModRevision]).toEqual([1000, 1, 0]);
+    expect(fromJson(RangeRequest, { limit: "9223372036854775807" }).limit).toBe(2 ** 53 - 1);
+    expect(fromJson(RangeRequest, { limit: "-9223372036854775808" }).limit).toBe(1 - 2 ** 53);
+    expect(fromJson(PutRequest, { key: "YWJj\r\nZGU=\r\n" }).key as string).toBe("abcde");
+    expect(fromJson(PutRequest, { key: "YR==" }).key as string).toBe("a");
+  });
+
+  test("ignores the names that an enum does not have", () => {
+    for (const sort_order of ["NOT_THERE", "toString", "1", ""]) {
+      expect(fromJson(RangeRequest, { sort_order })).toEqual(RangeRequest.create());
+    }
+    const { filters } = fromJson(WatchCreateRequest, { filters: ["NOPUT", "WHAT", 1] });
+    expect(filters).toEqual([0, 1]);
+  });
+
   test("keeps ids exact that no number can hold", () => {
     const json = parseJson('{"ID": 7587862072907233555, "TTL": 10}');
     expect(fromJson(LeaseGrantRequest, json)).toEqual({ ID: 7587862072907233555n, TTL: 10 });
@@ -110,12 +128,21 @@ describe("in", () => {
       [PutRequest, { prev_kv: 1 }],
       [PutRequest, { lease: "9223372036854775808" }],
       [PutRequest, { lease: 1.5 }],
-      [PutRequest, { lease: "1e3" }],
+      [PutRequest, { lease: "1.5" }],
+      [PutRequest, { lease: " 1" }],
+      [PutRequest, { lease: "01" }],
       [PutRequest, { lease: "" }],
       [PutRequest, { lease: true }],
-      [RangeRequest, { limit: "9007199254740992" }],
+      [RangeRequest, { limit: "9223372036854775808" }],
+      [RangeRequest, { range_end: "YQ==", rangeEnd: "YQ==" }],
+      [RangeRequest, { range_end: null, rangeEnd: "YQ==" }],
+      [PutRequest, { key: "YQ=" }],
+      [PutRequest, { key: "==" }],
+      [PutRequest, { key: "-+==" }],
+      [PutRequest, { key: "Y=Q=" }],
+      [PutRequest, { key: "Y\nQ==" }],
       [RangeRequest, { limit: {} }],
-      [RangeRequest, { sort_order: "toString" }],
+      [RangeRequest, { sort_order: true }],
       [RangeRequest, { sort_order: 2 ** 31 }],
       [ResponseHeader, { raft_term: -1 }],
       [ResponseHeader, { cluster_id: "18446744073709551616" }],
