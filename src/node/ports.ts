@@ -73,6 +73,9 @@ export interface StateStore extends History {
    * onInstalled, History is the old state's, and what is asked is forgotten in the same way.
    */
   install(index: number, onInstalled: () => void): void;
+  /** Gives what is free back to the file system, in slices; `onDone` when the file has shrunk. */
+  defragment(onDone: () => void): void;
+  /** Bytes of the file, as it will be when what was stored so far is in it. */
   sizeBytes(): number;
   /** Bytes of the file that hold data (the rest is free for reuse). */
   sizeInUseBytes(): number;

@@ -127,7 +127,7 @@ export class LogDatabase {
 
   /** Throws AetherError "corrupt" or StorageError when the file must not be used. */
   static open(options: LogDatabaseOptions): LogDatabase {
-    return openWriter(options.path, options.sync, (db) => new LogDatabase(db, options));
+    return openWriter(options.path, { sync: options.sync }, (db) => new LogDatabase(db, options));
   }
 
   private constructor(db: Database, options: LogDatabaseOptions) {

@@ -51,13 +51,24 @@ export function requireSqliteVersion(version: string): void {
   }
 }
 
+export interface WriterOptions {
+  readonly sync: Sync;
+  /** A new file can give free pages back (`incremental_vacuum`); the pages tell who owns them. */
+  readonly shrinks?: boolean;
+}
+
 /**
  * Opens (and creates) a file for its one writer and makes what `use` makes of it. Throws what
  * SQLite or `use` throws, with the file closed again.
  */
-export function openWriter<T>(path: string, sync: Sync, use: (db: Database) => T): T {
+export function openWriter<T>(
+  path: string,
+  { sync, shrinks = false }: WriterOptions,
+  use: (db: Database) => T,
+): T {
   const db = new Database(path, { create: true, readwrite: true, strict: true });
   try {
+    if (shrinks) db.run("PRAGMA auto_vacuum = INCREMENTAL"); // before the first page is written
     prepareWriter(db, sync);
     return use(db);
   } catch (error) {

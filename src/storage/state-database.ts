@@ -16,6 +16,7 @@
 import type { Database, Statement } from "bun:sqlite";
 import { assert } from "../base/assert.ts";
 import { MIB } from "../base/units.ts";
+import { FreePages } from "./free-pages.ts";
 import { openWriter, requireFormat, type Sync, WAL_FRAME_BYTES, Wal } from "./sqlite.ts";
 import { MessageKind, StateMessageReader } from "./state-format.ts";
 import {
@@ -36,6 +37,15 @@ export interface StateDatabaseOptions {
   readonly sync: Sync;
   /** Bytes of the WAL at which a held state is asked back; HELD_WAL_BYTES_MAX except in tests. */
   readonly heldWalBytesMax?: number;
+  readonly compaction?: CompactionPace;
+}
+
+/** How fast superseded rows are removed; without one, in slices of 1000 with no rest. */
+export interface CompactionPace {
+  /** Rows looked at in one slice. */
+  readonly sliceRows: number;
+  /** Rest after each slice. */
+  readonly restMs: number;
 }
 
 export interface FoundState {
@@ -48,7 +58,8 @@ export type StateEvent =
   | { readonly durable: number } // the applied index that a complete checkpoint has synced
   | { readonly compacted: number } // compaction at this revision, and those below, is done
   | { readonly held: Applied } // the file is this state and stays it
-  | { readonly heldTooLong: true }; // the WAL is full: let go of it
+  | { readonly heldTooLong: true } // the WAL is full: let go of it
+  | { readonly defragmented: number }; // so many, the oldest, who asked for free pages to be given back
 
 /**
  * Frames in the WAL at which it is checkpointed: 8 MiB. The copy delays this Worker's next batch
@@ -69,8 +80,8 @@ const QUIET_FRAMES_MIN = 256;
  */
 const HELD_WAL_BYTES_MAX = 1024 * MIB;
 
-/** Rows looked at in one slice of compaction: up to twice as many deletions, 1 to 3 ms. */
-const COMPACT_SLICE = 1000;
+/** A slice is up to twice as many deletions as rows: 1 to 3 ms. */
+const PACE: CompactionPace = { sliceRows: 1000, restMs: 0 };
 
 interface RowHead {
   readonly seq: number;
@@ -92,7 +103,9 @@ export class StateDatabase {
   readonly #removeRow: Statement;
   readonly #addRecord: Statement;
   readonly #removeRecord: Statement;
-  readonly #heads: Statement<RowHead, [number]>;
+  readonly #heads: Statement<RowHead, [number, number]>;
+  readonly #pace: CompactionPace;
+  readonly #freePages: FreePages;
   readonly #books: Bookkeeping;
   #applied: Applied;
   #durableIndex = 0;
@@ -101,10 +114,16 @@ export class StateDatabase {
   #tellCompacted = false;
   #checkpointAsked = false;
   #hold: "none" | "asked" | "held" | "asked back" = "none";
+  /** The next slice of compaction comes no earlier. */
+  #restsUntilMs = 0;
+  /** Who waits until free pages are given back; `#shrunk`: until a checkpoint cuts the file. */
+  #defragmenting = 0;
+  #shrunk = false;
 
   /** Throws AetherError "corrupt" or StorageError when the file must not be used. */
   static open(options: StateDatabaseOptions, tell: (event: StateEvent) => void): StateDatabase {
-    return openWriter(options.path, options.sync, (db) => new StateDatabase(db, options, tell));
+    const { path, sync } = options;
+    return openWriter(path, { sync, shrinks: true }, (db) => new StateDatabase(db, options, tell));
   }
 
   private constructor(
@@ -128,8 +147,10 @@ export class StateDatabase {
     this.#removeRecord = db.prepare("DELETE FROM record WHERE space = ? AND key = ?");
     this.#heads = db.prepare(
       `SELECT seq, revision, prev, tombstone FROM row WHERE seq >= ?
-       ORDER BY seq LIMIT ${COMPACT_SLICE}`,
+       ORDER BY seq LIMIT ?`,
     );
+    this.#pace = options.compaction ?? PACE;
+    this.#freePages = new FreePages(db);
     const damaged = damageIn(path);
     this.#applied = readApplied(db, group, damaged);
     this.#compaction = readCompaction(db, group, damaged);
@@ -151,9 +172,12 @@ export class StateDatabase {
     }
   }
 
-  /** One slice of compaction, and a checkpoint if it is due. True if compaction goes on. */
-  work(): boolean {
-    const more = this.#compactSlice();
+  /**
+   * One slice of compaction or of giving pages back, and a checkpoint if it is due. True if there
+   * is more to do, a number if that rests for so many milliseconds.
+   */
+  work(): boolean | number {
+    const more = this.#housekeep();
     const frames = this.#wal.pending();
     if (this.#hold === "held") this.#boundHeld(frames);
     else if (this.#owed || frames >= WAL_FRAMES_MAX) this.#checkpoint();
@@ -172,7 +196,25 @@ export class StateDatabase {
 
   /** Somebody waits for a checkpoint, and it may be made. */
   get #owed(): boolean {
-    return this.#hold === "asked" || (this.#checkpointAsked && this.#hold === "none");
+    if (this.#hold === "asked") return true;
+    return this.#hold === "none" && (this.#checkpointAsked || this.#shrunk);
+  }
+
+  #housekeep(): boolean | number {
+    const restMs = this.#restsUntilMs - performance.now();
+    if (restMs > 0 && this.#defragmenting === 0) return restMs;
+    if (this.#compactSlice()) return this.#rest();
+    if (this.#hold !== "none") return false; // pages are moved when it is let go of
+    if (this.#freePages.slice()) return true;
+    this.#shrunk = this.#defragmenting > 0;
+    return false;
+  }
+
+  #rest(): boolean | number {
+    const { restMs } = this.#pace;
+    if (restMs === 0 || this.#defragmenting > 0) return true; // somebody waits for the space
+    this.#restsUntilMs = performance.now() + restMs;
+    return restMs;
   }
 
   #apply(message: Uint8Array): void {
@@ -190,6 +232,10 @@ export class StateDatabase {
       case MessageKind.hold:
         assert(this.#hold === "none", "a state is held once, for all who hold it");
         this.#hold = "asked";
+        break;
+      case MessageKind.defragment:
+        this.#defragmenting++;
+        this.#freePages.giveBackAll();
         break;
       default:
         assert(reader.kind === MessageKind.release, "a message of a known kind");
@@ -238,9 +284,10 @@ export class StateDatabase {
     if (this.#compaction.target === 0 && !this.#startPass()) return false;
     const { target, nextSeq, requested } = this.#compaction;
     this.#begin.run();
-    const heads = this.#heads.all(nextSeq);
+    const { sliceRows } = this.#pace;
+    const heads = this.#heads.all(nextSeq, sliceRows);
     let next = nextSeq;
-    let ended = heads.length < COMPACT_SLICE;
+    let ended = heads.length < sliceRows;
     let { rows } = this.#applied;
     for (let i = 0; i < heads.length; i++) {
       const { seq, revision, prev, tombstone } = heads[i] as RowHead;
@@ -257,8 +304,11 @@ export class StateDatabase {
     this.#applied = { ...this.#applied, rows };
     this.#books.saveApplied(this.#applied);
     this.#commit.run();
-    if (ended) this.#tell({ compacted: target });
-    return !ended || this.#compaction.requested > target;
+    if (ended) {
+      this.#freePages.afterCompaction();
+      this.#tell({ compacted: target });
+    }
+    return true; // there is another pass, or room to give back
   }
 
   /** Compactions that wait are one pass to the highest of them. */
@@ -278,6 +328,11 @@ export class StateDatabase {
     if (this.#checkpointAsked || index > this.#durableIndex) this.#tell({ durable: index });
     this.#checkpointAsked = false;
     this.#durableIndex = index;
+    if (this.#shrunk) {
+      this.#tell({ defragmented: this.#defragmenting });
+      this.#defragmenting = 0;
+      this.#shrunk = false;
+    }
     if (this.#hold === "asked") {
       this.#hold = "held";
       this.#tell({ held: this.#applied });

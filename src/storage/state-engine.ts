@@ -54,7 +54,7 @@ export class StateEngine implements WriteEngine {
     if (from < messages.length) this.#database.commit(from > 0 ? messages.slice(from) : messages);
   }
 
-  work(): boolean {
+  work(): boolean | number {
     return this.#database.work();
   }
 

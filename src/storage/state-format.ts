@@ -1,12 +1,12 @@
 /**
  * The messages that carry writes to the state Worker.
  *
- *   message    = batch | compact | checkpoint | hold | release | install
+ *   message    = batch | compact | checkpoint | hold | release | install | defragment
  *   batch      = 1 u8 · applied index u64 · applied term u64 · row count u32 · record count u32 ·
  *                row × row count · record × record count
  *   compact    = 2 u8 · revision u64
  *   checkpoint = 3 u8        hold = 4 u8        release = 5 u8
- *   install    = 6 u8 · applied index u64
+ *   install    = 6 u8 · applied index u64             defragment = 7 u8
  *   row        = seq u64 · revision u64 · prev u64 · jump u64 · sub u32 · depth u32 ·
  *                tombstone u8 · crc u32 · length u32 · kv
  *   record     = space length u8 · space · key length u32 · key · deleted u8 · crc u32 ·
@@ -27,6 +27,7 @@ export const MessageKind = {
   hold: 4,
   release: 5,
   install: 6,
+  defragment: 7,
 } as const;
 
 const BATCH_HEADER_BYTES = 1 + 8 + 8 + 4 + 4;
@@ -62,7 +63,7 @@ export function encodeInstall(index: number): Buffer {
 }
 
 /** A message that is nothing but its kind. */
-export function encodeKind(kind: "checkpoint" | "hold" | "release"): Buffer {
+export function encodeKind(kind: "checkpoint" | "hold" | "release" | "defragment"): Buffer {
   const out = Buffer.allocUnsafeSlow(1);
   out.writeUInt8(MessageKind[kind], 0);
   return out;

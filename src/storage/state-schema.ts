@@ -15,7 +15,7 @@ import type { Damaged } from "./storage-error.ts";
 /** `version` grows when an older program could not read what a newer one wrote. */
 export const STATE_FORMAT: Format = {
   program: "aether state",
-  version: 2,
+  version: 3, // 2 could not give pages back
   schema: `
   CREATE TABLE row (
     seq INTEGER PRIMARY KEY,

@@ -16,7 +16,7 @@ import type { HeldState, StateStore } from "../node/ports.ts";
 import type { Row, StateBatch, StoredState } from "../state/ports.ts";
 import { PendingQueue } from "./pending-queue.ts";
 import { openReader } from "./sqlite.ts";
-import type { FoundState } from "./state-database.ts";
+import type { CompactionPace, FoundState } from "./state-database.ts";
 import type { EngineEvent, StateEngineOptions } from "./state-engine.ts";
 import { encodeBatch, encodeCompaction, encodeInstall, encodeKind } from "./state-format.ts";
 import { Holds } from "./state-holds.ts";
@@ -39,6 +39,8 @@ export interface StateStoreOptions {
   readonly sync?: boolean;
   /** Bytes of the WAL at which a held state is asked back; for tests. */
   readonly heldWalBytesMax?: number;
+  /** How fast superseded rows are removed. */
+  readonly compaction?: CompactionPace;
 }
 
 interface Waiting {
@@ -54,10 +56,11 @@ function nothing(): void {}
  * "corrupt" or StorageError: then this node must not start.
  */
 export async function openStateStore(options: StateStoreOptions): Promise<StateStore> {
-  const { path, group, logStart, heldWalBytesMax, sync = true } = options;
+  const { path, group, logStart, heldWalBytesMax, compaction, sync = true } = options;
   const open: StateEngineOptions = {
     ...{ path, group, logStart: logStart ?? 0, sync: sync ? "normal" : "off" },
     ...(heldWalBytesMax === undefined ? {} : { heldWalBytesMax }),
+    ...(compaction === undefined ? {} : { compaction }),
   };
   let store: WorkerStateStore | undefined;
   const onFatal = once(options.onFatal);
@@ -93,6 +96,8 @@ class WorkerStateStore implements StateStore {
   #stored: StoredState;
   #compacting: Waiting[] = [];
   #checkpointing: Waiting[] = [];
+  /** In the order of their questions, which is that of the answers. */
+  #defragmenting: (() => void)[] = [];
   #installing: { readonly index: number; readonly onInstalled: () => void } | undefined;
   #writtenIndex: number;
   #durableIndex: number;
@@ -152,6 +157,12 @@ class WorkerStateStore implements StateStore {
     this.#post(encodeKind("checkpoint"), nothing);
   }
 
+  defragment(onDone: () => void): void {
+    if (this.#installing !== undefined) return;
+    this.#defragmenting.push(onDone);
+    this.#post(encodeKind("defragment"), nothing);
+  }
+
   /** Gives a HeldFile (state-holds.ts). */
   hold(onHeld: (held: HeldState) => void): void {
     if (this.#installing === undefined) this.#holds.ask(onHeld);
@@ -162,6 +173,7 @@ class WorkerStateStore implements StateStore {
     this.#pending.fill(nothing);
     this.#compacting = [];
     this.#checkpointing = [];
+    this.#defragmenting = [];
     this.#holds.forget();
     this.#installing = { index, onInstalled };
     this.#post(encodeInstall(index), nothing);
@@ -197,7 +209,9 @@ class WorkerStateStore implements StateStore {
       return; // of the old state, which answers nothing now
     else if ("held" in event) this.#holds.held(event.held);
     else if ("heldTooLong" in event) this.#holds.breakAll();
-    else if ("durable" in event) {
+    else if ("defragmented" in event) {
+      for (const onDone of this.#defragmenting.splice(0, event.defragmented)) onDone();
+    } else if ("durable" in event) {
       const { durable } = event;
       this.#durableIndex = durable;
       const waiting = this.#checkpointing;

@@ -24,9 +24,10 @@ export interface WriteEngine {
   commit(messages: readonly Uint8Array[]): void;
   /**
    * A bounded slice of work of its own, after every commit has been answered (`idle` false) and
-   * when no message waits (`idle` true). True if more is left.
+   * when no message waits (`idle` true). True if more is left, a number if it is to be done after
+   * so many milliseconds.
    */
-  work(idle: boolean): boolean;
+  work(idle: boolean): boolean | number;
   /** Nothing has come for QUIET_MS: time for what would delay a message. True: ask me again. */
   quiet(): boolean;
   close(): void;
@@ -77,6 +78,7 @@ class WriteLoop {
   #failed = false;
   #quietTimer: ReturnType<typeof setTimeout> | undefined;
   #busySinceTimer = false;
+  #laterTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(engine: WriteEngine, post: Post, stop: () => void) {
     this.#engine = engine;
@@ -113,8 +115,16 @@ class WriteLoop {
       this.#engine.commit(messages);
       this.#post(messages.length);
     }
-    if (this.#engine.work(idle)) this.#schedule();
+    const more = this.#engine.work(idle);
+    if (more === true) this.#schedule();
     else this.#armQuiet();
+    if (typeof more === "number") this.#workLater(more);
+  }
+
+  #workLater(ms: number): void {
+    if (this.#closing) return;
+    clearTimeout(this.#laterTimer);
+    this.#laterTimer = setTimeout(() => this.#schedule(), Math.ceil(ms));
   }
 
   #armQuiet(): void {
@@ -144,6 +154,7 @@ class WriteLoop {
   /** After a failure the file is left as it is: closing it would copy a doubtful WAL. */
   #end(): void {
     clearTimeout(this.#quietTimer);
+    clearTimeout(this.#laterTimer);
     this.#guard(() => this.#engine.close());
     this.#failed = true; // a turn may still be scheduled: it must not touch a closed file
     this.#stop();

@@ -135,11 +135,11 @@ describe("state.db", () => {
   test("another format and another group are refused", async () => {
     const path = join(home, "format.db");
     await (await open(path)).close();
-    edit(path, "UPDATE format SET version = 3");
-    await expect(open(path)).rejects.toThrow(`${path}: format 3 is newer than this program's 2`);
+    edit(path, "UPDATE format SET version = 4");
+    await expect(open(path)).rejects.toThrow(`${path}: format 4 is newer than this program's 3`);
     edit(path, "UPDATE format SET version = 1");
     await expect(open(path)).rejects.toThrow(`${path}: format 1 is from before the first release`);
-    edit(path, "UPDATE format SET version = 2");
+    edit(path, "UPDATE format SET version = 3");
     edit(path, "INSERT INTO applied VALUES (2, 1, 1, 0, 0, 0)");
     await expect(open(path)).rejects.toThrow("another group than 1");
   });
