@@ -8,11 +8,21 @@ import type { Log, LogFields } from "../base/ports.ts";
 
 export type Level = "trace" | "debug" | "info" | "warn" | "error";
 
+/** `none`: what etcd calls panic and fatal is nothing that we log. */
+export type LevelShown = Level | "none";
+
 /** consola's numbers: 0 errors … 5 trace. */
-const RANK: Readonly<Record<Level, number>> = { error: 0, warn: 1, info: 3, debug: 4, trace: 5 };
+const RANK: Readonly<Record<LevelShown, number>> = {
+  none: -1,
+  error: 0,
+  warn: 1,
+  info: 3,
+  debug: 4,
+  trace: 5,
+};
 
 export interface LogOptions {
-  readonly level: Level;
+  readonly level: LevelShown;
   readonly json: boolean;
 }
 

@@ -4,5 +4,5 @@ import { createLog } from "../observe/log.ts";
 import type { Config } from "./config/config.ts";
 
 export function nodeLog(config: Config): Log {
-  return createLog({ level: config.logLevel, json: config.logJson });
+  return createLog({ level: config.log.level, json: config.log.form !== "text" });
 }

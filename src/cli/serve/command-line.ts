@@ -1,8 +1,9 @@
 /** The server's command line: one flag a setting, and those that are no settings. */
 import type { ArgsDef } from "citty";
 import { VERSION } from "../../base/version.ts";
-import { UNSUPPORTED_ETCD_FLAGS } from "../../server/config/etcd-flags.ts";
-import { ETCD_SETTINGS, flagOf, type Meaning, SETTINGS } from "../../server/config/settings.ts";
+import { ETCD_SETTINGS } from "../../server/config/etcd/etcd-settings.ts";
+import { FEATURE_TWINS } from "../../server/config/etcd/features.ts";
+import { flagOf, type Meaning, SETTINGS } from "../../server/config/settings.ts";
 import { parseArguments } from "../arguments.ts";
 import { UsageError } from "../exit.ts";
 import type { Help } from "../usage.ts";
@@ -16,6 +17,11 @@ const OTHER_ARGS: ArgsDef = {
     valueHint: "file",
     description: `Configuration file; ${DEFAULT_CONFIG_FILE} when it is there`,
   },
+  "config-file": {
+    type: "string",
+    valueHint: "file",
+    description: "etcd's configuration file (YAML); its other flags and variables are ignored then",
+  },
   version: { type: "boolean", description: "Show the version" },
   help: { type: "boolean", alias: "h", description: "Show this" },
 };
@@ -26,6 +32,8 @@ const HINTS = {
   address: "host:port",
   choice: "word",
   boolean: "",
+  duration: "5s",
+  list: "a,b",
   urls: "urls",
   members: "name=url,…",
 };
@@ -37,29 +45,40 @@ const SETTING_ARGS: ArgsDef = Object.fromEntries([
     definitionOf(setting),
   ]),
   ...SETTINGS.flatMap((setting) => {
-    const { etcd } = setting;
-    if (etcd === undefined || etcd === flagOf(setting)) return [];
+    const { etcd, twins = [] } = setting;
+    const names = [...(etcd === undefined ? [] : [etcd]), ...twins];
     const help = `etcd's word for --${flagOf(setting)}`;
-    return [[etcd, definitionOf({ ...setting, help })]];
+    return names
+      .filter((name) => name !== flagOf(setting))
+      .map((name) => [name, definitionOf({ ...setting, help })]);
   }),
-  ...ETCD_SETTINGS.map((setting) => {
-    return [setting.etcd, definitionOf({ ...setting, help: `etcd: ${setting.help}` })];
+  ...ETCD_SETTINGS.filter(({ yamlOnly }) => yamlOnly !== true).flatMap((setting) => {
+    const definition = definitionOf({ ...setting, help: `etcd: ${setting.help}` });
+    return [setting.etcd, ...(setting.twins ?? [])].map((name) => [name, definition]);
   }),
 ]);
 
-/** Flags that can only be left alone in this version are not shown. */
+/** What changes nothing in this version, or can only be left alone, is not shown; nor old names. */
 const HIDDEN: ReadonlySet<string> = new Set([
   ...SETTINGS.filter((setting) => setting.refused !== undefined).map(flagOf),
-  ...ETCD_SETTINGS.filter((setting) => setting.refused !== undefined).map(({ etcd }) => etcd),
+  ...ETCD_SETTINGS.filter((row) => (row.refused ?? row.inert) !== undefined).map(nameOf),
+  ...[...SETTINGS, ...ETCD_SETTINGS].flatMap(({ twins = [] }) => twins),
+  ...FEATURE_TWINS.map(([flag]) => flag),
 ]);
+
+function nameOf({ etcd }: { readonly etcd: string }): string {
+  return etcd;
+}
 
 export type ServeCommand =
   | { readonly kind: "help" }
   | { readonly kind: "version" }
   | {
       readonly kind: "serve";
-      /** The file of --config. */
+      /** The file of --config: TOML, ours. */
       readonly configFile: string | undefined;
+      /** The file of --config-file: YAML, etcd's. */
+      readonly etcdFile: string | undefined;
       /** The text given for each setting's flag. */
       readonly flags: ReadonlyMap<string, string>;
     };
@@ -79,19 +98,14 @@ export function readCommandLine(words: readonly string[]): ServeCommand {
     const given = args.given(flag).at(-1);
     if (given !== undefined) flags.set(flag, given);
   }
-  return { kind: "serve", configFile: args.given("config").at(-1), flags };
+  const [configFile, etcdFile] = [args.given("config").at(-1), args.given("config-file").at(-1)];
+  return { kind: "serve", configFile, etcdFile, flags };
 }
 
-/**
- * `-name` as `--name`, which Go's programs do not tell apart, and so the unit files of etcd; a flag
- * that etcd has and this version does not is refused as what it is.
- */
+/** `-name` as `--name`: Go's programs do not tell them apart, and so neither do unit files. */
 function withTwoDashes(word: string): string {
   const [, dashes, flag = ""] = /^(--?)([a-z][a-z0-9-]+)(?:=|$)/s.exec(word) ?? [];
   if (dashes === undefined) return word;
-  if (UNSUPPORTED_ETCD_FLAGS.has(flag)) {
-    throw new UsageError(`--${flag}: this version does not have this flag of etcd`);
-  }
   const known = Object.hasOwn(SETTING_ARGS, flag) || Object.hasOwn(OTHER_ARGS, flag);
   return known && dashes === "-" ? `-${word}` : word;
 }

@@ -62,7 +62,9 @@ function configOf(
 ): Config {
   const named = command.configFile ?? (environment["AETHER_CONFIG"] || undefined);
   const file = readConfigFile(named ?? DEFAULT_CONFIG_FILE, named !== undefined);
-  return loadConfig({ file, environment, flags: command.flags });
+  const etcdFile = command.etcdFile ?? (environment["ETCD_CONFIG_FILE"] || undefined);
+  const yaml = etcdFile === undefined ? undefined : readConfigFile(etcdFile, true);
+  return loadConfig({ file, yaml, environment, flags: command.flags });
 }
 
 function readConfigFile(

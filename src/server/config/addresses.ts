@@ -2,7 +2,7 @@
  * Addresses and URLs as a configuration names them: `host:port`, and etcd's lists of URLs. URLs are
  * kept as they were written, since the ids of members are computed from them.
  */
-import { ConfigError, mismatch } from "./config-error.ts";
+import { mismatch } from "./config-error.ts";
 
 export interface HostPort {
   readonly host: string;
@@ -23,9 +23,19 @@ export function parseAddress(text: string, where: string): HostPort {
   return { host: match[1] ?? (match[2] === "" ? "0.0.0.0" : (match[2] as string)), port };
 }
 
-/** The `host:port` of a URL that parseUrls() let pass. */
-export function addressOf(url: string): string {
-  return url.slice("http://".length);
+/** Where a URL that parseUrls() let pass leads; undefined for a unix socket. */
+export function hostOf(url: string): HostPort | undefined {
+  const [, scheme = "", rest = ""] = URL_PARTS.exec(url) ?? [];
+  return scheme.startsWith("unix") ? undefined : parseAddress(rest, url);
+}
+
+/**
+ * Where to listen, as net/address reads it: `host:port` is plaintext. Listening on a name takes its
+ * IPv4 address, as in etcd; "localhost" need not be looked up.
+ */
+export function listenAddressOf(url: string): string {
+  if (url.startsWith("unix")) return url;
+  return url.replace(/^http:\/\//, "").replace(/(?<=^|\/)localhost:/, "127.0.0.1:");
 }
 
 /** True for the hosts that stand for every interface: good to listen on, not to be called. */
@@ -38,24 +48,24 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host.startsWith("127.") || host === "::1";
 }
 
-/** etcd's list of URLs, `http://host:port,http://host:port`, as it was written. */
+/** etcd's list of URLs as it was written; what stands there twice counts once, as in etcd. */
 export function parseUrls(text: string, where: string): readonly string[] {
   const urls = text.split(",").map((part) => part.trim());
   for (const url of urls) checkUrl(url, where);
-  if (new Set(urls).size < urls.length) throw new ConfigError(`${where}: a URL stands there twice`);
-  return urls;
+  return [...new Set(urls)];
 }
 
+const URL_PARTS = /^([a-z]+):\/\/(.*)$/;
+const URL_FORMS = "URLs http://host:port, https://host:port or unix://path";
+
 function checkUrl(url: string, where: string): void {
-  const [, scheme = "", rest = ""] = /^([a-z]+):\/\/(.*)$/.exec(url) ?? [];
-  if (scheme === "https") {
-    throw new ConfigError(`${where}: ${url}: TLS is not built into this version; give http://`);
-  }
+  const [, scheme = "", rest = ""] = URL_PARTS.exec(url) ?? [];
   if (scheme === "unix" || scheme === "unixs") {
-    throw new ConfigError(`${where}: ${url}: this version takes no unix sockets; give http://`);
+    if (rest === "") throw mismatch(where, URL_FORMS, url);
+    return;
   }
-  if (scheme !== "http") throw mismatch(where, "URLs http://host:port", url);
-  if (/^:|\/|\?|#|@/.test(rest)) throw mismatch(where, "URLs http://host:port", url);
+  if (scheme !== "http" && scheme !== "https") throw mismatch(where, URL_FORMS, url);
+  if (/^:|\/|\?|#|@/.test(rest)) throw mismatch(where, URL_FORMS, url);
   parseAddress(rest, `${where}: ${url}`);
 }
 

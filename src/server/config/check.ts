@@ -1,5 +1,6 @@
 /** One value against one setting. */
 import { unreachable } from "../../base/assert.ts";
+import { parseDurationMs } from "../../base/durations.ts";
 import { parseAddress, parseMembers, parseUrls } from "./addresses.ts";
 import { ConfigError, mismatch } from "./config-error.ts";
 import type { Meaning } from "./settings.ts";
@@ -22,9 +23,13 @@ function checkKind(setting: Meaning, given: unknown, where: string): SettingValu
     case "boolean":
       if (typeof given !== "boolean") throw mismatch(where, "true or false", given);
       return given;
+    case "duration":
+      if (typeof given !== "number") throw mismatch(where, "a duration as 5s or 1m30s", given);
+      return given;
+    case "list":
     case "string":
       if (typeof given !== "string") throw mismatch(where, "a string", given);
-      if (setting.initial !== "" && given === "")
+      if (setting.kind === "string" && setting.initial !== "" && given === "")
         throw mismatch(where, "a non-empty string", given);
       return given;
     case "address":
@@ -64,9 +69,10 @@ function checkInteger(setting: Meaning, given: unknown, where: string): number {
 /** A flag's or a variable's text as the type that the setting's kind wants. */
 export function fromText(setting: Meaning, text: string): unknown {
   if (setting.kind === "integer") return /^-?\d+$/.test(text) ? Number(text) : text;
+  if (setting.kind === "duration") return parseDurationMs(text) ?? text;
   if (setting.kind === "boolean") {
-    if (text === "true" || text === "1") return true;
-    if (text === "false" || text === "0") return false;
+    if (/^(1|t|T|true|TRUE|True)$/.test(text)) return true;
+    if (/^(0|f|F|false|FALSE|False)$/.test(text)) return false;
   }
   return text;
 }

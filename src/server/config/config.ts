@@ -3,10 +3,22 @@
  * words or in etcd's. Whole and checked before anything is opened; what is wrong is a ConfigError.
  */
 import { ConfigError } from "./config-error.ts";
-import { type ConfigSources, type Gathered, gather } from "./sources.ts";
+import { type LogOptions, logOptionsOf } from "./log-options.ts";
+import { type Options, optionsOf } from "./options.ts";
+import { type ConfigSources, type Gathered, gather, type Role } from "./sources.ts";
+import { type TlsFiles, tlsFilesOf } from "./tls-files.ts";
 import { type Topology, topologyOf } from "./topology.ts";
 
-export interface Config extends Topology {
+export interface Config extends Topology, Options {
+  /** How the program was called. */
+  readonly role: Role;
+  /** The node is told in etcd's words who it is. */
+  readonly speaksEtcd: boolean;
+  readonly log: LogOptions;
+  /** What clients' https addresses need; undefined: there are none. */
+  readonly clientTls: TlsFiles | undefined;
+  /** The same for other members, both ways. */
+  readonly peerTls: TlsFiles | undefined;
   /** Whether a node without data founds the cluster with `founders` or joins theirs. */
   readonly initialState: "new" | "existing";
   readonly token: string;
@@ -27,25 +39,32 @@ export interface Config extends Topology {
   readonly snapshotTriggerLogEntries: number;
   readonly leasesMax: number;
   readonly leaseTtlSecondsMax: number;
-  readonly logLevel: LogLevel;
-  readonly logJson: boolean;
 }
-
-export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";
 
 /** An election needs several missed heartbeats, or one lost packet starts it (etcd's rule). */
 const HEARTBEATS_PER_ELECTION_MIN = 5;
 
+const MS_PER_S = 1000;
+
 /** Throws ConfigError. */
 export function loadConfig(sources: ConfigSources): Config {
   const settings = gather(sources);
+  const role = sources.role ?? "aether";
+  const options = optionsOf(settings);
+  const topology = topologyOf(settings);
+  const tls = tlsFilesOf(settings, topology);
   const config: Config = {
-    ...topologyOf(settings),
+    ...topology,
     ...clusterOf(settings),
+    ...options,
+    notices: [...options.notices, ...topology.notices, ...tls.notices],
+    role,
+    speaksEtcd: settings.speaksEtcd,
+    log: logOptionsOf(settings, role),
+    clientTls: tls.client,
+    peerTls: tls.peer,
     leasesMax: settings.number("lease.max_leases"),
     leaseTtlSecondsMax: settings.number("lease.max_ttl"),
-    logLevel: settings.text("log.level") as LogLevel,
-    logJson: settings.on("log.json") || settings.text("--log-format") === "json",
   };
   if (config.electionTimeoutMs < HEARTBEATS_PER_ELECTION_MIN * config.heartbeatIntervalMs) {
     throw new ConfigError(
@@ -66,7 +85,7 @@ function clusterOf(settings: Gathered) {
     secret: settings.text("cluster.secret") || undefined,
     forward: settings.on("cluster.forward"),
     leaseReads: settings.on("cluster.lease_reads") ? { clockDriftPercentMax } : undefined,
-    corruptCheckIntervalS: number("corrupt_check_interval_s"),
+    corruptCheckIntervalS: corruptCheckIntervalS(settings),
     learnersMax: number("max_learners"),
     strictReconfigCheck: settings.on("cluster.strict_reconfig_check"),
     snapshotBytesPerSecondMax: number("snapshot_bytes_per_second_max"),
@@ -74,4 +93,12 @@ function clusterOf(settings: Gathered) {
     electionTimeoutMs: number("election_timeout_ms"),
     snapshotTriggerLogEntries: number("snapshot_trigger_log_entries"),
   };
+}
+
+/** etcd counts fractions of seconds; a comparison costs seconds of work, so it is one at least. */
+function corruptCheckIntervalS(settings: Gathered): number {
+  if (settings.chosen("--corrupt-check-time") === undefined) {
+    return settings.number("cluster.corrupt_check_interval_s");
+  }
+  return Math.ceil(settings.number("--corrupt-check-time") / MS_PER_S);
 }

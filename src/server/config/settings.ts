@@ -5,15 +5,21 @@
  *
  * There are two dialects. SETTINGS have a key in aether.toml; those that etcd has too name etcd's
  * flag, and are also understood by it and by its ETCD_ variable. ETCD_SETTINGS are what only
- * etcd's words can say: the same things in another shape, translated in config.ts and topology.ts.
+ * etcd's words can say: the same things in another shape, and all that is etcd's alone, in
+ * etcd/…-settings.ts by what they are about.
  */
 import { GIB, KIB, MIB } from "../../base/units.ts";
 import { DEFAULT_CLUSTER_TOKEN } from "../../cluster/founding.ts";
 
 /** What a setting may be, whatever it is called. */
 export interface Meaning {
-  /** `urls` and `members` are texts in etcd's notation (addresses.ts). */
-  readonly kind: "integer" | "boolean" | "string" | "address" | "choice" | "urls" | "members";
+  /**
+   * `urls` and `members` are texts in etcd's notation (addresses.ts), `list` one with commas;
+   * `duration` is Go's notation (durations.ts), its value in milliseconds.
+   */
+  readonly kind:
+    | ("integer" | "boolean" | "string" | "address" | "choice" | "duration")
+    | ("urls" | "members" | "list");
   readonly initial: number | boolean | string;
   /** Inclusive bounds of an integer. */
   readonly min?: number;
@@ -30,6 +36,8 @@ export interface Setting extends Meaning {
   readonly path: string;
   /** etcd's flag for the same thing with the same values. */
   readonly etcd?: string;
+  /** Its other flags in etcd. */
+  readonly twins?: readonly string[];
   /** It has no flag, since everybody on a machine can read its command lines. */
   readonly secret?: true;
 }
@@ -37,8 +45,18 @@ export interface Setting extends Meaning {
 export interface EtcdSetting extends Meaning {
   /** etcd's flag. */
   readonly etcd: string;
+  /** Other flags of etcd for it: most were called experimental- before 3.7. */
+  readonly twins?: readonly string[];
+  /** Its place in etcd's YAML file, unless that is the flag's name; "": it has none. */
+  readonly yaml?: string;
+  /** It is a key of the YAML file only. */
+  readonly yamlOnly?: true;
+  /** `--flag` alone is a flag too. */
+  readonly valueOptional?: true;
   /** Paths of Aether's settings that speak of the same thing: only one of the two may. */
-  readonly instead: readonly string[];
+  readonly instead?: readonly string[];
+  /** Why it changes nothing here: it is taken, and whoever sets it is told once. */
+  readonly inert?: string;
 }
 
 const HOUR_S = 3600;
@@ -128,6 +146,7 @@ export const SETTINGS: readonly Setting[] = [
     min: 1,
     max: 100,
     etcd: "max-learners",
+    twins: ["experimental-max-learners"],
     help: "Learners that the cluster may have at once",
   },
   {
@@ -167,7 +186,7 @@ export const SETTINGS: readonly Setting[] = [
     path: "cluster.snapshot_trigger_log_entries",
     kind: "integer",
     initial: 10_000,
-    min: 10,
+    min: 1,
     max: 10_000_000,
     etcd: "snapshot-count",
     help: "Log entries after which the log is compacted, below what is durable in the state",
@@ -222,7 +241,7 @@ export const SETTINGS: readonly Setting[] = [
     path: "log.level",
     kind: "choice",
     initial: "info",
-    choices: ["trace", "debug", "info", "warn", "error"],
+    choices: ["trace", "debug", "info", "warn", "error", "dpanic", "panic", "fatal"],
     etcd: "log-level",
     help: "Least important log lines that are shown",
   },
@@ -277,91 +296,6 @@ export const TOPOLOGY: readonly string[] = [
   "addr",
   "cluster.peer_addr",
   "cluster.peers",
-];
-
-/** etcd's words for what has another shape here; defaults are etcd's. */
-export const ETCD_SETTINGS: readonly EtcdSetting[] = [
-  {
-    etcd: "name",
-    kind: "string",
-    initial: "default",
-    instead: TOPOLOGY,
-    help: "Name of this member",
-  },
-  {
-    etcd: "listen-client-urls",
-    kind: "urls",
-    initial: "http://localhost:2379",
-    instead: TOPOLOGY,
-    help: "Where to listen for clients",
-  },
-  {
-    etcd: "advertise-client-urls",
-    kind: "urls",
-    initial: "http://localhost:2379",
-    instead: TOPOLOGY,
-    help: "Where clients find this member; needed with --listen-client-urls",
-  },
-  {
-    etcd: "listen-peer-urls",
-    kind: "urls",
-    initial: "http://localhost:2380",
-    instead: TOPOLOGY,
-    help: "Where to listen for other members",
-  },
-  {
-    etcd: "initial-advertise-peer-urls",
-    kind: "urls",
-    initial: "http://localhost:2380",
-    instead: TOPOLOGY,
-    help: "Where other members find this one",
-  },
-  {
-    etcd: "initial-cluster",
-    kind: "members",
-    initial: "",
-    instead: TOPOLOGY,
-    help: "The members, as name=url,name=url; empty: this one alone",
-  },
-  {
-    etcd: "listen-metrics-urls",
-    kind: "urls",
-    initial: "",
-    instead: ["metrics.listen_addr"],
-    help: "Where to answer /metrics and health, beside the clients' addresses",
-  },
-  {
-    etcd: "pre-vote",
-    kind: "boolean",
-    initial: true,
-    instead: [],
-    help: "Ask before raising the term",
-    refused: "members always ask before they raise the term",
-  },
-  {
-    etcd: "logger",
-    kind: "choice",
-    initial: "zap",
-    choices: ["zap"],
-    instead: [],
-    help: "No effect",
-  },
-  {
-    etcd: "log-format",
-    kind: "choice",
-    initial: "console",
-    choices: ["console", "json"],
-    instead: ["log.json"],
-    help: "Form of log lines",
-  },
-  {
-    etcd: "log-outputs",
-    kind: "choice",
-    initial: "default",
-    choices: ["default", "stdout"],
-    instead: ["log.log_dir"],
-    help: "Where log lines go: to standard output",
-  },
 ];
 
 export function flagOf(setting: Setting): string {

@@ -6,24 +6,28 @@
  */
 import { hostPort } from "../../net/address.ts";
 import {
-  addressOf,
   type Founder,
+  hostOf,
   isLoopback,
   isWildcard,
+  listenAddressOf,
   parseAddress,
   parseMembers,
   parseUrls,
 } from "./addresses.ts";
 import { ConfigError } from "./config-error.ts";
 import type { Peer } from "./file.ts";
+import { type Notice, Notices } from "./notices.ts";
 import type { Gathered } from "./sources.ts";
 
 export interface Topology {
   readonly name: string;
   readonly dataDir: string;
-  /** Where to listen for clients: `host:port`, at least one. */
+  /** Where to listen for clients: `host:port` (plaintext) or a URL; at least one. */
   readonly listenClient: readonly string[];
-  /** Where to listen for other members only; empty: they come to the clients' addresses. */
+  /** The same for their HTTP; the others are for gRPC alone then. Empty: there are none such. */
+  readonly listenClientHttp: readonly string[];
+  /** The same for other members; empty: they come to the clients' addresses. */
   readonly listenPeer: readonly string[];
   /** Where to answer /metrics and health besides; empty: nowhere. */
   readonly listenMetrics: readonly string[];
@@ -35,12 +39,16 @@ export interface Topology {
   readonly peerUrls: readonly string[];
   /** The members as configured, this one among them: founders, or whom to ask when joining. */
   readonly founders: readonly Founder[];
+  /** To be logged once, when there is a log. */
+  readonly notices: readonly Notice[];
 }
 
 export function topologyOf(settings: Gathered): Topology {
   const topology = settings.speaksEtcd ? fromEtcdWords(settings) : fromAetherWords(settings);
-  if (topology.founders.length > 1) checkMembers(topology, settings);
-  return topology;
+  if (topology.founders.length <= 1) return topology;
+  const notices = new Notices();
+  checkMembers(topology, settings, notices);
+  return { ...topology, notices: notices.all() };
 }
 
 function fromAetherWords(settings: Gathered): Topology {
@@ -61,12 +69,13 @@ function fromAetherWords(settings: Gathered): Topology {
     name: nameOf(nodeId),
     dataDir: settings.text("data_dir"),
     listenClient: [addr],
+    listenClientHttp: [],
     listenPeer: peerAddr === addr ? [] : [peerAddr],
     listenMetrics: [settings.text("metrics.listen_addr")],
     metricsChosen: settings.chosen("metrics.listen_addr") !== undefined,
     clientUrls: [`http://${clientAddress(addr, advertised)}`],
     peerUrls: [`http://${advertised}`],
-    founders,
+    ...{ founders, notices: [] },
   };
 }
 
@@ -124,7 +133,6 @@ function fromEtcdWords(settings: Gathered): Topology {
       `${listening}: --advertise-client-urls is needed too: where clients find this member`,
     );
   }
-  const metrics = settings.text("--listen-metrics-urls");
   const chosenMetrics = settings.chosen("metrics.listen_addr");
   const peerUrls = urlsOf(settings, "--initial-advertise-peer-urls");
   const dataDirChosen = settings.chosen("data_dir") !== undefined;
@@ -132,17 +140,17 @@ function fromEtcdWords(settings: Gathered): Topology {
     name,
     dataDir: dataDirChosen ? settings.text("data_dir") : `${name}.etcd`,
     listenClient,
+    listenClientHttp: listenAddresses(settings, "--listen-client-http-urls"),
     listenPeer,
     listenMetrics:
       chosenMetrics !== undefined
         ? [settings.text("metrics.listen_addr")]
-        : metrics === ""
-          ? []
-          : listenAddresses(settings, "--listen-metrics-urls"),
+        : listenAddresses(settings, "--listen-metrics-urls"),
     metricsChosen: true,
     clientUrls: urlsOf(settings, "--advertise-client-urls"),
     peerUrls,
     founders: initialCluster(settings, name, peerUrls),
+    notices: [],
   };
 }
 
@@ -150,9 +158,9 @@ function urlsOf(settings: Gathered, flag: string): readonly string[] {
   return parseUrls(settings.text(flag), settings.where(flag));
 }
 
-/** Listening on a name takes its IPv4 address, as in etcd; "localhost" need not be looked up. */
+/** Empty when nothing is asked for. */
 function listenAddresses(settings: Gathered, flag: string): readonly string[] {
-  return urlsOf(settings, flag).map((url) => addressOf(url).replace(/^localhost:/, "127.0.0.1:"));
+  return settings.text(flag) === "" ? [] : urlsOf(settings, flag).map(listenAddressOf);
 }
 
 function initialCluster(
@@ -179,8 +187,15 @@ function initialCluster(
   return founders;
 }
 
-/** What several members need in order to find and believe each other. */
-function checkMembers({ founders, peerUrls }: Topology, settings: Gathered): void {
+/**
+ * What several members need in order to find and believe each other. etcd believes whoever calls a
+ * plaintext address; who speaks its words gets what it does, and is told.
+ */
+function checkMembers(
+  { founders, peerUrls }: Topology,
+  settings: Gathered,
+  notices: Notices,
+): void {
   const where = settings.where(settings.speaksEtcd ? "--initial-cluster" : "cluster.peers");
   const urls = founders.flatMap((founder) => founder.peerUrls);
   if (new Set(urls).size < urls.length) {
@@ -188,26 +203,39 @@ function checkMembers({ founders, peerUrls }: Topology, settings: Gathered): voi
     throw new ConfigError(`${where}: ${twice} stands there twice`);
   }
   for (const url of urls) checkCallable(url, where);
-  const far = urls.find((url) => !isLoopback(parseAddress(addressOf(url), where).host));
+  const far = urls.find((url) => !isNear(url));
   if (far === undefined) return;
-  const near = peerUrls.find((url) => isLoopback(parseAddress(addressOf(url), where).host));
+  const near = peerUrls.find(isNear);
   if (near !== undefined) {
     throw new ConfigError(`${where}: a member at ${far} cannot call this one at ${near}`);
   }
-  if (settings.text("cluster.secret") === "") {
+  if (settings.text("cluster.secret") !== "") return;
+  if (!settings.speaksEtcd) {
     throw new ConfigError(
       `${where}: members on several machines (${far}) need cluster.secret, the same at each: ` +
         "set AETHER_CLUSTER_SECRET, or the key in the configuration file",
     );
   }
+  const open = urls.find((url) => url.startsWith("http:"));
+  if (open === undefined) return;
+  const message = "whoever reaches the plaintext peer addresses can speak as a member";
+  const advice = "give members https:// URLs, or the same AETHER_CLUSTER_SECRET";
+  notices.warn(message, { url: open, advice });
+}
+
+/** Whether only this machine can call it. */
+function isNear(url: string): boolean {
+  const address = hostOf(url);
+  return address === undefined || isLoopback(address.host);
 }
 
 function checkCallable(url: string, where: string): void {
-  const { host, port } = parseAddress(addressOf(url), where);
-  if (port === 0) {
+  const address = hostOf(url);
+  if (address === undefined) return;
+  if (address.port === 0) {
     throw new ConfigError(`${where}: ${url}: other members cannot know a port that is drawn`);
   }
-  if (isWildcard(host)) {
+  if (isWildcard(address.host)) {
     throw new ConfigError(
       `${where}: ${url}: other members cannot call every interface; ` +
         "list this node with the address that they use",

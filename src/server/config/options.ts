@@ -1,0 +1,149 @@
+/** What etcd's flags say of serving: limits, users, HTTP, upkeep. Each value in its own unit. */
+import { ConfigError } from "./config-error.ts";
+import { FEATURE_TWINS, type Features, INERT_FEATURES, parseFeatures } from "./etcd/features.ts";
+import { type Notice, Notices } from "./notices.ts";
+import type { Gathered } from "./sources.ts";
+
+export interface Options {
+  /** Of one request of a client, in its wire form (--max-request-bytes). */
+  readonly requestBytesMax: number;
+  /** Operations and comparisons of one transaction, each list for itself (--max-txn-ops). */
+  readonly txnOpsMax: number;
+  /** Streams of one connection; undefined: as many as the wire room thinks right. */
+  readonly concurrentStreamsMax: number | undefined;
+  readonly keepalive: {
+    /** Clients that ping more often are sent away. */
+    readonly pingIntervalMinMs: number;
+    /** A silent client is pinged after this; Infinity: never. */
+    readonly idleMs: number;
+    readonly timeoutMs: number;
+  };
+  /** As it was given: 0 means 2 GiB, a negative one any size (--quota-backend-bytes). */
+  readonly quotaBackendBytes: number;
+  /** `retention` as it was given: 5m, 10 (hours), 1000 (revisions); "0": never. */
+  readonly autoCompaction: {
+    readonly mode: "periodic" | "revision";
+    readonly retention: string;
+  };
+  readonly auth: {
+    /** `simple`, or `jwt,` and its options, as it was given. */
+    readonly token: string;
+    readonly bcryptCost: number;
+    readonly tokenTtlSeconds: number;
+  };
+  readonly http: {
+    /** Origins that may ask; "*": any. */
+    readonly cors: readonly string[];
+    /** Host names for plaintext HTTP; "*": any. */
+    readonly hostWhitelist: readonly string[];
+    /** JSON at /v3/. */
+    readonly gateway: boolean;
+    /** Profiles at /debug/pprof/. */
+    readonly pprof: boolean;
+  };
+  readonly watchProgressMs: number;
+  /** Slower ones are logged; Infinity: none. */
+  readonly warnUnaryMs: number;
+  readonly warnApplyMs: number;
+  /** Histograms of calls, too. */
+  readonly extensiveMetrics: boolean;
+  readonly features: Features;
+  /** Log entries kept for slow followers; undefined: see node/compactor.ts. */
+  readonly keptLogEntries: number | undefined;
+  /** Directory of the log; undefined: the data directory. */
+  readonly logDir: string | undefined;
+  /** Writes are promised before they are on the disk. */
+  readonly unsafeNoFsync: boolean;
+  readonly reusePort: boolean;
+  /** To be logged once, when there is a log. */
+  readonly notices: readonly Notice[];
+}
+
+/** Throws ConfigError. */
+export function optionsOf(settings: Gathered): Options {
+  const number = (flag: string): number => settings.number(`--${flag}`);
+  const chosen = (flag: string): boolean => settings.chosen(`--${flag}`) !== undefined;
+  const { features, notices } = featuresOf(settings);
+  return {
+    requestBytesMax: number("max-request-bytes"),
+    txnOpsMax: number("max-txn-ops"),
+    concurrentStreamsMax: chosen("max-concurrent-streams")
+      ? number("max-concurrent-streams")
+      : undefined,
+    keepalive: keepaliveOf(settings),
+    quotaBackendBytes: number("quota-backend-bytes"),
+    autoCompaction: {
+      mode: settings.text("--auto-compaction-mode") as Options["autoCompaction"]["mode"],
+      retention: settings.text("--auto-compaction-retention"),
+    },
+    ...{ auth: authOf(settings), http: httpOf(settings) },
+    watchProgressMs: number("watch-progress-notify-interval"),
+    warnUnaryMs: number("warning-unary-request-duration") || Number.POSITIVE_INFINITY,
+    warnApplyMs: number("warning-apply-duration") || Number.POSITIVE_INFINITY,
+    extensiveMetrics: settings.text("--metrics") === "extensive",
+    keptLogEntries: chosen("snapshot-catchup-entries")
+      ? number("snapshot-catchup-entries")
+      : undefined,
+    logDir: settings.text("--wal-dir") || undefined,
+    unsafeNoFsync: settings.on("--unsafe-no-fsync"),
+    reusePort: settings.on("--socket-reuse-port"),
+    features,
+    notices: [...settings.notices, ...notices],
+  };
+}
+
+/** Parts of a list with commas; what is empty is none. */
+export function partsOf(list: string): readonly string[] {
+  return list
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+}
+
+function keepaliveOf(settings: Gathered): Options["keepalive"] {
+  const idleMs = settings.number("--grpc-keepalive-interval");
+  const timeoutMs = settings.number("--grpc-keepalive-timeout");
+  return {
+    pingIntervalMinMs: settings.number("--grpc-keepalive-min-time"),
+    idleMs: idleMs > 0 && timeoutMs > 0 ? idleMs : Number.POSITIVE_INFINITY,
+    timeoutMs,
+  };
+}
+
+function authOf(settings: Gathered): Options["auth"] {
+  return {
+    token: settings.text("--auth-token"),
+    bcryptCost: settings.number("--bcrypt-cost"),
+    tokenTtlSeconds: settings.number("--auth-token-ttl"),
+  };
+}
+
+/** An empty list lets everybody in, as "*" does. */
+function httpOf(settings: Gathered): Options["http"] {
+  return {
+    cors: partsOf(settings.text("--cors") || "*"),
+    hostWhitelist: partsOf(settings.text("--host-whitelist") || "*"),
+    gateway: settings.on("--enable-grpc-gateway"),
+    pprof: settings.on("--enable-pprof"),
+  };
+}
+
+function featuresOf(settings: Gathered): { features: Features; notices: readonly Notice[] } {
+  const notices = new Notices();
+  const given = settings.where("--feature-gates");
+  const twins: string[] = [];
+  for (const [flag, feature] of FEATURE_TWINS) {
+    const on = settings.on(`--${flag}`);
+    if (settings.chosen(`--${flag}`) !== undefined) twins.push(`${feature}=${on}`);
+  }
+  const features = parseFeatures(settings.text("--feature-gates"), given);
+  const all = parseFeatures(twins.join(","), given, features);
+  for (const [feature, why] of Object.entries(INERT_FEATURES)) {
+    const text = `${settings.text("--feature-gates")},${twins.join(",")}`;
+    if (text.includes(`${feature}=`)) notices.inert(`feature ${feature}`, why);
+  }
+  if (all.LeaseCheckpointPersist && !all.LeaseCheckpoint) {
+    throw new ConfigError(`${given}: LeaseCheckpointPersist needs LeaseCheckpoint`);
+  }
+  return { features: all, notices: notices.all() };
+}
