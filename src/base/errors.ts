@@ -40,6 +40,11 @@ export type ErrorCode =
   | "no_space"
   | "too_many_requests"
   | "corrupt"
+  // locks and elections
+  | "session_expired"
+  | "election_no_leader"
+  | "election_not_leader"
+  | "leader_not_given"
   // the cluster says not now
   | "no_leader"
   | "not_leader"

@@ -28,6 +28,8 @@ import {
   RangeRequest,
   Watch,
 } from "../proto/gen/etcdserverpb.ts";
+import { Election } from "../proto/gen/v3electionpb.ts";
+import { Lock } from "../proto/gen/v3lockpb.ts";
 import { WHOLE_CLUSTER } from "../state/alarms.ts";
 import type {
   Method,
@@ -73,7 +75,7 @@ const LEARNER_SERVES: ReadonlyMap<string, (...request: Bytes) => boolean> = new 
 
 /** What a member with a corrupt state must not answer. */
 const OF_THE_STATE: ReadonlySet<string> = new Set(
-  [KV, Watch, Lease, AetherKV, AetherWatch, AetherLease].flatMap((service) =>
+  [KV, Watch, Lease, Lock, Election, AetherKV, AetherWatch, AetherLease].flatMap((service) =>
     Object.values(service).map(({ path }) => path),
   ),
 );
@@ -82,7 +84,7 @@ const OF_THE_STATE: ReadonlySet<string> = new Set(
 const OF_ONE_STATE: ReadonlySet<string> = new Set(
   [
     ...Object.values(KV),
-    ...Object.values(AetherKV),
+    ...[...Object.values(AetherKV), ...Object.values(Lock), ...Object.values(Election)],
     ...[Lease, AetherLease].flatMap(({ LeaseGrant, LeaseRevoke }) => [LeaseGrant, LeaseRevoke]),
   ].map(({ path }) => path),
 );

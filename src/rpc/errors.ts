@@ -65,6 +65,11 @@ const WIRE = {
   // etcd sends this one as Unknown (its server maps it to the client's error type): 3.7.1 util.go.
   too_many_requests: [UNKNOWN, "etcdserver: too many requests"],
   corrupt: [DATA_LOSS, "etcdserver: corrupt cluster"],
+  // Those of etcd's client library, in which its servers of locks and elections are written.
+  session_expired: [UNKNOWN, "mutex: session is expired"],
+  election_no_leader: [UNKNOWN, "election: no leader"],
+  election_not_leader: [UNKNOWN, "election: not leader"],
+  leader_not_given: [UNKNOWN, '"leader" field must be provided'],
   no_leader: [UNAVAILABLE, "etcdserver: no leader"],
   not_leader: [FAILED_PRECONDITION, "etcdserver: not leader"],
   leader_changed: [UNAVAILABLE, "etcdserver: leader changed"],

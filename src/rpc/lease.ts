@@ -3,7 +3,6 @@
  * the leader's own act, to which every member passes it on (node/lease-calls.ts).
  */
 
-import { ByteWriter } from "../base/bytes.ts";
 import { AetherError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import type { Group } from "../node/group.ts";
@@ -26,6 +25,7 @@ import { LEASE_TTL_SECONDS_MAX } from "../state/machine.ts";
 import type { Method, ServerCall, StreamHandler, UnaryMethod } from "../wire/grpc/server-call.ts";
 import { checkSize, decodeRequest, fail, leavesUnread, reply, send, UNREAD } from "./answer.ts";
 import { headerAt, type Identity } from "./headers.ts";
+import { proposeGrant } from "./lease-grant.ts";
 import { failProposal } from "./refused-proposal.ts";
 
 export interface LeaseBackend {
@@ -58,7 +58,6 @@ const NO_LIMITS: LeaseLimits = {
 export class LeaseService {
   readonly #backend: LeaseBackend;
   readonly #group: Group;
-  readonly #body = new ByteWriter(64);
   readonly #streams = new Set<ServerCall>();
   /** Grants on their way through the log: they count against the limit before they exist. */
   #granting = 0;
@@ -113,23 +112,16 @@ export class LeaseService {
       const most = `lease.max_leases is ${limits.leasesMax}`;
       throw new AetherError("too_many_leases", `too many leases: ${most}`);
     }
-    let id = request.ID;
-    while (id === 0n || (request.ID === 0n && machine.hasLease(id))) {
-      id = this.#backend.random.id63();
-    }
-    const ttl = Math.max(TTL, this.#backend.ttlSecondsMin);
-    LeaseGrantRequest.encode({ ID: id, TTL: ttl }, this.#body);
-    const body = this.#body.view();
     this.#granting++;
-    this.#group.propose(CommandKind.leaseGrant, body, 0, body.length, (outcome) => {
+    const asked = { id: request.ID, ttlSeconds: TTL };
+    const { id: ID, ttlSeconds } = proposeGrant(this.#backend, asked, (outcome) => {
       this.#granting--;
       if (outcome instanceof AetherError) failProposal(call, this.#group, outcome);
       else {
         const header = headerAt(this.#backend.identity, outcome.revision, this.#group.term);
-        reply(call, LeaseGrantResponse, { header, ID: id, TTL: ttl, error: "" });
+        reply(call, LeaseGrantResponse, { header, ID, TTL: ttlSeconds, error: "" });
       }
     });
-    this.#body.reset();
   }
 
   #revoke(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {

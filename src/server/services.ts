@@ -7,13 +7,16 @@ import type { Group } from "../node/group.ts";
 import { SERVICES } from "../proto/gen/registry.ts";
 import { Admission } from "../rpc/admission.ts";
 import { clusterMethods } from "../rpc/cluster.ts";
+import { ElectionService } from "../rpc/election.ts";
 import { expectedFailure } from "../rpc/errors.ts";
 import type { Identity } from "../rpc/headers.ts";
 import { HealthService } from "../rpc/health.ts";
 import { KvService } from "../rpc/kv.ts";
 import { type LeaseLimits, LeaseService } from "../rpc/lease.ts";
+import { lockMethods } from "../rpc/lock.ts";
 import { type MaintenanceBackend, maintenanceMethods } from "../rpc/maintenance.ts";
 import { reflectionMethods } from "../rpc/reflection.ts";
+import { WaitingCalls } from "../rpc/waiting-calls.ts";
 import { WatchService } from "../rpc/watch.ts";
 import type { Failure, Method } from "../wire/grpc/server-call.ts";
 import { CallMeter } from "./metrics.ts";
@@ -36,6 +39,7 @@ export class Services {
   readonly #kv: KvService;
   readonly #watch: WatchService;
   readonly #lease: LeaseService;
+  readonly #waiting: WaitingCalls;
   readonly #admission: Admission;
   readonly #methods: readonly Method[];
   #isReady = false;
@@ -53,6 +57,7 @@ export class Services {
     });
     this.#kv = new KvService(backend);
     this.#lease = new LeaseService(backend);
+    this.#waiting = new WaitingCalls(backend);
     this.#admission = new Admission({
       ...{ group, electionMs, memberId: identity.memberId },
       onCorrupt: () => this.#closeStreams(new AetherError("corrupt")),
@@ -61,6 +66,8 @@ export class Services {
       ...this.#kv.methods(),
       ...this.#watch.methods(),
       ...this.#lease.methods(),
+      ...lockMethods(backend, this.#waiting),
+      ...new ElectionService(backend, this.#waiting).methods(),
       ...clusterMethods(backend),
       ...maintenanceMethods(backend),
     ];
@@ -116,6 +123,7 @@ export class Services {
   #closeStreams(reason: AetherError): void {
     this.#watch.close(reason);
     this.#lease.close(reason);
+    this.#waiting.close(reason);
   }
 }
 

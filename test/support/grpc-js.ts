@@ -68,6 +68,8 @@ const definitions = loadSync(
     "aether/v1/lease.proto",
     "grpc/health/v1/health.proto",
     "grpc/reflection/v1/reflection.proto",
+    "v3lockpb/v3lock.proto",
+    "v3electionpb/v3election.proto",
   ],
   {
     includeDirs: [join(import.meta.dir, "../../proto")],

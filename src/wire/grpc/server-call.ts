@@ -21,6 +21,8 @@ export interface ServerCall {
   readonly peerName: string | undefined;
   /** The client has gone or the deadline has passed: the answer will not be sent. */
   readonly cancelled: boolean;
+  /** Set by a unary handler that waits for long: runs once if the call is over without it. */
+  onCancel?: (() => void) | undefined;
   /** Unary: headers, the one message and status OK in one go. */
   reply(bytes: Uint8Array, start: number, end: number): void;
   /**

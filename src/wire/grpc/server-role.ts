@@ -349,7 +349,8 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
     if (stream.exchange !== undefined) this.#guarded(stream, stream.exchange.onCancel);
     else {
       this.#server.onEnd(stream.head.path, code);
-      this.#guarded(stream, stream.onReplyDrain ?? (() => stream.handler?.onCancel()));
+      const told = stream.onCancel ?? stream.onReplyDrain;
+      this.#guarded(stream, told ?? (() => stream.handler?.onCancel()));
     }
   }
 

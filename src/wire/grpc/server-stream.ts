@@ -70,6 +70,7 @@ export class ServerStream implements ServerCall, Http2Stream {
   /** Bytes of a piecewise answer that are still to come. */
   replyLeft = 0;
   onReplyDrain: (() => void) | undefined = undefined;
+  onCancel: (() => void) | undefined = undefined;
   reader: MessageReader | undefined = undefined;
   /** Bytes of the queue taken when the timer was set: whether the answer moves. */
   queueTaken = 0;
