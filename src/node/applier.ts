@@ -15,6 +15,7 @@ import type { WatchHub } from "../watch/hub.ts";
 import type { Compactor } from "./compactor.ts";
 import type { CurrentMachine } from "./current-machine.ts";
 import type { Expiry } from "./expiry.ts";
+import { CommandTally, type GroupMeter } from "./meter.ts";
 import { answer, type SentBatch } from "./proposals.ts";
 import type { Requests } from "./requests.ts";
 import type { StateWriter } from "./state-writer.ts";
@@ -28,6 +29,7 @@ export interface ApplierParts {
   readonly stateWriter: StateWriter;
   readonly compactor: Compactor;
   readonly clock: Clock;
+  readonly meter: Pick<GroupMeter, "applied" | "leaseGranted" | "leasesExpired">;
 }
 
 export class Applier {
@@ -38,7 +40,9 @@ export class Applier {
   #compacted = false;
   /** Among them is a change of the members or of an alarm. */
   #membershipChanged = false;
-  readonly #onOutcome = (position: number, outcome: Outcome): void => {
+  readonly #tally = new CommandTally();
+  readonly #onOutcome = (position: number, outcome: Outcome, kind: number): void => {
+    this.#tally.add(kind, !(outcome instanceof AetherError));
     this.#note(outcome);
     if (this.#applying !== undefined) answer(this.#applying, position, outcome);
   };
@@ -80,11 +84,17 @@ export class Applier {
   }
 
   #applyBatch(entry: Entry, payload: Uint8Array): void {
-    const { current, requests } = this.#parts;
+    const { current, requests, clock, meter } = this.#parts;
+    const begunMs = clock.monotonicMs();
     const bytes = asBuffer(payload);
-    this.#applying = requests.applied(bytes);
+    const batch = requests.applied(bytes);
+    this.#applying = batch;
     current.machine.apply(entry.index, entry.term, bytes, this.#onOutcome);
     this.#applying = undefined;
+    const nowMs = clock.monotonicMs();
+    const waitedMs = batch === undefined ? undefined : nowMs - batch.sentMs;
+    meter.applied(this.#tally, nowMs - begunMs, waitedMs);
+    this.#tally.clear();
   }
 
   /**
@@ -103,16 +113,18 @@ export class Applier {
   /** What an applied command means for the clocks and the stores of this node. */
   #note(outcome: Outcome): void {
     if (outcome instanceof AetherError) return;
-    const { expiry, clock } = this.#parts;
+    const { expiry, clock, meter } = this.#parts;
     switch (outcome.kind) {
       case "leaseGrant":
         expiry.granted(outcome.id, outcome.ttlSeconds, clock.monotonicMs());
+        meter.leaseGranted(outcome.ttlSeconds);
         break;
       case "leaseRevoke":
         expiry.ended(outcome.id);
         break;
       case "leaseExpire":
         for (const id of outcome.ids) expiry.ended(id);
+        meter.leasesExpired(outcome.ids.length);
         break;
       case "compact":
         this.#compacted = true;

@@ -26,6 +26,8 @@ export interface ExpiryOptions {
 }
 
 export class Expiry {
+  /** Renewals of leases that this member counted. */
+  renewedCount = 0;
   readonly #current: CurrentMachine;
   readonly #options: ExpiryOptions;
   readonly #clock = new LeaseClock();
@@ -68,6 +70,7 @@ export class Expiry {
     assert(this.#leading, "only a leader renews leases");
     const ttlMs = this.#clock.ttlMs(id);
     if (ttlMs === undefined) return { id, leftMs: undefined, ttlSeconds: 0 };
+    this.renewedCount++;
     return { id, leftMs: this.#clock.renew(id, nowMs) ?? 0, ttlSeconds: ttlMs / MS_PER_S };
   }
 

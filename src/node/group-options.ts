@@ -4,6 +4,7 @@ import type { Turn } from "../base/turn.ts";
 import type { RaftConfig } from "../raft/config.ts";
 import type { MemberId } from "../raft/types.ts";
 import type { WatchHubOptions } from "../watch/hub.ts";
+import type { GroupMeter } from "./meter.ts";
 import type { LogStore, StateStore, Transport } from "./ports.ts";
 import type { Founding } from "./start.ts";
 
@@ -32,8 +33,7 @@ export interface GroupPorts {
   readonly turn: Turn;
   readonly logger: Log;
   readonly transport: Transport;
-  /** For metrics: how long a write of the log took until it was durable. */
-  readonly observeLogWriteMs?: (ms: number) => void;
+  readonly meter?: GroupMeter;
   /** The members, what is known of them, or an alarm has changed. */
   readonly onMembership?: () => void;
   /** This member was removed, and leads no more; once. */

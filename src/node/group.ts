@@ -44,6 +44,7 @@ import { Installation } from "./installation.ts";
 import { LeadershipKeeper, type PeerProgress } from "./leadership.ts";
 import { LeaseCalls } from "./lease-calls.ts";
 import { LogWriter, type WriterPorts } from "./log-writer.ts";
+import { type GroupMeter, NO_METER } from "./meter.ts";
 import type { LeaseLife } from "./ports.ts";
 import type { Done } from "./proposals.ts";
 import type { ReadDone } from "./reads.ts";
@@ -62,6 +63,7 @@ export class Group {
   readonly expiry: Expiry;
   readonly leaseCalls: LeaseCalls;
   readonly #options: GroupOptions;
+  readonly #meter: GroupMeter;
   readonly #ports: GroupPorts;
   readonly #times: GroupTimes;
   readonly #raft: Raft;
@@ -94,6 +96,7 @@ export class Group {
     const { log, store, random, logger, turn, clock, transport } = ports;
     this.#options = options;
     this.#ports = ports;
+    this.#meter = ports.meter ?? NO_METER;
     this.#times = timesOf(options);
     const current = new CurrentMachine(store);
     this.#current = current;
@@ -108,7 +111,7 @@ export class Group {
     this.#wasMember = raft.configuration.voters.length > 0; // one that joins knows of none yet
     this.#leadership = new LeadershipKeeper(raft, random, electionTicks);
     this.#logWriter = this.#createLogWriter();
-    this.#stateWriter = new StateWriter(store, current);
+    this.#stateWriter = new StateWriter({ store, current, clock, meter: this.#meter });
     this.#requests = this.#createRequests();
     this.expiry = new Expiry(current, {
       graceMs: this.#times.electionMs,
@@ -131,7 +134,7 @@ export class Group {
     });
     this.#applier = new Applier({
       ...{ raft, current, hub: this.hub, requests: this.#requests, expiry: this.expiry, clock },
-      ...{ stateWriter: this.#stateWriter, compactor: this.#compactor },
+      ...{ stateWriter: this.#stateWriter, compactor: this.#compactor, meter: this.#meter },
     });
   }
 
@@ -362,10 +365,11 @@ export class Group {
   }
 
   #createLogWriter(): LogWriter {
-    const { log, clock, observeLogWriteMs: observeMs } = this.#ports;
+    const { log, clock } = this.#ports;
+    const meter = this.#meter;
     const send = (messages: readonly Message[]): void => this.#send(messages);
     const install: WriterPorts["install"] = (...call) => this.#installation.begin(...call);
-    return new LogWriter({ log, send, clock, observeMs, install }, (ack) => {
+    return new LogWriter({ log, send, clock, meter, install }, (ack) => {
       this.#raft.written(ack);
       this.#driveLater();
     });

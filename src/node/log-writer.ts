@@ -15,13 +15,13 @@ import type { Clock } from "../base/ports.ts";
 import type { Message } from "../raft/message.ts";
 import type { Persist, WriteAck } from "../raft/ready.ts";
 import type { Entry, HardState, SnapshotMeta } from "../raft/types.ts";
+import type { GroupMeter } from "./meter.ts";
 import type { LogStore } from "./ports.ts";
 
 export interface WriterPorts {
   readonly log: LogStore;
   readonly send: (messages: readonly Message[]) => void;
-  /** Told how long each write took until it was durable. */
-  readonly observeMs?: ((ms: number) => void) | undefined;
+  readonly meter: Pick<GroupMeter, "logWritten">;
   readonly clock: Clock;
   /** Puts a received state in place once the log begins after it, then calls `onInstalled`. */
   readonly install: (snapshot: SnapshotMeta, onInstalled: () => void) => void;
@@ -35,6 +35,8 @@ interface PendingWrite {
   readonly snapshot: SnapshotMeta | undefined;
   readonly after: Message[];
   readonly sentMs: number;
+  /** Of its entries. */
+  readonly bytes: number;
 }
 
 export class LogWriter {
@@ -64,10 +66,10 @@ export class LogWriter {
   persist(persist: Persist, after: readonly Message[]): void {
     if (persist.hardState !== undefined) this.#hardState = persist.hardState;
     if (persist.mustSync) {
-      this.#noteChanges(persist.entries);
+      const bytes = this.#note(persist.entries);
       const sentMs = this.#ports.clock.monotonicMs();
       const { ack, snapshot } = persist;
-      this.#pending.push({ ack, snapshot, after: [...after], sentMs });
+      this.#pending.push({ ack, snapshot, after: [...after], sentMs, bytes });
       this.#write(persist.entries, snapshot, this.#answered, this.#isHardStateDue());
       return;
     }
@@ -83,11 +85,15 @@ export class LogWriter {
     if (this.#hardState !== undefined) this.#write([], undefined, () => {}, true);
   }
 
-  #noteChanges(entries: Persist["entries"]): void {
+  /** Looks for changes of the membership; returns how many bytes the entries carry. */
+  #note(entries: Persist["entries"]): number {
+    let bytes = 0;
     for (let i = 0; i < entries.length; i++) {
-      const { kind, index } = entries[i] as Entry;
+      const { kind, index, payload } = entries[i] as Entry;
       if (kind === "config") this.#lastConfigIndex = index;
+      bytes += payload.length;
     }
+    return bytes;
   }
 
   #isHardStateDue(): boolean {
@@ -141,7 +147,7 @@ export class LogWriter {
   #tellOne(): void {
     this.#durable--;
     const write = this.#pending.shift() as PendingWrite;
-    this.#ports.observeMs?.(this.#ports.clock.monotonicMs() - write.sentMs);
+    this.#ports.meter.logWritten(write.bytes, this.#ports.clock.monotonicMs() - write.sentMs);
     if (write.after.length > 0) this.#ports.send(write.after);
     this.#onDurable(write.ack);
   }

@@ -4,9 +4,11 @@
  * the store, and a transaction and a wake-up of its Worker are shared by many entries. Until the
  * store has them they are read from the machine's tail.
  */
+import type { Clock } from "../base/ports.ts";
 import { KIB, MIB } from "../base/units.ts";
 import type { Row } from "../state/ports.ts";
 import type { CurrentMachine } from "./current-machine.ts";
+import type { GroupMeter } from "./meter.ts";
 import type { StateStore } from "./ports.ts";
 
 /** Rows, or bytes of their key values, that are worth a transaction of their own. */
@@ -22,8 +24,17 @@ export const BACKLOG_BYTES_MAX = 128 * MIB;
 /** A row beside its key value: the object, the view of its bytes, its places in tail and batch. */
 const ROW_OVERHEAD_BYTES = 200;
 
+export interface StateWriterParts {
+  readonly store: StateStore;
+  readonly current: CurrentMachine;
+  readonly clock: Clock;
+  readonly meter: Pick<GroupMeter, "stateWritten">;
+}
+
 export class StateWriter {
   readonly #store: StateStore;
+  readonly #clock: Clock;
+  readonly #meter: StateWriterParts["meter"];
   readonly #current: CurrentMachine;
   #rows = 0;
   #bytes = 0;
@@ -32,8 +43,10 @@ export class StateWriter {
   /** Nothing is written any more: the store is about to close. */
   #ended = false;
 
-  constructor(store: StateStore, current: CurrentMachine) {
+  constructor({ store, current, clock, meter }: StateWriterParts) {
     this.#store = store;
+    this.#clock = clock;
+    this.#meter = meter;
     this.#current = current;
     this.#flushedIndex = current.machine.appliedIndex; // a founder's first state is in its log
   }
@@ -63,7 +76,9 @@ export class StateWriter {
     const lastSeq = batch.rows.at(-1)?.seq;
     this.#rows = 0;
     this.#bytes = 0;
+    const handedMs = this.#clock.monotonicMs();
     this.#store.write(batch, () => {
+      this.#meter.stateWritten(this.#clock.monotonicMs() - handedMs);
       if (machine !== this.#current.machine) return; // it was written for a state that is gone
       this.#backlogBytes -= bytes;
       if (lastSeq !== undefined) machine.stored(lastSeq);

@@ -35,12 +35,13 @@ export class Histogram {
     this.counts = bounds.map(() => 0);
   }
 
-  observe(value: number): void {
-    this.sum += value;
-    this.count++;
+  /** Notes a value that was seen `times`. */
+  observe(value: number, times = 1): void {
+    this.sum += value * times;
+    this.count += times;
     for (let i = 0; i < this.bounds.length; i++) {
       if (value <= (this.bounds[i] as number)) {
-        (this.counts[i] as number)++;
+        (this.counts[i] as number) += times;
         return;
       }
     }
@@ -63,11 +64,37 @@ function escapeLabel(value: string): string {
   return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }
 
+/**
+ * A bound as Go's clients write it (shortest form, an exponent from 1e6 on): it is a label, so
+ * series of several programs are only added up if its text is the same.
+ */
+function boundText(value: number): string {
+  if (value < 1e6 && (value >= 1e-4 || value === 0)) return String(value);
+  return value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
+}
+
 function numberText(value: number): string {
   if (value === Number.POSITIVE_INFINITY) return "+Inf";
   if (value === Number.NEGATIVE_INFINITY) return "-Inf";
   if (Math.abs(value) >= 1e21) return value.toExponential();
   return String(value);
+}
+
+function collectHistogram(
+  out: string[],
+  name: string,
+  labels: Labels,
+  { bounds, counts, sum, count }: Histogram,
+): void {
+  const suffix = labelText(labels);
+  const head = suffix === "" ? "{" : `${suffix.slice(0, -1)},`;
+  let below = 0;
+  for (let i = 0; i < bounds.length; i++) {
+    below += counts[i] as number;
+    out.push(`${name}_bucket${head}le="${boundText(bounds[i] as number)}"} ${below}`);
+  }
+  out.push(`${name}_bucket${head}le="+Inf"} ${count}`);
+  out.push(`${name}_sum${suffix} ${numberText(sum)}`, `${name}_count${suffix} ${count}`);
 }
 
 /** All metrics of one process. Names are registered once; a second registration is our mistake. */
@@ -108,17 +135,17 @@ export class Metrics {
 
   histogram(name: string, help: string, bounds: readonly number[]): Histogram {
     const histogram = new Histogram(bounds);
-    const collect = (out: string[]): void => {
-      let below = 0;
-      for (let i = 0; i < bounds.length; i++) {
-        below += histogram.counts[i] as number;
-        out.push(`${name}_bucket{le="${numberText(bounds[i] as number)}"} ${below}`);
-      }
-      out.push(`${name}_bucket{le="+Inf"} ${histogram.count}`);
-      out.push(`${name}_sum ${numberText(histogram.sum)}`, `${name}_count ${histogram.count}`);
-    };
+    const collect = (out: string[]): void => collectHistogram(out, name, {}, histogram);
     this.#register({ name, help, kind: "histogram", collect });
     return histogram;
+  }
+
+  /** Histograms with labels; they are collected as they come. */
+  histograms(name: string, help: string, all: () => Iterable<readonly [Labels, Histogram]>): void {
+    const collect = (out: string[]): void => {
+      for (const [labels, histogram] of all()) collectHistogram(out, name, labels, histogram);
+    };
+    this.#register({ name, help, kind: "histogram", collect });
   }
 
   /** The whole page, families in alphabetical order. */

@@ -71,7 +71,12 @@ export function alarmMethods({ group, identity }: AlarmBackend): Method[] {
 /** An alarm as etcd prints it, with the blank at its end: scripts compare it. */
 export function alarmText({ memberID, alarm }: AlarmMember): string {
   const member = memberID === 0n ? "" : `memberID:${memberID} `;
-  return alarm === AlarmType.NONE ? member : `${member}alarm:${NAMES.get(alarm) ?? alarm} `;
+  return alarm === AlarmType.NONE ? member : `${member}alarm:${alarmName(alarm)} `;
+}
+
+/** etcd's name of a type of alarm; the number of one that it does not know. */
+export function alarmName(alarm: number): string {
+  return NAMES.get(alarm) ?? String(alarm);
 }
 
 const NAMES: ReadonlyMap<number, string> = new Map(

@@ -12,7 +12,12 @@ import { assert } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
 import type { ConsistencyPorts } from "../cluster/consistency.ts";
 import type { ChangeDone, ForwardChange } from "../cluster/ports.ts";
-import { type PeerStatus, Peers, type PeersOptions } from "../net/peers/peers.ts";
+import {
+  type PeerStatus,
+  Peers,
+  type PeersOptions,
+  type ReceivedCounters,
+} from "../net/peers/peers.ts";
 import type { PeerHandlers } from "../net/peers/ports.ts";
 import type { HeldState, LeaseAnswer, Transport } from "../node/ports.ts";
 import {
@@ -96,6 +101,11 @@ export class ClusterLink {
   /** For the server that members come to. */
   get methods(): readonly Method[] {
     return this.#peers.methods;
+  }
+
+  /** What came from other members so far; borrowed, and grows. */
+  get received(): Readonly<ReceivedCounters> {
+    return this.#peers.received;
   }
 
   status(): PeerStatus[] {

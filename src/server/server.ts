@@ -37,7 +37,9 @@ import type { Config } from "./config/config.ts";
 import { type Answering, Doors } from "./doors.ts";
 import { Endpoints, type HttpAnswer } from "./endpoints.ts";
 import { KnownMembers } from "./known-members.ts";
-import { fsyncHistogram, registerNode } from "./metrics.ts";
+import { MeteredGroup } from "./metrics/group.ts";
+import { RoundTrips, registerNode } from "./metrics/node.ts";
+import { registerProcess } from "./metrics/process.ts";
 import { Publisher } from "./publisher.ts";
 import { Services } from "./services.ts";
 import {
@@ -170,6 +172,7 @@ class Server implements RunningServer {
   readonly #services: Services;
   readonly #publisher: Publisher;
   readonly #metrics = new Metrics();
+  readonly #roundTrips = new RoundTrips();
   readonly #end = Promise.withResolvers<number>();
   #ticker: ReturnType<typeof setInterval> | undefined;
   #stopping: Promise<void> | undefined;
@@ -263,7 +266,7 @@ class Server implements RunningServer {
 
   /** Resolves when no call of a client is under way; consensus goes on until then. */
   async #callsAnswered(): Promise<void> {
-    while (this.#services.meter.underWay > 0) await Bun.sleep(DRAIN_POLL_MS);
+    while (this.#services.meters.underWay > 0) await Bun.sleep(DRAIN_POLL_MS);
   }
 
   /** Others need not wait for an election: they are given a leader before this one goes. */
@@ -302,7 +305,8 @@ class Server implements RunningServer {
   #createGroup(beginning: Beginning | undefined): Group {
     const { config, log, turn, stores } = this.#base;
     const { electionTimeoutMs, heartbeatIntervalMs, leaseReads } = config;
-    const fsyncs = fsyncHistogram(this.#metrics);
+    const meter = new MeteredGroup();
+    meter.register(this.#metrics);
     const drift = leaseReads?.clockDriftPercentMax;
     const lease =
       drift === undefined ? undefined : { tickMs: heartbeatIntervalMs, driftPercentMax: drift };
@@ -319,7 +323,7 @@ class Server implements RunningServer {
       {
         ...{ log: stores.log, store: stores.state, clock, random, turn, logger: log },
         transport: this.#link.transport,
-        observeLogWriteMs: (ms) => fsyncs.observe(ms / 1000),
+        meter,
         onMembership: () => this.#tellMembers(),
         onRemoved: () => this.#onRemoved(),
       },
@@ -339,6 +343,7 @@ class Server implements RunningServer {
         dialer: socketDialer(network),
         timers: processTimers(network),
         ...{ random, log },
+        observeRoundTripMs: (id, ms) => this.#roundTrips.observe(id, ms),
         snapshotBytesPerSecond: config.snapshotBytesPerSecondMax,
       },
       groupNumber: FIRST_GROUP,
@@ -422,22 +427,24 @@ class Server implements RunningServer {
         response.end(answer.status, fieldsOf(answer), answer.body);
       });
     };
-    const { meter } = this.#services;
+    const { meters } = this.#services;
     const mapError = (error: unknown): Failure => this.#services.failureOf(error);
     const isShared = config.listenPeer.length === 0;
     const methods = [...this.#services.methods(), ...(isShared ? this.#link.methods : [])];
-    const { onStart, onEnd } = meter;
     doors.serve({
-      clients: new GrpcServer({ methods, mapError, http, onStart, onEnd }),
+      clients: new GrpcServer({ methods, mapError, http, meter: meters.meterOf }),
       peers: peerServer(this.#link.methods, mapError),
       http,
     });
-    meter.register(this.#metrics);
+    meters.register(this.#metrics);
+    registerProcess(this.#metrics);
     registerNode(this.#metrics, {
       group: this.#group,
       store: stores.state,
       clients: () => doors.clientTraffic,
       peers: () => this.#link.status(),
+      received: this.#link.received,
+      roundTrips: this.#roundTrips,
       memberId,
     });
   }

@@ -19,7 +19,7 @@ import { reflectionMethods } from "../rpc/reflection.ts";
 import { WaitingCalls } from "../rpc/waiting-calls.ts";
 import { WatchService } from "../rpc/watch.ts";
 import type { Failure, Method } from "../wire/grpc/server-call.ts";
-import { CallMeter } from "./metrics.ts";
+import { CallMeters } from "./metrics/calls.ts";
 
 export interface ServicesBackend extends MaintenanceBackend {
   readonly group: Group;
@@ -35,7 +35,7 @@ export interface ServicesBackend extends MaintenanceBackend {
 export class Services {
   readonly backend: ServicesBackend;
   readonly health: HealthService;
-  readonly meter: CallMeter;
+  readonly meters: CallMeters;
   readonly #kv: KvService;
   readonly #watch: WatchService;
   readonly #lease: LeaseService;
@@ -77,7 +77,7 @@ export class Services {
     const all = [...servedNames(methods), "grpc.reflection.v1.ServerReflection"];
     const reflection = reflectionMethods([...all, "grpc.reflection.v1alpha.ServerReflection"]);
     this.#methods = [...this.#admission.guard(methods), ...reflection];
-    this.meter = new CallMeter(typesOf(this.#methods));
+    this.meters = new CallMeters({ types: typesOf(this.#methods) });
   }
 
   methods(): readonly Method[] {

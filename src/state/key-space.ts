@@ -14,6 +14,7 @@ import { EMPTY_BYTES, type Key } from "../base/bytes.ts";
 import { extendChain, type KeyEntry, type Leaf, type Lease } from "./key-entry.ts";
 import { KeyIndex } from "./key-index.ts";
 import { Leases } from "./leases.ts";
+import { OperationCounts } from "./operation-counts.ts";
 import type { History, Row } from "./ports.ts";
 import { KeyRow, withKey } from "./row.ts";
 import { encodeKeyValue, encodeTombstone } from "./stored-form.ts";
@@ -29,6 +30,7 @@ export class KeySpace {
   readonly leases = new Leases();
   readonly tail = new Tail();
   readonly cache: ValueCache;
+  readonly counts = new OperationCounts();
   /** Rows of the write request in progress. */
   changes = 0;
   readonly #history: History;

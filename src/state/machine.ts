@@ -31,6 +31,7 @@ import { ClusterRecords } from "./cluster-records.ts";
 import { BatchReader, CommandKind } from "./command.ts";
 import { KeySpace } from "./key-space.ts";
 import { leaseGone, leaseRecord, sortedEntries } from "./leases.ts";
+import type { OperationCounts } from "./operation-counts.ts";
 import { deleteRange, put } from "./operations.ts";
 import type { History, Row, StateBatch, StateRecord, StoredState } from "./ports.ts";
 import { RangeCursor, readRange } from "./range.ts";
@@ -55,7 +56,7 @@ const SWEEP_PER_ENTRY = 64;
 export const LEASE_TTL_SECONDS_MAX = 9_000_000_000;
 
 /** Takes the outcome of command `position` of the batch that is being applied. */
-export type OutcomeSink = (position: number, outcome: Outcome) => void;
+export type OutcomeSink = (position: number, outcome: Outcome, kind: number) => void;
 
 /** A lease as drivers see it. */
 export interface LeaseView {
@@ -104,6 +105,11 @@ export class StateMachine {
     return this.#space.index.tree.live;
   }
 
+  /** What ran here so far; grows with every command and read. */
+  get counts(): Readonly<OperationCounts> {
+    return this.#space.counts;
+  }
+
   get leaseCount(): number {
     return this.#space.leases.size;
   }
@@ -120,7 +126,10 @@ export class StateMachine {
   apply(index: number, term: number, payload: Uint8Array, sink: OutcomeSink): void {
     const batch = new BatchReader(asBuffer(payload));
     let position = 0;
-    while (batch.next()) sink(position++, this.#run(batch, term));
+    while (batch.next()) {
+      const { kind } = batch;
+      sink(position++, this.#run(batch, term), kind);
+    }
     assert(position === batch.count, "a batch holds as many commands as it says");
     this.advance(index, term);
     this.#space.sweep(SWEEP_PER_ENTRY);
@@ -172,6 +181,7 @@ export class StateMachine {
 
   /** The encoded key value of a live key, or undefined: the fast way of a point read. */
   get(key: Key): Uint8Array | undefined {
+    this.#space.counts.ranges++;
     const entry = this.#space.index.get(key);
     if (entry === undefined || entry.tombstone) return undefined;
     return this.#space.bytesOf(entry);
@@ -184,6 +194,7 @@ export class StateMachine {
 
   /** Reads a range in steps while writes go on; pinned, so it must be closed. As range() fails. */
   openRange(request: RangeRequest): RangeCursor {
+    this.#space.counts.ranges++;
     const cursor = new RangeCursor(this.#space, request);
     cursor.pin();
     return cursor;

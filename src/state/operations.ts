@@ -58,6 +58,8 @@ export function put(
     if (!of.prevKv) previous = undefined;
   }
   if (entry === undefined) entry = space.index.add(of.key);
+  space.counts.puts++;
+  space.counts.putBytes += of.key.length + end - start;
   space.put(entry, source, start, end, lease);
   return { kind: "put", revision: space.visibleRevision, previous };
 }
@@ -73,6 +75,7 @@ const NONE: readonly Uint8Array[] = [];
 /** Deletes the live keys of a range in order of key. */
 export function deleteRange(space: KeySpace, request: DeleteRangeRequest): DeleteRangeResult {
   if (request.key === "") throw new AetherError("empty_key");
+  space.counts.deletes++;
   if (request.rangeEnd === "") return deleteOne(space, request);
   const previous: Uint8Array[] = [];
   let deleted = 0;

@@ -234,6 +234,7 @@ export class RangeCursor {
 
 /** Reads a range whole; fails as RangeCursor does. */
 export function readRange(space: KeySpace, request: RangeRequest): RangeResult {
+  space.counts.ranges++;
   if (request.rangeEnd === "" && request.revision <= 0 && !isFiltered(request)) {
     return readLatest(space, request);
   }

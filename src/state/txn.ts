@@ -24,7 +24,11 @@ export function runTxn(space: KeySpace, request: TxnRequest): TxnResult {
   const branches: boolean[] = [];
   decide(space, request, branches);
   new Pass(branches).check(space, request);
-  return new Pass(branches).run(space, request, true);
+  const { counts } = space;
+  const before = counts.total;
+  const result = new Pass(branches).run(space, request, true);
+  if (counts.total - before > 1) counts.txns++;
+  return result;
 }
 
 /** Appends the branch of this transaction, then those of nested ones in it, in order. */

@@ -2,10 +2,12 @@
 import { describe, expect, test } from "bun:test";
 import { AetherError } from "../../src/base/errors.ts";
 import { Applier, type ApplierParts } from "../../src/node/applier.ts";
+import { NO_METER } from "../../src/node/meter.ts";
 import { AlarmAction, AlarmRequest, Member } from "../../src/proto/gen/etcdserverpb.ts";
 import { configurationOf } from "../../src/raft/membership/configuration.ts";
 import type { Entry } from "../../src/raft/types.ts";
 import { CommandKind } from "../../src/state/command.ts";
+import type { OutcomeSink } from "../../src/state/machine.ts";
 import type { Outcome } from "../../src/state/results.ts";
 import { encoded } from "../state/driver.ts";
 import { DrivenCluster, ELECTION_MS } from "./driven-cluster.ts";
@@ -19,8 +21,8 @@ class Bench {
   readonly #machine = {
     appliedIndex: 10,
     appliedTerm: 3,
-    apply: (index: number, term: number, _: Buffer, sink: (at: number, it: Outcome) => void) => {
-      for (const [at, outcome] of this.outcomes.entries()) sink(at, outcome);
+    apply: (index: number, term: number, _: Buffer, sink: OutcomeSink) => {
+      for (const [at, outcome] of this.outcomes.entries()) sink(at, outcome, CommandKind.put);
       this.#machine.advance(index, term);
     },
     advance: (index: number, term: number): void => {
@@ -43,6 +45,7 @@ class Bench {
       stateWriter: { applied: () => this.told.push("rows"), flush: () => this.told.push("flush") },
       compactor: { requested: () => this.told.push("compact") },
       clock: { monotonicMs: () => 0 },
+      meter: NO_METER,
     };
     this.applier = new Applier(parts as unknown as ApplierParts);
   }

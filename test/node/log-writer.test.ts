@@ -12,6 +12,7 @@ class Recorder {
   readonly sent: Message[] = [];
   readonly durable: number[] = [];
   readonly tookMs: number[] = [];
+  readonly bytes: number[] = [];
   /** Indexes of the snapshots whose state was asked for. */
   readonly installs: number[] = [];
   nowMs = 0;
@@ -27,12 +28,17 @@ class Recorder {
     const send = (messages: readonly Message[]): void => void this.sent.push(...messages);
     const log = { write, stored: { lastIndex } } as LogStore;
     const clock = { monotonicMs: () => this.nowMs, wallMs: () => 0 };
-    const observeMs = (ms: number): void => void this.tookMs.push(ms);
+    const meter = {
+      logWritten: (bytes: number, ms: number) => {
+        this.tookMs.push(ms);
+        this.bytes.push(bytes);
+      },
+    };
     const install = ({ index }: SnapshotMeta, onInstalled: () => void): void => {
       this.installs.push(index);
       this.#installed.push(onInstalled);
     };
-    const ports = { log, send, clock, observeMs, install };
+    const ports = { log, send, clock, meter, install };
     this.writer = new LogWriter(ports, (ack) => this.durable.push(ack.sequence));
   }
 
@@ -151,6 +157,7 @@ describe("log writer", () => {
     recorder.answer();
     recorder.answer();
     expect(recorder.tookMs).toEqual([5, 2]);
+    expect(recorder.bytes).toEqual([1, 1]);
   });
 
   test("a snapshot's write is told of when its state is in place, and later ones after it", () => {

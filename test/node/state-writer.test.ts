@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { CurrentMachine } from "../../src/node/current-machine.ts";
+import { NO_METER } from "../../src/node/meter.ts";
 import type { StateStore } from "../../src/node/ports.ts";
 import { BACKLOG_BYTES_MAX, StateWriter } from "../../src/node/state-writer.ts";
 import type { Row, StateBatch } from "../../src/state/ports.ts";
@@ -25,10 +26,12 @@ class StateBench {
       stored: { appliedIndex: 0 },
       write: (batch: StateBatch, onStored: () => void) => this.written.push({ batch, onStored }),
     };
-    this.writer = new StateWriter(
-      store as unknown as StateStore,
-      this as unknown as CurrentMachine,
-    );
+    this.writer = new StateWriter({
+      store: store as unknown as StateStore,
+      current: this as unknown as CurrentMachine,
+      clock: { monotonicMs: () => 0, wallMs: () => 0 },
+      meter: NO_METER,
+    });
   }
 
   apply(count: number, kvBytes = 0): void {

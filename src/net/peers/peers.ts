@@ -110,12 +110,20 @@ export interface ReceivedCounters {
   frames: number;
   bytes: number;
   messages: number;
+  /** Of each peer that sent something, also of those that are none any more. */
+  readonly bytesFrom: Map<MemberId, number>;
   /** Calls, frames and streams that were refused, by reason. */
   readonly refused: Record<RefusalReason, number>;
 }
 
 export class Peers {
-  readonly received: ReceivedCounters = { frames: 0, bytes: 0, messages: 0, refused: noRefusals() };
+  readonly received: ReceivedCounters = {
+    frames: 0,
+    bytes: 0,
+    messages: 0,
+    bytesFrom: new Map(),
+    refused: noRefusals(),
+  };
   readonly #options: PeersOptions;
   readonly #admission: Admission;
   readonly #connection: ConnectionSettings;
@@ -369,6 +377,7 @@ export class Peers {
       this.#onRefused("malformed", text, call.peer);
       throw new PeerRefusal("malformed", text);
     }
+    const from = hello.fromMemberId as MemberId;
     const receiver = new RaftReceiver(call, hello, {
       admission: this.#admission,
       handlers: this.#options.handlers,
@@ -376,6 +385,8 @@ export class Peers {
       onFrame: (bytes, messages) => {
         this.received.frames++;
         this.received.bytes += bytes;
+        const { bytesFrom } = this.received;
+        bytesFrom.set(from, (bytesFrom.get(from) ?? 0) + bytes);
         this.received.messages += messages;
       },
       onRefused: (reason, detail) => this.#onRefused(reason, detail, call.peer),

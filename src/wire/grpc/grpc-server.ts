@@ -2,9 +2,10 @@
 import { KIB, MIB } from "../../base/units.ts";
 import type { HttpHandler } from "../http1/http.ts";
 import { type Http2Limits, SERVER_LIMITS } from "../http2/limits.ts";
+import { type CallMeter, NO_METER } from "./call-meter.ts";
+import type { Metadata } from "./metadata.ts";
 import { Router } from "./request-head.ts";
 import type { Failure, Method } from "./server-call.ts";
-import type { GrpcCode } from "./status.ts";
 
 /** etcd: max-request-bytes 1.5 MiB and 512 KiB for what surrounds the request. */
 export const RECEIVE_BYTES_DEFAULT = 1.5 * MIB + 512 * KIB;
@@ -20,10 +21,8 @@ export interface GrpcServerOptions {
   readonly http?: HttpHandler;
   /** Bytes of a request message, unpacked. */
   readonly receiveBytesMax?: number;
-  /** A call of a known method has begun. Cheap: on the way of every request. */
-  readonly onStart?: (path: string) => void;
-  /** The same call has ended, by whom ever. */
-  readonly onEnd?: (path: string, code: GrpcCode) => void;
+  /** Who counts the calls of a known method that come with these fields; asked once a head. */
+  readonly meter?: (path: string, metadata: Metadata) => CallMeter;
   readonly limits?: Http2Limits;
 }
 
@@ -32,19 +31,14 @@ export class GrpcServer {
   readonly mapError: (error: unknown) => Failure;
   readonly http: HttpHandler | undefined;
   readonly receiveBytesMax: number;
-  readonly onStart: (path: string) => void;
-  readonly onEnd: (path: string, code: GrpcCode) => void;
   readonly limits: Http2Limits;
 
   constructor(options: GrpcServerOptions) {
-    this.router = new Router(options.methods, options.http !== undefined);
+    const meter = options.meter ?? ((): CallMeter => NO_METER);
+    this.router = new Router(options.methods, options.http !== undefined, meter);
     this.mapError = options.mapError;
     this.http = options.http;
     this.receiveBytesMax = options.receiveBytesMax ?? RECEIVE_BYTES_DEFAULT;
-    this.onStart = options.onStart ?? nothing;
-    this.onEnd = options.onEnd ?? nothing;
     this.limits = options.limits ?? SERVER_LIMITS;
   }
 }
-
-function nothing(): void {}

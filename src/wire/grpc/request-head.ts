@@ -4,6 +4,7 @@
  */
 import { type RequestLine, readContentLength, readRequestLine } from "../http2/field-rules.ts";
 import type { Http2Head } from "../http2/role.ts";
+import { type CallMeter, NO_METER } from "./call-meter.ts";
 import { FieldList, type Metadata } from "./metadata.ts";
 import type { Failure, Method, StreamMethod, UnaryMethod } from "./server-call.ts";
 import { GrpcCode } from "./status.ts";
@@ -20,6 +21,8 @@ export interface RequestHead extends Http2Head {
   readonly gzip: boolean;
   readonly unary: UnaryMethod["unary"] | undefined;
   readonly stream: StreamMethod["stream"] | undefined;
+  /** NO_METER unless its method is known. */
+  readonly meter: CallMeter;
   /** A gRPC request that cannot be served. */
   readonly failure: Failure | undefined;
   /** A refusal in terms of HTTP; 0 if there is none. */
@@ -38,6 +41,7 @@ class Head implements RequestHead {
   gzip = false;
   unary: UnaryMethod["unary"] | undefined = undefined;
   stream: StreamMethod["stream"] | undefined = undefined;
+  meter: CallMeter = NO_METER;
   failure: Failure | undefined = undefined;
   httpStatus = 0;
   http = false;
@@ -55,10 +59,16 @@ export class Router {
   readonly #methods = new Map<string, Method>();
   readonly #services = new Set<string>();
   readonly #hasHttp: boolean;
+  readonly #meter: (path: string, metadata: Metadata) => CallMeter;
 
   /** Later methods replace earlier ones of the same path. */
-  constructor(methods: readonly Method[], hasHttp: boolean) {
+  constructor(
+    methods: readonly Method[],
+    hasHttp: boolean,
+    meter: (path: string, metadata: Metadata) => CallMeter,
+  ) {
     this.#hasHttp = hasHttp;
+    this.#meter = meter;
     for (const method of methods) {
       this.#methods.set(method.path, method);
       this.#services.add(serviceOf(method.path));
@@ -93,6 +103,7 @@ export class Router {
     } else if (method === undefined) head.failure = this.#unknown(head.path);
     else {
       head.timeoutMs = timeoutMs;
+      head.meter = this.#meter(head.path, head.metadata);
       head.gzip = encoding === "gzip";
       if ("unary" in method) head.unary = method.unary;
       else head.stream = method.stream;

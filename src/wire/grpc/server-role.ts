@@ -143,6 +143,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   onMessage(bytes: Uint8Array, start: number, end: number): void {
     const stream = this.#current as ServerStream;
     if (stream.handler !== undefined) {
+      stream.head.meter.onReceived();
       try {
         stream.handler.onMessage(bytes, start, end);
       } catch (error) {
@@ -160,6 +161,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
       this.#engine.sender.send(stream, bytes, start, end, true);
       this.#engine.finish(stream, this.#statusOk);
     } else this.#engine.answer(stream, this.#answerHead, bytes, start, end, this.#statusOk);
+    stream.head.meter.onSent();
     this.#ended(stream, GrpcCode.OK);
   }
 
@@ -183,12 +185,14 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
     }
     if (stream.replyLeft > 0 || !this.#mayEnd(stream)) return;
     this.#engine.finish(stream, this.#statusOk);
+    stream.head.meter.onSent();
     this.#ended(stream, GrpcCode.OK);
   }
 
   send(stream: ServerStream, bytes: Uint8Array, start: number, end: number): void {
     if (stream.done) return;
     this.#sendHead(stream);
+    stream.head.meter.onSent();
     this.#engine.sender.send(stream, bytes, start, end, true);
   }
 
@@ -219,7 +223,8 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   // ---- inside -----------------------------------------------------------------------------
 
   #startCall(stream: ServerStream, head: RequestHead, ended: boolean): void {
-    this.#server.onStart(head.path);
+    head.meter.onStart();
+    stream.startedMs = this.#engine.nowMs;
     if (this.#engine.sender.queuedBytes > QUEUED_BYTES_MAX) {
       const message = "too many unread answers on this connection";
       this.fail(stream, GrpcCode.RESOURCE_EXHAUSTED, message, undefined);
@@ -284,6 +289,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   }
 
   #dispatch(stream: ServerStream, bytes: Uint8Array, start: number, end: number): void {
+    stream.head.meter.onReceived();
     stream.dispatched = true;
     stream.timerMs = NEVER;
     try {
@@ -335,7 +341,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
       const waits = stream.queue === undefined ? BODY_TIMEOUT_MS : STALL_TIMEOUT_MS;
       this.#setTimer(stream, waits);
     }
-    if (stream.head.failure === undefined) this.#server.onEnd(stream.head.path, code);
+    stream.head.meter.onEnd(code, stream.startedMs);
   }
 
   /** The call is over by the client or by its deadline; the handler is told. */
@@ -348,7 +354,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
     }
     if (stream.exchange !== undefined) this.#guarded(stream, stream.exchange.onCancel);
     else {
-      this.#server.onEnd(stream.head.path, code);
+      stream.head.meter.onEnd(code, stream.startedMs);
       const told = stream.onCancel ?? stream.onReplyDrain;
       this.#guarded(stream, told ?? (() => stream.handler?.onCancel()));
     }

@@ -15,6 +15,8 @@ import type { GrpcCode } from "./status.ts";
 export interface CallOwner {
   readonly peer: string;
   readonly peerName: string | undefined;
+  /** The connection is inside TLS. */
+  readonly secure: boolean;
   reply(stream: ServerStream, bytes: Uint8Array, start: number, end: number): void;
   beginReply(stream: ServerStream, size: number): void;
   continueReply(stream: ServerStream, bytes: Uint8Array, start: number, end: number): void;
@@ -30,8 +32,11 @@ export interface CallOwner {
 
 /** A request which is not gRPC, as the role sees it. */
 export interface Exchange {
+  begin(): void;
   onData(bytes: Buffer, start: number, end: number): void;
-  onEnd(peer: string): void;
+  onEnd(): void;
+  /** The client may wait as long as it likes before it goes on with the body. */
+  readonly resting: boolean;
   /** The handler threw. */
   onError(): void;
   readonly onDrain: () => void;
@@ -54,6 +59,8 @@ export class ServerStream implements ServerCall, Http2Stream {
 
   readonly head: RequestHead;
   readonly owner: CallOwner;
+  /** When the call began, on the clock of the connection. */
+  startedMs = 0;
   deadlineMs = Number.POSITIVE_INFINITY;
   /** When the call ends unless something moves: a request or an answer that got stuck. */
   timerMs = Number.POSITIVE_INFINITY;

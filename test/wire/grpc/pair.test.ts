@@ -1,6 +1,7 @@
 /** The client role against the server role: every kind of call, and every way in which one ends. */
 import { describe, expect, test } from "bun:test";
 import { MIB } from "../../../src/base/units.ts";
+import type { CallMeter } from "../../../src/wire/grpc/call-meter.ts";
 import { GrpcCode } from "../../../src/wire/grpc/status.ts";
 import { CLIENT_LIMITS, SERVER_LIMITS } from "../../../src/wire/http2/limits.ts";
 import { PATH, STREAM_PATH } from "../http2/kit.ts";
@@ -92,11 +93,15 @@ describe("unary calls", () => {
     expect(pair.unary(path, "x").end).toBe("INTERNAL: Error: broken");
   });
 
-  test("hooks see each call begin and end once", () => {
+  test("a meter sees each call and its messages, begun and ended once", () => {
     const log: string[] = [];
-    const onStart = (path: string): void => void log.push(`start ${path}`);
-    const onEnd = (path: string, code: GrpcCode): void => void log.push(`end ${path} ${code}`);
-    const pair = Pair.open({ server: { onStart, onEnd } });
+    const meter = (path: string): CallMeter => ({
+      onStart: () => log.push(`start ${path}`),
+      onReceived: () => log.push("received"),
+      onSent: () => log.push("sent"),
+      onEnd: (code) => log.push(`end ${path} ${code}`),
+    });
+    const pair = Pair.open({ server: { meter } });
     pair.unary(PATH, "x");
     pair.unary("/no.Such/Method", "x"); // unknown names would be labels without bound
     const late = pair.call(LATE);
@@ -107,8 +112,11 @@ describe("unary calls", () => {
     pair.seen.calls[0]?.reply(new Uint8Array(0), 0, 0);
     expect(log).toEqual([
       `start ${PATH}`,
+      "received",
+      "sent",
       `end ${PATH} ${GrpcCode.OK}`,
       `start ${LATE}`,
+      "received",
       `end ${LATE} ${GrpcCode.CANCELLED}`,
     ]);
   });
