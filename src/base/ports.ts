@@ -11,7 +11,8 @@ export interface Clock {
   wallMs(): number;
 }
 
-export type LogFields = Readonly<Record<string, string | number | bigint | boolean | undefined>>;
+export type LogValue = string | number | bigint | boolean | readonly string[] | undefined;
+export type LogFields = Readonly<Record<string, LogValue>>;
 
 /** Structured log lines. Never blocks and never throws. */
 export interface Log {

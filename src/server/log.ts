@@ -1,8 +1,10 @@
-/** The log of a node as its configuration wants it; for whoever starts the server. */
+/** The log of a node as its configuration wants it, and in it what there is to say about that. */
 import type { Log } from "../base/ports.ts";
 import { createLog } from "../observe/log.ts";
 import type { Config } from "./config/config.ts";
 
 export function nodeLog(config: Config): Log {
-  return createLog({ level: config.log.level, json: config.log.form !== "text" });
+  const log = createLog(config.log);
+  for (const { level, message, fields } of config.notices) log[level](message, fields);
+  return log;
 }

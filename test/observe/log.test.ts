@@ -5,7 +5,7 @@ test("a reader that goes away does not take the process with it", async () => {
   const log = join(import.meta.dir, "../../src/observe/log.ts");
   const script = `
     import { createLog } from ${JSON.stringify(log)};
-    const log = createLog({ level: "info", json: false });
+    const log = createLog({ level: "info", form: "text" });
     log.info("first");
     for await (const _ of process.stdin);
     for (let i = 0; i < 100; i++) log.info("nobody reads this");

@@ -2,8 +2,9 @@
  * The configuration of a server: defaults, then the file, then variables, then flags, in Aether's
  * words or in etcd's. Whole and checked before anything is opened; what is wrong is a ConfigError.
  */
+import type { LogOptions } from "../../observe/log.ts";
 import { ConfigError } from "./config-error.ts";
-import { type LogOptions, logOptionsOf } from "./log-options.ts";
+import { logOptionsOf } from "./log-options.ts";
 import { type Options, optionsOf } from "./options.ts";
 import { type ConfigSources, type Gathered, gather, type Role } from "./sources.ts";
 import { type TlsFiles, tlsFilesOf } from "./tls-files.ts";
@@ -14,7 +15,7 @@ export interface Config extends Topology, Options {
   readonly role: Role;
   /** The node is told in etcd's words who it is. */
   readonly speaksEtcd: boolean;
-  readonly log: LogOptions;
+  readonly log: Required<LogOptions>;
   /** What clients' https addresses need; undefined: there are none. */
   readonly clientTls: TlsFiles | undefined;
   /** The same for other members, both ways. */

@@ -1,50 +1,27 @@
 /** Where log lines go and what they look like. */
 import { isAbsolute } from "node:path";
+import type { LevelShown, LogForm, LogOptions } from "../../observe/log.ts";
+import type { Rotation } from "../../observe/log-output.ts";
 import { ConfigError } from "./config-error.ts";
 import { partsOf } from "./options.ts";
 import type { Gathered, Role } from "./sources.ts";
-
-export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "none";
-
-export interface LogOptions {
-  readonly level: LogLevel;
-  /**
-   * text: ours, for people; json: ours, one object a line; zap-json and zap-console: as etcd's
-   * logger writes them, for what reads etcd's logs.
-   */
-  readonly form: "text" | "json" | "zap-json" | "zap-console";
-  /** `stdout`, `stderr` or the path of a file; at least one. */
-  readonly outputs: readonly string[];
-  readonly rotation: Rotation | undefined;
-}
-
-/** What --log-rotation-config-json says (etcd uses lumberjack's names). */
-export interface Rotation {
-  readonly bytesMax: number;
-  /** Files older than this are removed; 0: never. */
-  readonly ageDaysMax: number;
-  /** Rotated files that are kept; 0: all. */
-  readonly backupsMax: number;
-  readonly localTime: boolean;
-  readonly compress: boolean;
-}
 
 const MEGABYTE = 1024 * 1024;
 const ROTATED_MB_MAX = 100;
 
 /** Throws ConfigError. */
-export function logOptionsOf(settings: Gathered, role: Role): LogOptions {
+export function logOptionsOf(settings: Gathered, role: Role): Required<LogOptions> {
   const level = settings.on("--debug") ? "debug" : settings.text("log.level");
   const outputs = outputsOf(settings, role);
   return {
-    level: /panic|fatal/.test(level) ? "none" : (level as LogLevel),
+    level: /panic|fatal/.test(level) ? "none" : (level as LevelShown),
     form: formOf(settings, role),
     outputs,
     rotation: rotationOf(settings, outputs),
   };
 }
 
-function formOf(settings: Gathered, role: Role): LogOptions["form"] {
+function formOf(settings: Gathered, role: Role): LogForm {
   const format = settings.text("--log-format");
   if (role === "etcd") return format === "console" ? "zap-console" : "zap-json";
   return settings.on("log.json") || format === "json" ? "json" : "text";
