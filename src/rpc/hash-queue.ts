@@ -1,5 +1,5 @@
 /**
- * Hashes of the state (state/state-hash.ts), taken in slices between turns, so that a store of
+ * Hashes of the state (state/kv-hash.ts), taken in slices between turns, so that a store of
  * millions of keys does not hold up others; and one after the other, so that asking for many does
  * not either.
  */
@@ -7,7 +7,7 @@ import { assert } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
 import { type Turn, TurnPhase } from "../base/turn.ts";
 import type { Group } from "../node/group.ts";
-import { HashCursor } from "../state/state-hash.ts";
+import { KvHash } from "../state/kv-hash.ts";
 
 /** Rows of one slice: about a millisecond when they have to be read from the store. */
 const SLICE_ROWS = 500;
@@ -35,7 +35,7 @@ export class HashQueue {
   readonly #group: Pick<Group, "machine">;
   readonly #turn: Turn;
   readonly #waiting: Question[] = [];
-  #current: { readonly question: Question; readonly cursor: HashCursor } | undefined;
+  #current: { readonly question: Question; readonly cursor: KvHash } | undefined;
 
   constructor({ group, turn }: { readonly group: Pick<Group, "machine">; readonly turn: Turn }) {
     this.#group = group;
@@ -62,7 +62,7 @@ export class HashQueue {
       const question = this.#waiting.shift();
       if (question === undefined) return;
       try {
-        const cursor = new HashCursor(this.#group.machine, question.revision);
+        const cursor = new KvHash(this.#group.machine, question.revision);
         this.#current = { question, cursor };
         this.#turn.after(TurnPhase.READ, () => this.#step());
         return;
@@ -90,7 +90,7 @@ export class HashQueue {
 }
 
 /** One slice; the answer if it was the last one. */
-function sliceOf(cursor: HashCursor, question: Question): StateHash | AetherError | undefined {
+function sliceOf(cursor: KvHash, question: Question): StateHash | AetherError | undefined {
   if (!question.isWanted()) return new AetherError("canceled");
   try {
     if (!cursor.step(SLICE_ROWS)) return undefined;

@@ -21,7 +21,7 @@ import {
 } from "../../src/proto/gen/etcdserverpb.ts";
 import { HASHES_WAITING_MAX } from "../../src/rpc/hash-queue.ts";
 import { CommandKind } from "../../src/state/command.ts";
-import { HashCursor } from "../../src/state/state-hash.ts";
+import { KvHash } from "../../src/state/kv-hash.ts";
 import { MEMBER, PEER } from "../node/driven-group.ts";
 import { encoded } from "../state/driver.ts";
 import { bytesOfMessage, type FakeCall, Harness } from "./harness.ts";
@@ -83,7 +83,7 @@ function withKeys(count: number): Harness {
 }
 
 function hashOf(harness: Harness, revision = 0): number {
-  const cursor = new HashCursor(harness.driven.group.machine, revision);
+  const cursor = new KvHash(harness.driven.group.machine, revision);
   while (!cursor.step(Number.POSITIVE_INFINITY));
   return cursor.hash;
 }

@@ -1,8 +1,9 @@
 /** Starting from what a store holds. */
 import { describe, expect, test } from "bun:test";
+import { KvHash } from "../../src/state/kv-hash.ts";
 import { StateMachine } from "../../src/state/machine.ts";
 import type { StoredState } from "../../src/state/ports.ts";
-import { HashCursor, stateHash } from "../../src/state/state-hash.ts";
+import { stateHash } from "../../src/state/state-hash.ts";
 import { verify } from "../../src/state/verify.ts";
 import type { WatchSource } from "../../src/watch/ports.ts";
 import { codeOf, Driver } from "./driver.ts";
@@ -198,9 +199,9 @@ describe("the value cache", () => {
 describe("hashes", () => {
   test("a sliced one is that of its revision, whatever happens meanwhile", () => {
     const driver = filled();
-    const whole = new HashCursor(driver.machine, 300);
+    const whole = new KvHash(driver.machine, 300);
     while (!whole.step(1e9));
-    const sliced = new HashCursor(driver.machine, 300);
+    const sliced = new KvHash(driver.machine, 300);
     let steps = 0;
     while (!sliced.step(5)) {
       driver.put(`k${steps}`, "new");
@@ -220,7 +221,7 @@ describe("hashes", () => {
     for (let i = 0; i < 300; i++) driver.put("long", "x".repeat(16_000));
     driver.flush();
     driver.put("other");
-    const cursor = new HashCursor(driver.machine);
+    const cursor = new KvHash(driver.machine);
     const stepsOf = (rows: number): number => {
       let most = 0;
       for (let done = false; !done; ) {
@@ -231,7 +232,7 @@ describe("hashes", () => {
       return most;
     };
     expect(stepsOf(20)).toBeLessThan(25);
-    const bounded = new HashCursor(driver.machine);
+    const bounded = new KvHash(driver.machine);
     let steps = 1;
     while (!bounded.step(1e9)) steps++;
     expect(steps).toBe(5); // of a MiB each
@@ -258,7 +259,7 @@ describe("hashes", () => {
 
   test("is refused where a read is", () => {
     const { machine } = filled();
-    expect(codeOf(() => new HashCursor(machine, 149))).toBe("compacted");
-    expect(codeOf(() => new HashCursor(machine, 1000))).toBe("future_revision");
+    expect(codeOf(() => new KvHash(machine, 149))).toBe("compacted");
+    expect(codeOf(() => new KvHash(machine, 1000))).toBe("future_revision");
   });
 });
