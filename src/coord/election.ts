@@ -1,6 +1,6 @@
 /**
- * Elections by etcd's recipe: candidates stand in line, the oldest key of the queue is the leader's,
- * and its value is what the leader proclaims. Who was elected names his place by key and create
+ * Elections by etcd's recipe: candidates stand in line, the oldest key of the queue is the
+ * leader's, and its value is what he proclaims. Who was elected names his place by key and create
  * revision, and everything he does later holds only as long as that key lives: a leader who was
  * deposed without knowing it is refused, not believed.
  */
@@ -135,7 +135,7 @@ async function look(
   return { revision, kv: kv === undefined ? undefined : KeyValue.decode(kv, 0, kv.length) };
 }
 
-/** The first candidate of a queue that was empty at `revision`; undefined if it has to be sought. */
+/** The first candidate of a queue that was empty at `revision`; undefined: he has to be sought. */
 async function firstPut(
   { changes, signal }: Participant,
   prefix: Key,

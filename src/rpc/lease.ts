@@ -201,17 +201,24 @@ export class LeaseService {
 
 type Renewal = LeaseKeepAliveResponse | AetherError;
 
+/** A renewal that was asked for, and its answer once there is one. */
+interface Asked {
+  answer: Renewal | undefined;
+}
+
 /**
- * One stream of renewals: answers each request, an unknown lease with TTL 0. The stream of a client
- * that sends no more ends when its last renewal is answered.
+ * One stream of renewals: answers each request, in their order, an unknown lease with TTL 0. A
+ * renewal that waits for the end of its lease holds back the answers behind it and not what they
+ * say: those leases are renewed meanwhile. The stream of a client that sends no more ends when its
+ * last renewal is answered.
  */
 class KeepAlive implements StreamHandler {
   readonly #call: ServerCall;
   readonly #renew: (ID: bigint, done: (answer: Renewal) => void) => void;
   /** Called once, when the call ends in whatever way but close(). */
   readonly #onEnd: () => void;
-  /** Renewals that wait for their answer. */
-  #waiting = 0;
+  /** Renewals whose answers are not sent yet, in the order in which they were asked for. */
+  readonly #asked: Asked[] = [];
   #halfClosed = false;
 
   constructor(
@@ -225,15 +232,19 @@ class KeepAlive implements StreamHandler {
   }
 
   onMessage(bytes: Uint8Array, start: number, end: number): void {
-    if (leavesUnread(this.#call) || this.#waiting >= RENEWALS_WAITING_MAX) {
+    if (leavesUnread(this.#call) || this.#asked.length >= RENEWALS_WAITING_MAX) {
       this.#onEnd();
       this.#call.fail(UNREAD.code, UNREAD.message);
       return;
     }
     const request = this.#decode(bytes, start, end);
     if (request === undefined) return;
-    this.#waiting++;
-    this.#renew(request.ID, (answer) => this.#answer(answer));
+    const asked: Asked = { answer: undefined };
+    this.#asked.push(asked);
+    this.#renew(request.ID, (answer) => {
+      asked.answer = answer;
+      this.#sendAnswers();
+    });
   }
 
   onHalfClose(): void {
@@ -257,13 +268,18 @@ class KeepAlive implements StreamHandler {
     }
   }
 
-  #answer(answer: Renewal): void {
-    this.#waiting--;
-    if (answer instanceof AetherError) this.#fail(answer);
-    else {
+  #sendAnswers(): void {
+    for (let answer = this.#asked[0]?.answer; answer !== undefined; ) {
+      this.#asked.shift();
+      if (answer instanceof AetherError) {
+        this.#asked.length = 0;
+        this.#fail(answer);
+        return;
+      }
       send(this.#call, LeaseKeepAliveResponse, answer);
-      this.#finishWhenDone();
+      answer = this.#asked[0]?.answer;
     }
+    this.#finishWhenDone();
   }
 
   #fail(error: AetherError): void {
@@ -272,7 +288,7 @@ class KeepAlive implements StreamHandler {
   }
 
   #finishWhenDone(): void {
-    if (!this.#halfClosed || this.#waiting > 0) return;
+    if (!this.#halfClosed || this.#asked.length > 0) return;
     this.#onEnd();
     this.#call.finish();
   }

@@ -11,6 +11,7 @@
 import { AetherError } from "../base/errors.ts";
 import type { Clock, Log, Random } from "../base/ports.ts";
 import { Turn } from "../base/turn.ts";
+import { KIB } from "../base/units.ts";
 import { Consistency } from "../cluster/consistency.ts";
 import { Membership } from "../cluster/membership.ts";
 import { Network } from "../net/network.ts";
@@ -67,6 +68,9 @@ const PATIENCE_ELECTIONS = 5;
 const REQUEST_TIMEOUT_MS = 5000;
 
 const MS_PER_S = 1000;
+
+/** What a message may be larger than the request in it (etcd's grpcOverheadBytes). */
+const REQUEST_SLACK_BYTES = 512 * KIB;
 
 const REMOVED_ADVICE =
   "its id cannot come back: to return, set the data directory aside, add the member anew " +
@@ -319,6 +323,10 @@ class Server implements RunningServer {
         founding: beginning?.kind === "found" ? foundingOf(beginning) : undefined,
         forward: config.forward,
         raft: { lease },
+        watch: {
+          progressIntervalMs: config.watchProgressMs,
+          fragmentBytes: config.requestBytesMax + REQUEST_SLACK_BYTES,
+        },
       },
       {
         ...{ log: stores.log, store: stores.state, clock, random, turn, logger: log },

@@ -52,7 +52,7 @@ export interface StepBudget {
 
 export interface WatchHubOptions {
   readonly random: Random;
-  /** At least 100 ms; 10 minutes if left out. */
+  /** 100 ms at least; 0, or left out: 10 minutes. */
   readonly progressIntervalMs?: number;
   /** Bytes of events after which a response is cut between revisions. */
   readonly responseBytes?: number;
@@ -177,7 +177,7 @@ export class WatchHub {
       const { sink } = watcher.stream;
       if (!sink.writable) register.park(watcher, watcher.next);
       else if (watcher.next < compactRevision) {
-        register.forget(watcher);
+        register.forgetCompacted(watcher);
         sink.send({ kind: "canceled", watchId: watcher.id, revision: 0, compactRevision });
       } else cohort.push(watcher);
     }

@@ -10,6 +10,9 @@ import type { StreamRecord } from "./watcher.ts";
 /** etcd's default; a mark costs a message a watcher, and clients who need it sooner ask for it. */
 export const PROGRESS_INTERVAL_MS = 10 * 60 * 1000;
 
+/** Marks more often than this are asked for by mistake; etcd's bound. */
+export const PROGRESS_INTERVAL_MS_MIN = 100;
+
 /** An interval is lengthened by up to this part of it. */
 const JITTER_PART = 10;
 
@@ -21,9 +24,11 @@ export class ProgressTicker {
   readonly #joined: StreamRecord[] = [];
   #nextDueMs = Number.POSITIVE_INFINITY;
 
+  /** A shorter interval than PROGRESS_INTERVAL_MS_MIN becomes that, none (0) the default. */
   constructor(random: Random, intervalMs: number) {
     this.#random = random;
-    this.#intervalMs = intervalMs;
+    this.#intervalMs =
+      intervalMs > 0 ? Math.max(intervalMs, PROGRESS_INTERVAL_MS_MIN) : PROGRESS_INTERVAL_MS;
   }
 
   /** A watcher of the stream asked for progress marks. */

@@ -90,6 +90,12 @@ export class WatchRegister {
     this.watcherCount -= 1;
   }
 
+  /** Forgets a watcher that lost its place to a compaction, but for its id. */
+  forgetCompacted(watcher: Watcher): void {
+    this.forget(watcher);
+    watcher.stream.compacted.add(watcher.id);
+  }
+
   /** Closes a stream with all of its watchers: now, or after what is being sent. */
   close(stream: StreamRecord): void {
     if (stream.closed) return;
@@ -155,6 +161,7 @@ export class WatchRegister {
     }
     stream.watchers.clear();
     stream.notified.clear();
+    stream.compacted.clear();
     this.streams.delete(stream);
   }
 }
@@ -176,6 +183,7 @@ function verifyStream(stream: StreamRecord, published: number): void {
     const isParked = stream.parked.has(watcher);
     assert(isParked === (watcher.state === "parked"), "who is parked is parked at its stream");
     assert(!isParked || watcher.next <= published, "a parked watcher lacks something published");
+    assert(!stream.compacted.has(id), "a watcher that goes on is not compacted");
     const inIndex = watcher.audience !== undefined;
     assert(inIndex === (watcher.state === "synced"), "synced watchers, and only they, are indexed");
     const notified = stream.notified.has(watcher);

@@ -48,7 +48,9 @@ export class WatchStream {
       if (watcher.progressNotify) this.#ticker.join(record);
     }
     record.sink.send({ kind: "created", watchId, revision: published, reason: undefined });
-    if (compacted) record.sink.send({ kind: "canceled", watchId, revision: 0, compactRevision });
+    if (!compacted) return;
+    record.compacted.add(watchId);
+    record.sink.send({ kind: "canceled", watchId, revision: 0, compactRevision });
   }
 
   /** Answers a create request that must not be served (for instance: no permission). */
@@ -57,13 +59,17 @@ export class WatchStream {
     this.#record.sink.send({ kind: "created", watchId: NO_WATCH_ID, revision, reason });
   }
 
-  /** Ends a watcher and says so; an unknown id has no answer. */
+  /**
+   * Ends a watcher and says so, also one that a compaction has ended before (clients cancel those
+   * too, and wait for the answer); an unknown id has no answer.
+   */
   cancel(watchId: number): void {
     this.#register.assertQuiet();
     const watcher = this.#record.watchers.get(watchId);
-    if (watcher === undefined) return;
-    this.#register.withdraw(watcher);
-    this.#register.forget(watcher);
+    if (watcher !== undefined) {
+      this.#register.withdraw(watcher);
+      this.#register.forget(watcher);
+    } else if (!this.#record.compacted.delete(watchId)) return;
     const revision = this.#register.published;
     this.#record.sink.send({ kind: "canceled", watchId, revision, compactRevision: 0 });
   }

@@ -81,6 +81,8 @@ export interface StreamRecord {
   readonly sink: WatchSink;
   readonly watchers: Map<number, Watcher>;
   readonly parked: Set<Watcher>;
+  /** Ids of watchers that a compaction ended, until the client has cancelled them, too. */
+  readonly compacted: Set<number>;
   /** Those who asked for progress marks. */
   readonly notified: Set<Watcher>;
   /** Watchers that are not synced: while there are any, the stream has no progress to report. */
@@ -95,6 +97,7 @@ export function newStream(sink: WatchSink): StreamRecord {
     sink,
     watchers: new Map(),
     parked: new Set(),
+    compacted: new Set(),
     notified: new Set(),
     behindCount: 0,
     nextAutoId: 0,
@@ -108,10 +111,11 @@ export function refusalOf(stream: StreamRecord, request: WatchCreate): string | 
   if (request.startRevision < 0) return REASON_COMPACTED;
   const end = endOf(request.rangeEnd);
   if (end !== "" && startOf(request.key) >= end) return REASON_EMPTY_RANGE;
-  if (request.watchId !== 0 && stream.watchers.has(request.watchId)) return REASON_DUPLICATE_ID;
+  if (request.watchId !== 0 && isTaken(stream, request.watchId)) return REASON_DUPLICATE_ID;
   // -1 on the wire means "the whole stream" or "refused": a watcher cannot be told by it.
   if (request.watchId === NO_WATCH_ID) return REASON_DUPLICATE_ID;
-  if (stream.watchers.size >= STREAM_WATCHERS_MAX) return REASON_TOO_MANY;
+  const count = stream.watchers.size + stream.compacted.size;
+  if (count >= STREAM_WATCHERS_MAX) return REASON_TOO_MANY;
   return undefined;
 }
 
@@ -145,7 +149,12 @@ function endOf(rangeEnd: Key): Key {
   return rangeEnd === "\0" ? UNBOUNDED : rangeEnd;
 }
 
+/** A compacted watcher keeps its id until it is cancelled: whose cancellation would it be? */
+function isTaken({ watchers, compacted }: StreamRecord, id: number): boolean {
+  return watchers.has(id) || compacted.has(id);
+}
+
 function takeAutoId(stream: StreamRecord): number {
-  while (stream.watchers.has(stream.nextAutoId)) stream.nextAutoId += 1;
+  while (isTaken(stream, stream.nextAutoId)) stream.nextAutoId += 1;
   return stream.nextAutoId++;
 }

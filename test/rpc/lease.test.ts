@@ -159,6 +159,23 @@ describe("a stream of renewals", () => {
     expect([call.text, harness.lease.streamCount]).toEqual(["0", 0]);
   });
 
+  test("answers in the order of the requests, and renews the later ones meanwhile", () => {
+    const harness = new Harness();
+    grant(harness, 7n, 2);
+    grant(harness, 8n, 10);
+    harness.driven.clock.nowMs += 2000; // 7 has run out, and its end is not proposed yet
+    const call = harness.start(Lease.LeaseKeepAlive.path);
+    for (const ID of [8n, 7n, 8n]) harness.tell(call, LeaseKeepAliveRequest, { ID });
+    expect(call.decodeAll(LeaseKeepAliveResponse).map(({ ID }) => ID)).toEqual([8n]);
+    expect(lifeOf(harness, 8n).TTL).toBe(10);
+    harness.driven.pass(2 * TICK_MS);
+    expect(call.decodeAll(LeaseKeepAliveResponse).map(({ ID, TTL }) => [ID, TTL])).toEqual([
+      [8n, 10],
+      [7n, 0],
+      [8n, 10],
+    ]);
+  });
+
   test("that was half closed ends after the answer it still waits for", () => {
     const harness = new Harness();
     grant(harness, 7n, 2);

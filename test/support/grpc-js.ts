@@ -24,6 +24,13 @@ export interface KeyValue {
   readonly lease: string;
 }
 
+export interface LeaderKey {
+  readonly name: Buffer;
+  readonly key: Buffer;
+  readonly rev: string;
+  readonly lease: string;
+}
+
 export interface WatchEvent {
   readonly type: "PUT" | "DELETE";
   readonly kv: KeyValue;
@@ -33,6 +40,8 @@ export interface WatchEvent {
 /** The fields of all answers that tests look at; those of other messages are not there. */
 export interface Message {
   readonly header: { readonly revision: string; readonly memberId: string };
+  readonly key: Buffer;
+  readonly leader: LeaderKey;
   readonly kv: KeyValue;
   readonly kvs: readonly KeyValue[];
   readonly prevKv: KeyValue | null;
@@ -45,6 +54,8 @@ export interface Message {
   readonly created: boolean;
   readonly canceled: boolean;
   readonly compactRevision: string;
+  readonly cancelReason: string;
+  readonly fragment: boolean;
   readonly events: readonly WatchEvent[];
   readonly ID: string;
   readonly TTL: string;
@@ -134,12 +145,14 @@ export class GrpcJsClient {
   }
 
   /** Opens a bidirectional stream. */
-  duplex(name: string): Inbox {
+  duplex(name: string, metadata?: Metadata): Inbox {
     const { path, requestSerialize, responseDeserialize } = methodOf(name);
-    return new Inbox(
-      name,
-      this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize),
-    );
+    const codec = [path, requestSerialize, responseDeserialize] as const;
+    const stream =
+      metadata === undefined
+        ? this.#client.makeBidiStreamRequest(...codec)
+        : this.#client.makeBidiStreamRequest(...codec, metadata);
+    return new Inbox(name, stream);
   }
 
   /** Opens a server stream. */
