@@ -1,10 +1,12 @@
-/** The executable: a node, or the client when it is called aetherctl or with `ctl` first. */
+/** The executable. What it is called, or its first word, says which of its programs it is. */
 import { basename } from "node:path";
 
 // argv0 is how the executable was called; argv[1] is its entry point, compiled or not.
+const called = basename(process.argv0);
 const words = process.argv.slice(2);
-const client = basename(process.argv0) === "aetherctl" ? words : undefined;
-const clientWords = words[0] === "ctl" ? words.slice(1) : client;
+const isClient = called === "aetherctl" || called === "etcdctl";
 
-if (clientWords !== undefined) await (await import("./cli/ctl/ctl.ts")).ctl(clientWords);
-else await (await import("./cli/serve/serve.ts")).serve(words);
+if (isClient) await (await import("./cli/ctl/ctl.ts")).ctl(words);
+else if (called === "etcd") await (await import("./cli/serve/serve.ts")).serve(words, "etcd");
+else if (words[0] === "ctl") await (await import("./cli/ctl/ctl.ts")).ctl(words.slice(1));
+else await (await import("./cli/serve/serve.ts")).serve(words, "aether");

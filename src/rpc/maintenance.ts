@@ -3,6 +3,7 @@
  * from etcd's in the paths, and in alarms, which it lists, adds and deletes by their own methods.
  */
 import { AetherError } from "../base/errors.ts";
+import { ETCD_VERSION } from "../base/version.ts";
 import type { Group } from "../node/group.ts";
 import { AetherMaintenance } from "../proto/gen/aether.v1.ts";
 import {
@@ -22,8 +23,7 @@ import type { HashQueue, StateHash } from "./hash-queue.ts";
 import { headerAt, type Identity } from "./headers.ts";
 import type { MembershipCalls } from "./ports.ts";
 
-/** The etcd version whose behaviour we answer with: clients choose features by it. */
-export const ETCD_VERSION = "3.7.1";
+/** The version of the layout that etcd would have on disk. */
 export const ETCD_STORAGE_VERSION = "3.7.0";
 
 /** etcd's default --quota-backend-bytes, which Status reports when none is set. */

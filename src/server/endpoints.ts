@@ -7,7 +7,8 @@ import { AetherError } from "../base/errors.ts";
 import type { Group } from "../node/group.ts";
 import { AlarmType } from "../proto/gen/etcdserverpb.ts";
 import { textOf } from "../rpc/errors.ts";
-import { ETCD_STORAGE_VERSION, ETCD_VERSION } from "../rpc/maintenance.ts";
+import { ETCD_VERSION } from "../base/version.ts";
+import { ETCD_STORAGE_VERSION } from "../rpc/maintenance.ts";
 import { WHOLE_CLUSTER } from "../state/alarms.ts";
 
 export interface HttpAnswer {

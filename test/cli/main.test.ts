@@ -83,7 +83,9 @@ describe("a command line that is wrong ends with 2, in one line, and opens nothi
     [["--auth-enabled"], "aether: --auth-enabled: true is refused: "],
     [["-name", "a", "--node-id=1"], "aether: --name and --node-id: the same thing twice"],
     [["-initial-cluster=a"], "aether: --initial-cluster: expected members name=http://"],
-    [["--cert-file=x"], "aether: --cert-file: this version does not have this flag of etcd"],
+    [["--cert-file=x"], "aether: --cert-file: a certificate and its key go together"],
+    [["--auto-tls"], "aether: --auto-tls: true is refused: this version makes no certificates"],
+    [["--config-file", "no.yml"], "aether: no.yml: cannot be read: no such file"],
     [["--cluster-secret=x"], "aether: unknown flag: --cluster-secret"],
   ];
   beforeAll(() => writeFileSync(join(directory, "wrong.toml"), "\nadr = 1\n"));
@@ -291,7 +293,7 @@ test("a second signal ends a node at once", async () => {
   socket.write("POST /v3/kv/put HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n");
   await runFake(["--endpoints", endpoint, "get", "x"]); // behind it, so it has arrived
   child.kill("SIGTERM");
-  await until("it is stopping", () => node.log.includes("stopping signal=SIGTERM"));
+  await until("it is stopping", () => node.log.includes("shutting down signal=terminated"));
   child.kill("SIGINT");
   await child.exited;
   expect(child.exitCode).toBe(130);

@@ -6,13 +6,17 @@
  *   2    the command line or the configuration is wrong; nothing was opened
  *   70   a mistake of ours; with its stack, and at once: it starts clean again
  *   130, 143   a second signal, while stopping
+ *
+ * Called as etcd it ends as etcd does: killed by the signal that stopped it, with 2 for flags that
+ * make no sense and with 1 for all else that is wrong.
  */
 import { readFileSync } from "node:fs";
 import type { Log } from "../../base/ports.ts";
 import { PROGRAM, VERSION } from "../../base/version.ts";
 import { type Config, loadConfig } from "../../server/config/config.ts";
 import { ConfigError } from "../../server/config/config-error.ts";
-import { nodeLog } from "../../server/log.ts";
+import type { Role } from "../../server/config/sources.ts";
+import { defaultLog, nodeLog } from "../../server/log.ts";
 import { isExpected, type RunningServer, startServer } from "../../server/server.ts";
 import { EXIT, UsageError } from "../exit.ts";
 import { type Io, processIo } from "../io.ts";
@@ -23,48 +27,66 @@ import {
   type ServeCommand,
   serveHelp,
 } from "./command-line.ts";
+import {
+  ETCD_USAGE,
+  etcdHelp,
+  etcdVersion,
+  readEtcdCommandLine,
+  StrayWordError,
+} from "./etcd-command-line.ts";
 import { hints, programName } from "./hints.ts";
-
-/** Far more than draining takes; a stop that hangs must not hold up a machine's shutdown. */
-const STOP_MS_MAX = 5_000;
-
-const SIGNAL_STATUS = { SIGINT: 130, SIGTERM: 143 } as const;
+import { Signals } from "./signals.ts";
+import { notifySystemd } from "./systemd.ts";
 
 /** Runs a node as this process and ends it. */
-export async function serve(words: readonly string[]): Promise<never> {
-  const io = processIo();
+export async function serve(words: readonly string[], role: Role): Promise<never> {
+  const io = processIo(role === "etcd" ? "etcd" : PROGRAM);
   let config: Config;
   try {
-    const command = readCommandLine(words);
+    const command = role === "etcd" ? readEtcdCommandLine(words) : readCommandLine(words);
     if (command.kind !== "serve") {
-      await inform(command.kind, io);
+      io.out(Buffer.from(await informationOf(command.kind, role, io)));
       process.exit(EXIT.OK);
     }
-    config = configOf(command, io.environment);
+    config = configOf(command, role, io.environment);
   } catch (error) {
-    if (!(error instanceof UsageError || error instanceof ConfigError)) throw error;
-    io.err(`${PROGRAM}: ${error.message}\n`);
-    process.exit(EXIT.USAGE);
+    process.exit(complain(error, role, io));
   }
-  process.exit(await run(config, io));
+  return await run(config, io);
 }
 
-async function inform(kind: "help" | "version", io: Io): Promise<void> {
-  const text =
-    kind === "help" ? await renderHelp(serveHelp(), io.stdoutTerminal) : `${PROGRAM} ${VERSION}\n`;
-  io.out(Buffer.from(text));
+async function informationOf(kind: "help" | "version", role: Role, io: Io): Promise<string> {
+  if (role === "etcd") return kind === "help" ? etcdHelp() : etcdVersion();
+  return kind === "help" ? renderHelp(serveHelp(), io.stdoutTerminal) : `${PROGRAM} ${VERSION}\n`;
+}
+
+/** Says what is wrong with the words or the settings; the exit status. */
+function complain(error: unknown, role: Role, io: Io): number {
+  const isUsage = error instanceof UsageError;
+  if (!isUsage && !(error instanceof ConfigError || error instanceof StrayWordError)) throw error;
+  if (role === "aether") io.err(`${PROGRAM}: ${error.message}\n`);
+  else if (isUsage) io.err(`${error.message}\n${ETCD_USAGE}`);
+  else {
+    defaultLog(role).error("failed to verify flags", { error: error.message });
+    return EXIT.FAILED;
+  }
+  return EXIT.USAGE;
 }
 
 /** The whole configuration, checked. Throws ConfigError. */
 function configOf(
   command: Extract<ServeCommand, { kind: "serve" }>,
+  role: Role,
   environment: Io["environment"],
 ): Config {
   const named = command.configFile ?? (environment["AETHER_CONFIG"] || undefined);
-  const file = readConfigFile(named ?? DEFAULT_CONFIG_FILE, named !== undefined);
+  const isWanted = role === "aether" || named !== undefined;
+  const file = isWanted
+    ? readConfigFile(named ?? DEFAULT_CONFIG_FILE, named !== undefined)
+    : undefined;
   const etcdFile = command.etcdFile ?? (environment["ETCD_CONFIG_FILE"] || undefined);
   const yaml = etcdFile === undefined ? undefined : readConfigFile(etcdFile, true);
-  return loadConfig({ file, yaml, environment, flags: command.flags });
+  return loadConfig({ role, file, yaml, environment, flags: command.flags });
 }
 
 function readConfigFile(
@@ -87,21 +109,32 @@ const READ_FAILURES: Readonly<Record<string, string>> = {
   EISDIR: "it is a directory",
 };
 
-async function run(config: Config, io: Io): Promise<number> {
-  const log = nodeLog(config);
-  crashLoudly(log, io);
-  const signals = handleSignals(log);
+async function run(config: Config, io: Io): Promise<never> {
+  let log: Log;
   let server: RunningServer;
+  try {
+    log = nodeLog(config);
+  } catch (error) {
+    process.exit(failed(error, config, defaultLog(config.role), io));
+  }
+  crashLoudly(log, io);
+  const signals = new Signals(config.role, log);
   try {
     server = await startServer(config, log);
   } catch (error) {
-    if (!isExpected(error)) throw error;
-    io.err(`${PROGRAM}: ${error.message}\n`);
-    return EXIT.FAILED;
+    return signals.end(failed(error, config, log, io));
   }
   signals.serving(server);
   announce(config, server, log, io);
-  return await server.ended;
+  return signals.end(await server.ended);
+}
+
+/** Says why the node did not start; the exit status. */
+function failed(error: unknown, { role }: Config, log: Log, io: Io): number {
+  if (!isExpected(error)) throw error;
+  if (role === "etcd") log.error("failed to start", { error: error.message });
+  else io.err(`${PROGRAM}: ${error.message}\n`);
+  return EXIT.FAILED;
 }
 
 function announce(config: Config, server: RunningServer, log: Log, io: Io): void {
@@ -112,9 +145,17 @@ function announce(config: Config, server: RunningServer, log: Log, io: Io): void
     data: config.dataDir,
     version: VERSION,
   });
+  tellSystemd(io.environment["NOTIFY_SOCKET"], log);
   if (io.environment["AETHER_HINTS"] !== "1") return;
   const started = { clientAddress, metricsAddress, dataDir: config.dataDir };
   io.out(Buffer.from(hints(started, programName())));
+}
+
+/** A unit of Type=notify would be killed as one that never started. */
+function tellSystemd(socket: string | undefined, log: Log): void {
+  if (socket === undefined || socket === "") return;
+  const reason = notifySystemd(socket, "READY=1");
+  if (reason !== undefined) log.warn("systemd was not told that the service is up", { reason });
 }
 
 /** A mistake of ours ends the process at once; whoever supervises it starts it clean again. */
@@ -127,34 +168,4 @@ function crashLoudly(log: Log, io: Io): void {
   };
   process.on("uncaughtException", crash);
   process.on("unhandledRejection", crash);
-}
-
-interface Signals {
-  /** From now on a signal stops `server` instead of ending the process. */
-  serving(server: RunningServer): void;
-}
-
-function handleSignals(log: Log): Signals {
-  let server: RunningServer | undefined;
-  let stopping = false;
-  const onSignal = (signal: keyof typeof SIGNAL_STATUS): void => {
-    if (stopping) process.exit(SIGNAL_STATUS[signal]);
-    stopping = true;
-    // Nobody was promised anything before the server is up, and the data survives any end.
-    if (server === undefined) process.exit(EXIT.OK);
-    log.info("stopping", { signal });
-    setTimeout(() => {
-      log.error("stopping takes too long, ending", { ms: STOP_MS_MAX });
-      process.exit(EXIT.FAILED);
-    }, STOP_MS_MAX).unref();
-    void server.stop(); // `ended` ends the process; a rejection is uncaught and crashes it
-  };
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.on(signal, () => onSignal(signal));
-  }
-  return {
-    serving(started) {
-      server = started;
-    },
-  };
 }

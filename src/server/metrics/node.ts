@@ -3,12 +3,13 @@
  * and alerts show data, and a few of ours. Names, types and labels are etcd's
  * (server/etcdserver/metrics.go, storage/mvcc/metrics.go, etcdserver/api/rafthttp/metrics.go).
  */
+
+import { ETCD_VERSION } from "../../base/version.ts";
 import type { PeerStatus, ReceivedCounters } from "../../net/peers/peers.ts";
 import type { Group } from "../../node/group.ts";
 import type { StateStore } from "../../node/ports.ts";
 import { exponentialBounds, Histogram, type Labels, type Metrics } from "../../observe/metrics.ts";
 import { alarmName } from "../../rpc/alarms.ts";
-import { ETCD_VERSION } from "../../rpc/maintenance.ts";
 import type { Traffic } from "../doors.ts";
 
 const ROUND_TRIP_BOUNDS = exponentialBounds(0.0001, 2, 16);
