@@ -10,7 +10,7 @@ import { decodeChange } from "../raft/membership/codec.ts";
 import type { Raft } from "../raft/raft.ts";
 import { configurationAfter } from "../raft/reconfigure.ts";
 import type { Configuration, Entry } from "../raft/types.ts";
-import type { Outcome } from "../state/results.ts";
+import type { AuthChange, Outcome } from "../state/results.ts";
 import type { WatchHub } from "../watch/hub.ts";
 import type { Compactor } from "./compactor.ts";
 import type { CurrentMachine } from "./current-machine.ts";
@@ -29,6 +29,7 @@ export interface ApplierParts {
   readonly stateWriter: StateWriter;
   readonly compactor: Compactor;
   readonly clock: Clock;
+  readonly onAuth: (change: AuthChange) => void;
   readonly meter: Pick<GroupMeter, "applied" | "leaseGranted" | "leasesExpired">;
 }
 
@@ -132,6 +133,9 @@ export class Applier {
       case "member":
       case "alarm":
         this.#membershipChanged = true;
+        break;
+      case "auth":
+        this.#parts.onAuth(outcome.change);
         break;
       default: // nothing but keys changed
     }

@@ -3,6 +3,7 @@ import type { Clock, Log, Random } from "../base/ports.ts";
 import type { Turn } from "../base/turn.ts";
 import type { RaftConfig } from "../raft/config.ts";
 import type { MemberId } from "../raft/types.ts";
+import type { AuthChange } from "../state/results.ts";
 import type { WatchHubOptions } from "../watch/hub.ts";
 import type { GroupMeter } from "./meter.ts";
 import type { LogStore, StateStore, Transport } from "./ports.ts";
@@ -34,6 +35,8 @@ export interface GroupPorts {
   readonly logger: Log;
   readonly transport: Transport;
   readonly meter?: GroupMeter;
+  /** A user has a new token, or tokens are void: whoever keeps them is told at every member. */
+  readonly onAuth?: (change: AuthChange) => void;
   /** The members, what is known of them, or an alarm has changed. */
   readonly onMembership?: () => void;
   /** This member was removed, and leads no more; once. */

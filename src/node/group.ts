@@ -29,6 +29,7 @@ import {
   type MemberId,
   NOBODY,
 } from "../raft/types.ts";
+import type { Caller } from "../state/auth/caller.ts";
 import type { CommandKind } from "../state/command.ts";
 import type { StateMachine } from "../state/machine.ts";
 import type { Outcome } from "../state/results.ts";
@@ -135,6 +136,7 @@ export class Group {
     this.#applier = new Applier({
       ...{ raft, current, hub: this.hub, requests: this.#requests, expiry: this.expiry, clock },
       ...{ stateWriter: this.#stateWriter, compactor: this.#compactor, meter: this.#meter },
+      onAuth: (change) => ports.onAuth?.(change),
     });
   }
 
@@ -210,8 +212,9 @@ export class Group {
 
   /**
    * Proposes a command whose body is bytes[start, end), copied here; `done` gets its outcome, or
-   * why there is none. It did not happen: no_leader, not_leader (where forwarding is off),
-   * too_many_requests, stopped before it left. It may still happen: timeout,
+   * why there is none. While auth is enabled, what a client asks for is proposed on behalf of
+   * `caller`, and judged when it is applied. It did not happen: no_leader, not_leader (where
+   * forwarding is off), too_many_requests, stopped before it left. It may still happen: timeout,
    * timeout_leader_failure, stopped.
    */
   propose(
@@ -220,8 +223,9 @@ export class Group {
     start: number,
     end: number,
     done: Done<Outcome>,
+    caller?: Caller,
   ): void {
-    this.#requests.propose(kind, bytes, start, end, done);
+    this.#requests.propose(kind, bytes, start, end, done, caller);
   }
 
   /**

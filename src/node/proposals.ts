@@ -24,7 +24,9 @@ import { assert } from "../base/assert.ts";
 import { asBuffer, ByteWriter } from "../base/bytes.ts";
 import type { AetherError } from "../base/errors.ts";
 import { KIB, MIB } from "../base/units.ts";
+import { type Caller, isSameCaller } from "../state/auth/caller.ts";
 import {
+  addCaller,
   addCommand,
   beginBatch,
   type CommandKind,
@@ -68,6 +70,8 @@ export class Proposals<Outcome> {
   #waiters: Done<Outcome>[] = [];
   /** The number of the batch that is being filled: others may get theirs before it is taken. */
   #filling = 0;
+  /** On whose behalf the last command in it is. */
+  #caller: Caller | undefined = undefined;
   #nextSequence: number;
   /** Calls that were answered with an error instead of an outcome. */
   failedCount = 0;
@@ -93,17 +97,26 @@ export class Proposals<Outcome> {
     return this.#sentBytes > WAITING_BYTES_MAX * share;
   }
 
-  /** Adds a command, copying its body; true when the batch is full and must be taken now. */
+  /**
+   * Adds a command on behalf of `caller`, copying its body; true when the batch is full and must be
+   * taken now.
+   */
   add(
     kind: CommandKind,
     bytes: Uint8Array,
     start: number,
     end: number,
     done: Done<Outcome>,
+    caller?: Caller,
   ): boolean {
     if (this.#waiters.length === 0) {
       this.#filling = this.#nextSequence++;
+      this.#caller = undefined;
       beginBatch(this.#writer, this.#origin, this.#filling);
+    }
+    if (caller !== this.#caller && !isSameCaller(caller, this.#caller)) {
+      addCaller(this.#writer, caller);
+      this.#caller = caller;
     }
     addCommand(this.#writer, kind, bytes, start, end);
     this.#waiters.push(done);

@@ -11,6 +11,7 @@ import type { ChangeStep } from "../raft/membership/change.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { Ready } from "../raft/ready.ts";
 import { type MemberId, NOBODY } from "../raft/types.ts";
+import type { Caller } from "../state/auth/caller.ts";
 import { batchOrigin, batchSequence, CommandKind, isSoundBatch } from "../state/command.ts";
 import type { Outcome } from "../state/results.ts";
 import type { Transport } from "./ports.ts";
@@ -71,6 +72,7 @@ export class Requests {
     start: number,
     end: number,
     done: Done<Outcome>,
+    caller?: Caller,
   ): void {
     const refusal = this.#refusal(isUrgent(kind) ? URGENT_SHARE : 1);
     if (refusal !== undefined) {
@@ -80,7 +82,7 @@ export class Requests {
     }
     const { turn } = this.#parts;
     if (this.#proposals.filling === 0) turn.after(TurnPhase.PROPOSE, this.#runPropose);
-    if (this.#proposals.add(kind, bytes, start, end, done)) this.#propose();
+    if (this.#proposals.add(kind, bytes, start, end, done, caller)) this.#propose();
   }
 
   proposeChange(

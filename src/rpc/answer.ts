@@ -69,6 +69,16 @@ export function fail(call: ServerCall, error: AetherError): void {
   call.fail(code, message);
 }
 
+/** Runs `work`; an expected failure ends the call, anything else is ours to crash on. */
+export function guarded(call: ServerCall, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!(error instanceof AetherError)) throw error;
+    fail(call, error);
+  }
+}
+
 /** A request, or AetherError("invalid_argument") when the bytes are not that message. */
 export function decodeRequest<T>(
   type: Pick<MessageType<T>, "typeName" | "decode">,

@@ -11,19 +11,23 @@ import type { MessageType } from "../proto/message.ts";
 import { CommandKind } from "../state/command.ts";
 import type { Outcome, RangeResult, TxnResult } from "../state/results.ts";
 import { checkDeleteRange, checkRange, checkTxn } from "../state/validate.ts";
+import type { ServerCall } from "../wire/grpc/server-call.ts";
 import { checkSize } from "./answer.ts";
+import type { Authorizer } from "./authorize.ts";
 import { type GrantParts, proposeGrant } from "./lease-grant.ts";
 
 const body = new ByteWriter();
 
-export function callerKeys(parts: GrantParts): CallerKeys {
+/** What these calls may do is judged as if `call` had asked for each of them. */
+export function callerKeys(parts: GrantParts, auth: Authorizer, call: ServerCall): CallerKeys {
   const { group } = parts;
   const propose = <T>(kind: CommandKind, type: MessageType<T>, request: T): Promise<Outcome> => {
     type.encode(request, body);
     const bytes = body.copy();
     body.reset();
     checkSize(0, bytes.length);
-    return new Promise((resolve) => group.propose(kind, bytes, 0, bytes.length, resolve));
+    const caller = auth.callerOf(call);
+    return new Promise((resolve) => group.propose(kind, bytes, 0, bytes.length, resolve, caller));
   };
   return {
     async txn(request: TxnRequest): Promise<TxnResult> {
@@ -42,6 +46,7 @@ export function callerKeys(parts: GrantParts): CallerKeys {
       group.read(resolve);
       const failure = await promise;
       if (failure !== undefined) throw failure;
+      auth.checkRead(call, request);
       return group.machine.range(request);
     },
     async grant(ttlSeconds: number): Promise<bigint> {

@@ -20,6 +20,8 @@ const {
   UNKNOWN,
   DATA_LOSS,
   INTERNAL,
+  PERMISSION_DENIED,
+  UNAUTHENTICATED,
 } = GrpcCode;
 
 /** `undefined` as the text: the error's own detail is shown (failures etcd has no text for). */
@@ -65,6 +67,39 @@ const WIRE = {
   // etcd sends this one as Unknown (its server maps it to the client's error type): 3.7.1 util.go.
   too_many_requests: [UNKNOWN, "etcdserver: too many requests"],
   corrupt: [DATA_LOSS, "etcdserver: corrupt cluster"],
+  invalid_downgrade_target: [INVALID_ARGUMENT, "etcdserver: invalid downgrade target version"],
+  downgrade_version_format: [INVALID_ARGUMENT, "etcdserver: wrong downgrade target version format"],
+  downgrade_in_progress: [
+    FAILED_PRECONDITION,
+    "etcdserver: cluster has a downgrade job in progress",
+  ],
+  user_empty: [INVALID_ARGUMENT, "etcdserver: user name is empty"],
+  user_exists: [FAILED_PRECONDITION, "etcdserver: user name already exists"],
+  user_not_found: [FAILED_PRECONDITION, "etcdserver: user name not found"],
+  role_empty: [INVALID_ARGUMENT, "etcdserver: role name is empty"],
+  role_exists: [FAILED_PRECONDITION, "etcdserver: role name already exists"],
+  role_not_found: [FAILED_PRECONDITION, "etcdserver: role name not found"],
+  role_not_granted: [FAILED_PRECONDITION, "etcdserver: role is not granted to the user"],
+  permission_not_given: [INVALID_ARGUMENT, "etcdserver: permission not given"],
+  permission_not_granted: [
+    FAILED_PRECONDITION,
+    "etcdserver: permission is not granted to the role",
+  ],
+  permission_denied: [PERMISSION_DENIED, "etcdserver: permission denied"],
+  root_user_missing: [FAILED_PRECONDITION, "etcdserver: root user does not exist"],
+  root_role_missing: [FAILED_PRECONDITION, "etcdserver: root user does not have root role"],
+  invalid_auth_management: [INVALID_ARGUMENT, "etcdserver: invalid auth management"],
+  invalid_auth_token: [UNAUTHENTICATED, "etcdserver: invalid auth token"],
+  auth_failed: [INVALID_ARGUMENT, "etcdserver: authentication failed, invalid user ID or password"],
+  auth_not_enabled: [FAILED_PRECONDITION, "etcdserver: authentication is not enabled"],
+  auth_old_revision: [INVALID_ARGUMENT, "etcdserver: revision of auth store is old"],
+  // These three are not among those that etcd's server maps: Unknown, with the text as it is.
+  no_password_user: [
+    UNKNOWN,
+    "auth: authentication failed, password was given for no password user",
+  ],
+  password_too_long: [UNKNOWN, "bcrypt: password length exceeds 72 bytes"],
+  token_not_signed: [UNKNOWN, "auth: token signing attempted with verify-only key"],
   // Those of etcd's client library, in which its servers of locks and elections are written.
   session_expired: [UNKNOWN, "mutex: session is expired"],
   election_no_leader: [UNKNOWN, "election: no leader"],
@@ -105,4 +140,17 @@ export function expectedFailure(error: unknown): Failure | undefined {
 /** The text alone, for answers that carry an error in a field (watch cancel reasons). */
 export function textOf(error: AetherError): string {
   return failureOf(error).message;
+}
+
+/** The text as Go prints an error of gRPC: etcd gives it as the reason of a refused watcher. */
+export function goTextOf(error: AetherError): string {
+  const { code, message } = failureOf(error);
+  return `rpc error: code = ${goNameOf(code)} desc = ${message}`;
+}
+
+/** A code as Go spells it: PermissionDenied. */
+function goNameOf(code: GrpcCode): string {
+  const name = Object.entries(GrpcCode).find(([, each]) => each === code)?.[0] ?? "";
+  const words = name === "CANCELLED" ? ["CANCELED"] : name.split("_");
+  return words.map((word) => word.charAt(0) + word.slice(1).toLowerCase()).join("");
 }

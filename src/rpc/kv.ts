@@ -42,7 +42,8 @@ import {
   isSerializable,
 } from "../state/validate.ts";
 import type { Method, ServerCall, StreamHandler, UnaryMethod } from "../wire/grpc/server-call.ts";
-import { checkSize, decodeRequest, fail, reply, replyScratch, scratch } from "./answer.ts";
+import { checkSize, decodeRequest, fail, guarded, reply, replyScratch, scratch } from "./answer.ts";
+import type { Authorizer } from "./authorize.ts";
 import { headerAt, type Identity } from "./headers.ts";
 import { LargeRange, PIECE_BYTES, sizeOfKvs } from "./large-range.ts";
 import { oneRequest } from "./one-request.ts";
@@ -66,21 +67,24 @@ export interface KvBackend {
   readonly group: Group;
   readonly identity: Identity;
   readonly turn: Turn;
+  readonly auth: Authorizer;
 }
 
 export class KvService {
   readonly #group: Group;
   readonly #identity: Identity;
   readonly #turn: Turn;
+  readonly #auth: Authorizer;
   readonly #header: HeaderEncoder;
   readonly #put = new PutView();
   /** Streams that were begun and had something to send when we looked last. */
   readonly #streams = new Set<RangeStreamSender>();
 
-  constructor({ group, identity, turn }: KvBackend) {
+  constructor({ group, identity, turn, auth }: KvBackend) {
     this.#group = group;
     this.#identity = identity;
     this.#turn = turn;
+    this.#auth = auth;
     this.#header = new HeaderEncoder(identity.clusterId, identity.memberId);
   }
 
@@ -134,6 +138,7 @@ export class KvService {
       return;
     }
     this.#whenReadable(call, isSerializable(request), () => {
+      this.#auth.checkTxn(call, request);
       this.#answer(call, this.#group.machine.readTxn(request));
     });
   }
@@ -141,12 +146,14 @@ export class KvService {
   #onCompact(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
     const { physical, revision } = decodeRequest(CompactionRequest, bytes, start, end);
     checkSize(start, end);
-    this.#group.propose(CommandKind.compact, bytes, start, end, (outcome) => {
+    const onOutcome = (outcome: Outcome): void => {
       if (outcome instanceof AetherError || !physical) this.#answerOutcome(call, outcome);
       else {
         this.#group.whenCompacted(revision, (error) => this.#answerOutcome(call, error ?? outcome));
       }
-    });
+    };
+    const caller = this.#auth.callerOf(call);
+    this.#group.propose(CommandKind.compact, bytes, start, end, onOutcome, caller);
   }
 
   #propose(
@@ -157,7 +164,8 @@ export class KvService {
     end: number,
   ): void {
     checkSize(start, end);
-    this.#group.propose(kind, bytes, start, end, (outcome) => this.#answerOutcome(call, outcome));
+    const onOutcome = (outcome: Outcome): void => this.#answerOutcome(call, outcome);
+    this.#group.propose(kind, bytes, start, end, onOutcome, this.#auth.callerOf(call));
   }
 
   #answerOutcome(call: ServerCall, outcome: Outcome): void {
@@ -209,6 +217,7 @@ export class KvService {
   #onRange(call: ServerCall, request: RangeRequest): void {
     checkRange(request);
     this.#whenReadable(call, request.serializable, () => {
+      this.#auth.checkRead(call, request);
       if (isPoint(request)) this.#answerPoint(call, request.key);
       else this.#answerRange(call, request);
     });
@@ -268,6 +277,7 @@ export class KvService {
     if (key === "") throw new AetherError("empty_key");
     this.#whenReadable(call, serializable, () => {
       const request = RangeRequest.create({ key, revision });
+      this.#auth.checkRead(call, request);
       const { kvs, revision: current } = this.#group.machine.range(request);
       const kv = kvs[0];
       if (kv === undefined) throw new AetherError("not_found", "key not found");
@@ -286,6 +296,7 @@ export class KvService {
         const request = decodeRequest(RangeRequest, bytes, start, end);
         checkRangeStream(request);
         this.#whenReadable(call, request.serializable, () => {
+          this.#auth.checkRead(call, request);
           sender.begin(this.#group.machine.openRange(request));
           if (!sender.idle) this.#streams.add(sender);
         });
@@ -325,14 +336,4 @@ function readPut(view: PutView, bytes: Uint8Array, start: number, end: number): 
     start,
     end,
   );
-}
-
-/** Runs `work`; an expected failure ends the call, anything else is ours to crash on. */
-function guarded(call: ServerCall, work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    if (!(error instanceof AetherError)) throw error;
-    fail(call, error);
-  }
 }

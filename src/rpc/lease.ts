@@ -22,8 +22,19 @@ import {
 } from "../proto/gen/etcdserverpb.ts";
 import { CommandKind } from "../state/command.ts";
 import { LEASE_TTL_SECONDS_MAX } from "../state/machine.ts";
+import type { Outcome } from "../state/results.ts";
 import type { Method, ServerCall, StreamHandler, UnaryMethod } from "../wire/grpc/server-call.ts";
-import { checkSize, decodeRequest, fail, leavesUnread, reply, send, UNREAD } from "./answer.ts";
+import {
+  checkSize,
+  decodeRequest,
+  fail,
+  guarded,
+  leavesUnread,
+  reply,
+  send,
+  UNREAD,
+} from "./answer.ts";
+import type { Authorizer } from "./authorize.ts";
 import { headerAt, type Identity } from "./headers.ts";
 import { proposeGrant } from "./lease-grant.ts";
 import { failProposal } from "./refused-proposal.ts";
@@ -37,6 +48,7 @@ export interface LeaseBackend {
   readonly ttlSecondsMin: number;
   /** What native clients may ask for; etcd's face has only etcd's own bound. */
   readonly native: LeaseLimits;
+  readonly auth: Authorizer;
 }
 
 export interface LeaseLimits {
@@ -127,13 +139,15 @@ export class LeaseService {
   #revoke(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
     decodeRequest(LeaseRevokeRequest, bytes, start, end);
     checkSize(start, end);
-    this.#group.propose(CommandKind.leaseRevoke, bytes, start, end, (outcome) => {
+    const onOutcome = (outcome: Outcome): void => {
       if (outcome instanceof AetherError) failProposal(call, this.#group, outcome);
       else {
         const header = headerAt(this.#backend.identity, outcome.revision, this.#group.term);
         reply(call, LeaseRevokeResponse, { header });
       }
-    });
+    };
+    const caller = this.#backend.auth.callerOf(call);
+    this.#group.propose(CommandKind.leaseRevoke, bytes, start, end, onOutcome, caller);
   }
 
   /** Keep-alive streams that are open. */
@@ -144,11 +158,22 @@ export class LeaseService {
   #keepAlive(call: ServerCall): StreamHandler {
     this.#streams.add(call);
     const forget = (): boolean => this.#streams.delete(call);
-    return new KeepAlive(call, (ID, done) => this.#renew(ID, done), forget);
+    return new KeepAlive(call, (ID, done) => this.#renew(call, ID, done), forget);
   }
 
-  #renew(ID: bigint, done: (answer: LeaseKeepAliveResponse | AetherError) => void): void {
+  #renew(
+    call: ServerCall,
+    ID: bigint,
+    done: (answer: LeaseKeepAliveResponse | AetherError) => void,
+  ): void {
     const header = this.#header(); // from before the renewal, as etcd's
+    const refusal = this.#backend.auth.refusalOf(() => {
+      this.#backend.auth.checkLease(call, "write", ID);
+    });
+    if (refusal !== undefined) {
+      done(refusal);
+      return;
+    }
     this.#group.renewLease(ID, (ttl) => {
       done(ttl instanceof AetherError ? ttl : { header, ID, TTL: ttl });
     });
@@ -166,13 +191,14 @@ export class LeaseService {
   /** Runs `answer` when what this member has applied is as new as the leader's clock. */
   #whenRead(call: ServerCall, answer: () => void): void {
     this.#group.read((error) => {
-      if (error === undefined) answer();
+      if (error === undefined) guarded(call, answer);
       else fail(call, error);
     });
   }
 
   /** What is left of a lease; TTL -1 if it is unknown or has run out. */
   #answerLife(call: ServerCall, { id: ID, leftMs = 0, ttlSeconds }: LeaseLife, withKeys: boolean) {
+    if (withKeys) this.#backend.auth.checkLease(call, "read", ID);
     const header = this.#header();
     if (leftMs <= 0) {
       reply(call, LeaseTimeToLiveResponse, { header, ID, TTL: -1, grantedTTL: 0, keys: [] });
@@ -188,7 +214,9 @@ export class LeaseService {
     this.#whenRead(call, () => {
       const nowMs = this.#backend.clock.monotonicMs();
       const found: { ID: bigint; leftMs: number }[] = [];
+      const { auth } = this.#backend;
       this.#group.machine.forEachLease((ID, ttlSeconds) => {
+        if (auth.enabled) auth.checkLease(call, "read", ID);
         const leftMs = this.#group.expiry.remainingMs(ID, nowMs) ?? ttlSeconds * 1000;
         found.push({ ID, leftMs });
       });

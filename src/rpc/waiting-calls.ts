@@ -12,6 +12,7 @@ import type { Group } from "../node/group.ts";
 import type { ServerCall } from "../wire/grpc/server-call.ts";
 import { GrpcCode } from "../wire/grpc/status.ts";
 import { fail } from "./answer.ts";
+import type { Authorizer } from "./authorize.ts";
 import { callerKeys } from "./caller-keys.ts";
 import { textOf } from "./errors.ts";
 import type { Identity } from "./headers.ts";
@@ -27,6 +28,7 @@ const OF_THE_CALL: ReadonlySet<string> = new Set(["canceled", "stopped", "corrup
 export interface CoordinationBackend extends GrantParts {
   readonly group: Group & KeyChanges;
   readonly identity: Identity;
+  readonly auth: Authorizer;
 }
 
 export class WaitingCalls {
@@ -43,8 +45,8 @@ export class WaitingCalls {
   }
 
   /** Keys for operations that do not wait. */
-  keysFor(_call: ServerCall): CallerKeys {
-    return callerKeys(this.#backend);
+  keysFor(call: ServerCall): CallerKeys {
+    return callerKeys(this.#backend, this.#backend.auth, call);
   }
 
   /**

@@ -21,7 +21,8 @@ import type { WatchStream } from "../watch/stream.ts";
 import type { Method, ServerCall, StreamHandler } from "../wire/grpc/server-call.ts";
 import type { GrpcCode } from "../wire/grpc/status.ts";
 import { decodeRequest, leavesUnread, scratch, send, sendScratch, UNREAD } from "./answer.ts";
-import { failureOf } from "./errors.ts";
+import type { Authorizer } from "./authorize.ts";
+import { failureOf, goTextOf } from "./errors.ts";
 import { headerAt, type Identity } from "./headers.ts";
 
 /** What the watch service needs of the node. */
@@ -29,6 +30,7 @@ export interface WatchBackend {
   readonly hub: WatchHub;
   readonly identity: Identity;
   readonly term: number;
+  readonly auth: Authorizer;
   /** The hub has catching up to do: run its steps soon. */
   wakeHub(): void;
 }
@@ -92,14 +94,25 @@ class WatchSession implements StreamHandler, WatchSink {
     }
     const request = this.#decode(bytes, start, end);
     if (request === undefined) return;
-    if (request.createRequest !== undefined) {
-      this.#stream.create(createOf(request.createRequest));
-    } else if (request.cancelRequest !== undefined) {
+    if (request.createRequest !== undefined) this.#create(request.createRequest);
+    else if (request.cancelRequest !== undefined) {
       this.#stream.cancel(request.cancelRequest.watchId);
-    } else if (request.progressRequest !== undefined) {
-      this.#stream.requestProgress();
-    }
+    } else if (request.progressRequest !== undefined) this.#stream.requestProgress();
     if (this.#backend.hub.hasWork) this.#backend.wakeHub();
+  }
+
+  /**
+   * A watcher is judged once, when it is created, by the range as it was asked for: an end of "\0"
+   * is everything from the key on (GHSA-xg4h-6gfc-h4m8). The rest is the hub's to refuse.
+   */
+  #create(request: WatchCreateRequest): void {
+    const { auth } = this.#backend;
+    const key = request.key === "" ? "\0" : request.key;
+    const refusal = auth.refusalOf(() => {
+      if (request.startRevision >= 0) auth.checkRead(this.#call, { ...request, key });
+    });
+    if (refusal === undefined) this.#stream.create(createOf(request));
+    else this.#stream.refuse(goTextOf(refusal));
   }
 
   #decode(bytes: Uint8Array, start: number, end: number): WatchRequest | undefined {

@@ -31,6 +31,7 @@ import { StorageError } from "../storage/storage-error.ts";
 import { GrpcServer } from "../wire/grpc/grpc-server.ts";
 import type { Failure } from "../wire/grpc/server-call.ts";
 import type { HttpHandler } from "../wire/http1/http.ts";
+import { authPartsOf } from "./auth-tokens.ts";
 import { type Beginning, findBeginning, foundingMethods } from "./beginning.ts";
 import { ClusterLink } from "./cluster-link.ts";
 import { clusterView } from "./cluster-view.ts";
@@ -332,6 +333,7 @@ class Server implements RunningServer {
         ...{ log: stores.log, store: stores.state, clock, random, turn, logger: log },
         transport: this.#link.transport,
         meter,
+        onAuth: (change) => this.#services.authChanged(change),
         onMembership: () => this.#tellMembers(),
         onRemoved: () => this.#onRemoved(),
       },
@@ -411,6 +413,7 @@ class Server implements RunningServer {
       ...{ turn, clock, random },
       ttlSecondsMin: Math.ceil((1.5 * config.electionTimeoutMs) / 1000),
       native: { leasesMax: config.leasesMax, ttlSecondsMax: config.leaseTtlSecondsMax },
+      ...authPartsOf(config.auth, clock, this.#base.log),
       membership: this.#membership,
       hashes: this.#hashes,
       electionMs: config.electionTimeoutMs,

@@ -6,6 +6,8 @@ import type { Turn } from "../base/turn.ts";
 import type { Group } from "../node/group.ts";
 import { SERVICES } from "../proto/gen/registry.ts";
 import { Admission } from "../rpc/admission.ts";
+import { authMethods } from "../rpc/auth.ts";
+import { Authorizer } from "../rpc/authorize.ts";
 import { clusterMethods } from "../rpc/cluster.ts";
 import { ElectionService } from "../rpc/election.ts";
 import { expectedFailure } from "../rpc/errors.ts";
@@ -15,9 +17,12 @@ import { KvService } from "../rpc/kv.ts";
 import { type LeaseLimits, LeaseService } from "../rpc/lease.ts";
 import { lockMethods } from "../rpc/lock.ts";
 import { type MaintenanceBackend, maintenanceMethods } from "../rpc/maintenance.ts";
+import { Passwords } from "../rpc/passwords.ts";
 import { reflectionMethods } from "../rpc/reflection.ts";
+import type { Tokens } from "../rpc/tokens.ts";
 import { WaitingCalls } from "../rpc/waiting-calls.ts";
 import { WatchService } from "../rpc/watch.ts";
+import type { AuthChange } from "../state/results.ts";
 import type { Failure, Method } from "../wire/grpc/server-call.ts";
 import { CallMeters } from "./metrics/calls.ts";
 
@@ -30,6 +35,10 @@ export interface ServicesBackend extends MaintenanceBackend {
   readonly random: Random;
   readonly ttlSecondsMin: number;
   readonly native: LeaseLimits;
+  readonly tokens: Tokens;
+  readonly bcryptCost: number;
+  /** A verified client certificate tells who asks. */
+  readonly clientCertAuth: boolean;
 }
 
 export class Services {
@@ -41,23 +50,26 @@ export class Services {
   readonly #lease: LeaseService;
   readonly #waiting: WaitingCalls;
   readonly #admission: Admission;
+  readonly #auth: Authorizer;
   readonly #methods: readonly Method[];
   #isReady = false;
 
   constructor(backend: ServicesBackend) {
     this.backend = backend;
-    const { group, identity, electionMs } = backend;
+    const { group, identity, electionMs, bcryptCost } = backend;
+    const auth = new Authorizer(backend);
+    this.#auth = auth;
     this.#watch = new WatchService({
-      hub: group.hub,
-      identity,
+      ...{ hub: group.hub, identity, auth },
       get term() {
         return group.term;
       },
       wakeHub: () => group.wakeHub(),
     });
-    this.#kv = new KvService(backend);
-    this.#lease = new LeaseService(backend);
-    this.#waiting = new WaitingCalls(backend);
+    const guarded = { ...backend, auth };
+    this.#kv = new KvService(guarded);
+    this.#lease = new LeaseService(guarded);
+    this.#waiting = new WaitingCalls(guarded);
     this.#admission = new Admission({
       ...{ group, electionMs, memberId: identity.memberId },
       onCorrupt: () => this.#closeStreams(new AetherError("corrupt")),
@@ -66,8 +78,9 @@ export class Services {
       ...this.#kv.methods(),
       ...this.#watch.methods(),
       ...this.#lease.methods(),
-      ...lockMethods(backend, this.#waiting),
-      ...new ElectionService(backend, this.#waiting).methods(),
+      ...authMethods({ ...guarded, passwords: new Passwords(bcryptCost) }),
+      ...lockMethods(guarded, this.#waiting),
+      ...new ElectionService(guarded, this.#waiting).methods(),
       ...clusterMethods(backend),
       ...maintenanceMethods(backend),
     ];
@@ -76,7 +89,7 @@ export class Services {
     methods.push(...this.health.methods());
     const all = [...servedNames(methods), "grpc.reflection.v1.ServerReflection"];
     const reflection = reflectionMethods([...all, "grpc.reflection.v1alpha.ServerReflection"]);
-    this.#methods = [...this.#admission.guard(methods), ...reflection];
+    this.#methods = [...this.#admission.guard(auth.guard(methods)), ...auth.guard(reflection)];
     this.meters = new CallMeters({ types: typesOf(this.#methods) });
   }
 
@@ -97,6 +110,11 @@ export class Services {
     this.#tellHealth();
   }
 
+  /** A token was given, or some are void. */
+  authChanged(change: AuthChange): void {
+    this.#auth.onAuth(change);
+  }
+
   /** The server has begun to serve, or is about to end. */
   setReady(isReady: boolean): void {
     this.#isReady = isReady;
@@ -107,6 +125,7 @@ export class Services {
   tick(nowMs: number): void {
     this.#kv.tick(nowMs);
     this.#admission.tick(nowMs);
+    this.#auth.tick();
   }
 
   /** Ends the streams that have no end of their own. */

@@ -1,6 +1,6 @@
 /**
- * The part of the machine that is about the cluster itself: members and alarms, the commands that
- * change them, the records that keep them. None of it makes a revision.
+ * The part of the machine that is about the cluster itself: members, alarms and who may do what,
+ * the commands that change them, the records that keep them. None of it makes a revision.
  */
 import { assert } from "../base/assert.ts";
 import type { Key } from "../base/bytes.ts";
@@ -12,10 +12,12 @@ import {
   MemberUpdateRequest,
 } from "../proto/gen/etcdserverpb.ts";
 import { Alarms } from "./alarms.ts";
+import { isAuthCommand, runAuth } from "./auth/auth-commands.ts";
+import { AuthStore } from "./auth/auth-store.ts";
 import { CommandKind } from "./command.ts";
 import { Members } from "./members.ts";
 import type { StateRecord } from "./ports.ts";
-import type { AlarmResult, MemberResult } from "./results.ts";
+import type { AlarmResult, AuthResult, MemberResult } from "./results.ts";
 
 /** A command as it lies in its batch. */
 export interface CommandBody {
@@ -23,15 +25,25 @@ export interface CommandBody {
   readonly payload: Buffer;
   readonly start: number;
   readonly end: number;
+  /** The index of its entry. */
+  readonly index: number;
 }
+
+/** What such a command comes to. */
+export type ClusterResult = MemberResult | AlarmResult | AuthResult;
 
 export class ClusterRecords {
   readonly members = new Members();
   readonly alarms = new Alarms();
+  readonly auth = new AuthStore();
 
-  /** Runs a command; what it changed is added to `records`. Fails as Members and Alarms do. */
-  run(command: CommandBody, revision: number, records: StateRecord[]): MemberResult | AlarmResult {
+  /** Runs a command; what it changed is added to `records`. Fails as its parts do. */
+  run(command: CommandBody, revision: number, records: StateRecord[]): ClusterResult {
     const { kind, payload, start, end } = command;
+    if (isAuthCommand(kind)) {
+      const change = runAuth(this.auth, kind, command, records);
+      return { kind: "auth", revision, authRevision: this.auth.revision, change };
+    }
     if (kind === CommandKind.alarm) {
       const alarms = this.alarms.run(AlarmRequest.decode(payload, start, end), records);
       return { kind: "alarm", revision, alarms };
@@ -41,7 +53,8 @@ export class ClusterRecords {
 
   /** Takes over a record; one of another room is passed over. */
   restore(space: string, key: Key, value: Uint8Array): void {
-    if (!this.members.restore(space, key, value)) this.alarms.restore(space, key, value);
+    if (this.members.restore(space, key, value) || this.alarms.restore(space, key, value)) return;
+    this.auth.restore(space, key, value);
   }
 
   /** The member after the change; undefined when it is gone. */

@@ -5,11 +5,16 @@
  *   batch   = version u8 · origin u64 · sequence u64 · count u32 · command × count
  *   command = kind u8 · length u32 · body (a protobuf message, named beside the kind)
  *
+ * A prefix (kind onBehalf) looks like a command and is none: it has no outcome and is not counted.
+ * It says on whose behalf the commands behind it are, up to the next prefix; without one they are
+ * on nobody's, so that nothing is paid for it while auth is off.
+ *
  * origin is the member that proposed the batch and sequence its number there: the proposer finds
  * its waiting calls by them when the entry is applied. Integers are big-endian.
  */
 import { assert } from "../base/assert.ts";
 import type { ByteWriter } from "../base/bytes.ts";
+import { type Caller, encodeCaller } from "./auth/caller.ts";
 
 /** The log's format; an older program refuses a newer one instead of guessing. */
 export const COMMAND_FORMAT = 1;
@@ -32,6 +37,22 @@ export const CommandKind = {
   memberUpdate: 11, // etcdserverpb.MemberUpdateRequest: other peer URLs
   memberPublish: 12, // etcdserverpb.Member: a member's own name and client URLs
   alarm: 13, // etcdserverpb.AlarmRequest: raise or clear
+  onBehalf: 14, // no command but a prefix: who asks for those behind it (auth/caller.ts)
+  authEnable: 15, // etcdserverpb.AuthEnableRequest
+  authDisable: 16, // etcdserverpb.AuthDisableRequest
+  authenticate: 17, // aether.v1.Authenticated
+  userAdd: 18, // etcdserverpb.AuthUserAddRequest with a hash instead of the password, as 20
+  userDelete: 19, // etcdserverpb.AuthUserDeleteRequest
+  userChangePassword: 20, // etcdserverpb.AuthUserChangePasswordRequest
+  userGrantRole: 21, // etcdserverpb.AuthUserGrantRoleRequest
+  userRevokeRole: 22, // etcdserverpb.AuthUserRevokeRoleRequest
+  roleAdd: 23, // etcdserverpb.AuthRoleAddRequest
+  roleDelete: 24, // etcdserverpb.AuthRoleDeleteRequest
+  roleGrantPermission: 25, // etcdserverpb.AuthRoleGrantPermissionRequest
+  roleRevokePermission: 26, // etcdserverpb.AuthRoleRevokePermissionRequest
+  clusterVersion: 40, // etcdserverpb.DowngradeRequest, of which the version counts
+  downgrade: 41, // etcdserverpb.DowngradeRequest: enable or cancel
+  quotaAlarm: 42, // etcdserverpb.AlarmRequest: a member's own quota raises or clears NOSPACE
 } as const;
 
 export type CommandKind = (typeof CommandKind)[keyof typeof CommandKind];
@@ -56,6 +77,12 @@ export function addCommand(
   out.u8(kind);
   out.u32(end - start);
   out.append(bytes, start, end);
+}
+
+/** Says on whose behalf the commands that follow are; not counted by endBatch(). */
+export function addCaller(out: ByteWriter, caller: Caller | undefined): void {
+  const body = encodeCaller(caller);
+  addCommand(out, CommandKind.onBehalf, body, 0, body.length);
 }
 
 /** Ends the batch; returns its bytes, owned by the caller. */
@@ -91,18 +118,20 @@ export function isSoundBatch(payload: Buffer): boolean {
   let count = 0;
   let at = BATCH_HEADER_BYTES;
   while (at < payload.length) {
-    if (at + COMMAND_HEADER_BYTES > payload.length || !isFree(payload[at] as number)) return false;
+    const kind = payload[at] as number;
+    if (at + COMMAND_HEADER_BYTES > payload.length || !FREE.has(kind)) return false;
     at += COMMAND_HEADER_BYTES + payload.readUInt32BE(at + 1);
-    count++;
+    if (kind !== CommandKind.onBehalf) count++;
   }
   return at === payload.length && count === payload.readUInt32BE(BATCH_HEADER_BYTES - 4);
 }
 
-/** A command that exists, and that does not belong into a change of Raft's configuration. */
-function isFree(kind: number): boolean {
-  if (kind < CommandKind.put || kind > CommandKind.alarm) return false;
-  return kind < CommandKind.memberAdd || kind > CommandKind.memberUpdate;
-}
+/** Commands that exist, and that do not belong into a change of Raft's configuration. */
+const FREE: ReadonlySet<number> = new Set(
+  Object.values(CommandKind).filter(
+    (kind) => kind < CommandKind.memberAdd || kind > CommandKind.memberUpdate,
+  ),
+);
 
 /** Reads a batch command by command, in place. */
 export class BatchReader {

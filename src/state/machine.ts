@@ -27,6 +27,10 @@ import {
   TxnRequest,
 } from "../proto/gen/etcdserverpb.ts";
 import { PutView } from "../proto/hot/put-view.ts";
+import type { AuthStore } from "./auth/auth-store.ts";
+import type { Question } from "./auth/authorize.ts";
+import { type Caller, decodeCaller } from "./auth/caller.ts";
+import { judge } from "./auth/judge.ts";
 import { ClusterRecords } from "./cluster-records.ts";
 import { BatchReader, CommandKind } from "./command.ts";
 import { KeySpace } from "./key-space.ts";
@@ -73,6 +77,9 @@ export class StateMachine {
   readonly #cluster = new ClusterRecords();
   readonly #view = new PutView();
   #records: StateRecord[] = [];
+  /** The entry that is being applied, and on whose behalf its next command is. */
+  #entryIndex = 0;
+  #caller: Caller | undefined = undefined;
   /** The first seq that takeRows() and takeBatch() have not handed out. */
   #rowsFrom = 1;
   #batchFrom = 1;
@@ -126,9 +133,13 @@ export class StateMachine {
   apply(index: number, term: number, payload: Uint8Array, sink: OutcomeSink): void {
     const batch = new BatchReader(asBuffer(payload));
     let position = 0;
+    this.#entryIndex = index;
+    this.#caller = undefined;
     while (batch.next()) {
       const { kind } = batch;
-      sink(position++, this.#run(batch, term), kind);
+      if (kind === CommandKind.onBehalf) {
+        this.#caller = decodeCaller(batch.payload, batch.start, batch.end);
+      } else sink(position++, this.#run(batch, term), kind);
     }
     assert(position === batch.count, "a batch holds as many commands as it says");
     this.advance(index, term);
@@ -252,6 +263,16 @@ export class StateMachine {
     return this.#cluster.alarms.has(type, memberId);
   }
 
+  /** Users, roles, and whether anybody is asked. */
+  get auth(): AuthStore {
+    return this.#cluster.auth;
+  }
+
+  /** What auth/authorize.ts is asked, as of now. */
+  question(caller: Caller | undefined): Question {
+    return { auth: this.#cluster.auth, caller, leases: this.#space.leases };
+  }
+
   /** The smallest seq whose row has revision ≥ `revision`; one past the last if none has. */
   seek(revision: number): number {
     return this.#space.seek(revision);
@@ -311,6 +332,7 @@ export class StateMachine {
     term: number,
   ): CommandResult {
     const space = this.#space;
+    if (this.#cluster.auth.enabled) judge(this.question(this.#caller), kind, bytes, start, end);
     switch (kind) {
       case CommandKind.put: {
         const view = this.#view.read(bytes, start, end);
@@ -338,7 +360,7 @@ export class StateMachine {
         return this.#expire(LeaseExpire.decode(bytes, start, end), term);
       default:
         return this.#cluster.run(
-          { kind, payload: bytes, start, end },
+          { kind, payload: bytes, start, end, index: this.#entryIndex },
           space.revision,
           this.#records,
         );

@@ -81,6 +81,29 @@ export interface AlarmResult {
   readonly alarms: readonly AlarmMember[];
 }
 
+/** The version of the cluster, or a downgrade: what it is now, the machine says. */
+export interface VersionResult {
+  readonly kind: "version";
+  readonly revision: number;
+}
+
+export interface AuthResult {
+  readonly kind: "auth";
+  readonly revision: number;
+  /** The auth revision after the command. */
+  readonly authRevision: number;
+  readonly change: AuthChange;
+}
+
+/** What a command of auth means for tokens, which are no part of the state. */
+export type AuthChange =
+  | { readonly of: "token"; readonly user: string; readonly token: string }
+  /** Tokens of this user are void. */
+  | { readonly of: "user"; readonly user: string }
+  /** All tokens are void. */
+  | { readonly of: "everybody" }
+  | { readonly of: "rules" };
+
 export type CommandResult =
   | PutResult
   | DeleteRangeResult
@@ -90,7 +113,9 @@ export type CommandResult =
   | LeaseRevokeResult
   | LeaseExpireResult
   | MemberResult
-  | AlarmResult;
+  | AlarmResult
+  | VersionResult
+  | AuthResult;
 
 /** A command's result, or why it changed nothing. */
 export type Outcome = CommandResult | AetherError;

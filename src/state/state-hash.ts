@@ -3,6 +3,7 @@
  * looks at whole machines.
  */
 import { assert } from "../base/assert.ts";
+import { latin1 } from "../base/bytes.ts";
 import { KvHash } from "./kv-hash.ts";
 import type { StateMachine } from "./machine.ts";
 
@@ -22,13 +23,21 @@ export function stateHash(machine: StateMachine): string {
   return [appliedIndex, revision, compactRevision, ...hashes].join("-");
 }
 
-/** Members, removed ids and alarms, each told apart from what stands beside it. */
+/** Members, removed ids, alarms and auth, each told apart from what stands beside it. */
 function clusterHash(machine: StateMachine): number {
   const members = machine
     .members()
     .map((each) => [hexOf(each.ID), each.name, each.peerURLs, each.clientURLs, each.isLearner]);
   const alarms = machine.alarms().map(({ memberID, alarm }) => [hexOf(memberID), alarm]);
-  return Bun.hash.crc32(JSON.stringify([members, machine.removedMembers().map(hexOf), alarms]));
+  const removed = machine.removedMembers().map(hexOf);
+  return Bun.hash.crc32(JSON.stringify([members, removed, alarms, authOf(machine)]));
+}
+
+function authOf({ auth }: StateMachine): unknown[] {
+  const users = auth
+    .users()
+    .map(({ name, password, roles, noPassword }) => [name, latin1(password), roles, noPassword]);
+  return [auth.enabled, auth.revision, users, auth.roles()];
 }
 
 function hexOf(id: bigint): string {

@@ -34,6 +34,7 @@ export function verify(machine: StateMachine): void {
   assert(attached === 0, "a lease lists nothing else");
   verifyMembers(machine);
   verifyAlarms(machine);
+  machine.auth.verify();
 }
 
 function verifyMembers(machine: StateMachine): void {

@@ -24,7 +24,7 @@ import type { Message, MessageOf } from "../../src/raft/message.ts";
 import { founding } from "../../src/raft/restore.ts";
 import type { MemberId } from "../../src/raft/types.ts";
 import { CommandKind } from "../../src/state/command.ts";
-import type { CommandResult, Outcome } from "../../src/state/results.ts";
+import type { AuthChange, CommandResult, Outcome } from "../../src/state/results.ts";
 import { MemoryLogDisk, MemoryLogStore } from "../../src/storage/memory-log.ts";
 import { MemoryStateDisk, MemoryStateStore } from "../../src/storage/memory-state.ts";
 import { encoded, texts } from "../state/driver.ts";
@@ -117,6 +117,8 @@ export class DrivenGroup {
   store!: MemoryStateStore;
   turn!: Turn;
   group!: Group;
+  /** Told of tokens. */
+  onAuth: (change: AuthChange) => void = () => undefined;
   #armed: (() => void)[] = [];
 
   constructor(options: DrivenOptions = {}) {
@@ -155,6 +157,7 @@ export class DrivenGroup {
         turn: this.turn,
         logger,
         transport: this.transport,
+        onAuth: (change) => this.onAuth(change),
       },
     );
   }

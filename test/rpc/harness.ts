@@ -3,6 +3,8 @@ import { ByteWriter } from "../../src/base/bytes.ts";
 import { AetherError } from "../../src/base/errors.ts";
 import type { MessageType } from "../../src/proto/message.ts";
 import { Admission } from "../../src/rpc/admission.ts";
+import { authMethods } from "../../src/rpc/auth.ts";
+import { Authorizer } from "../../src/rpc/authorize.ts";
 import { clusterMethods } from "../../src/rpc/cluster.ts";
 import { expectedFailure } from "../../src/rpc/errors.ts";
 import { HashQueue } from "../../src/rpc/hash-queue.ts";
@@ -10,7 +12,9 @@ import { HealthService } from "../../src/rpc/health.ts";
 import { KvService } from "../../src/rpc/kv.ts";
 import { type LeaseLimits, LeaseService } from "../../src/rpc/lease.ts";
 import { maintenanceMethods } from "../../src/rpc/maintenance.ts";
+import { Passwords } from "../../src/rpc/passwords.ts";
 import { reflectionMethods } from "../../src/rpc/reflection.ts";
+import { SimpleTokens } from "../../src/rpc/tokens.ts";
 import { WatchService } from "../../src/rpc/watch.ts";
 import { FieldList, type Metadata, NO_METADATA } from "../../src/wire/grpc/metadata.ts";
 import type { Method, ServerCall, StreamHandler } from "../../src/wire/grpc/server-call.ts";
@@ -135,6 +139,7 @@ export class Harness {
   readonly kv: KvService;
   readonly membership = new FakeMembership();
   readonly admission: Admission;
+  readonly auth: Authorizer;
   readonly methods = new Map<string, Method>();
 
   constructor(options: HarnessOptions = {}) {
@@ -147,17 +152,21 @@ export class Harness {
     const { group, turn, clock, random } = driven;
     const identity = { clusterId: CLUSTER, memberId: MEMBER };
     this.health = new HealthService(["etcdserverpb.KV"]);
+    const tokens = new SimpleTokens(clock, 300);
+    const auth = new Authorizer({ group, tokens, clientCertAuth: false, clock, turn });
+    this.auth = auth;
+    driven.onAuth = (change) => auth.onAuth(change);
     this.watch = new WatchService({
-      hub: group.hub,
-      identity,
+      ...{ hub: group.hub, identity, auth },
       get term() {
         return group.term;
       },
       wakeHub: () => group.wakeHub(),
     });
     const native = options.native ?? NO_LIMITS;
-    this.lease = new LeaseService({ group, identity, clock, random, ttlSecondsMin: 2, native });
-    this.kv = new KvService({ group, identity, turn });
+    const grants = { group, identity, clock, random, ttlSecondsMin: 2 };
+    this.lease = new LeaseService({ ...grants, native, auth });
+    this.kv = new KvService({ group, identity, turn, auth });
     this.admission = new Admission({
       group,
       memberId: MEMBER,
@@ -172,6 +181,7 @@ export class Harness {
       ...this.kv.methods(),
       ...this.watch.methods(),
       ...this.lease.methods(),
+      ...authMethods({ group, identity, auth, tokens, passwords: new Passwords(4) }),
       ...this.health.methods(),
       ...reflectionMethods(["etcdserverpb.KV"]),
       ...clusterMethods({ group, identity, membership }),
@@ -182,7 +192,8 @@ export class Harness {
         sizeInUseBytes: () => 1024,
       }),
     ];
-    for (const method of this.admission.guard(all)) this.methods.set(method.path, method);
+    for (const method of this.admission.guard(auth.guard(all)))
+      this.methods.set(method.path, method);
   }
 
   /** Opens a stream, or starts a unary call with these bytes, and lets nothing else happen. */

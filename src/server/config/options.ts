@@ -30,6 +30,8 @@ export interface Options {
     readonly token: string;
     readonly bcryptCost: number;
     readonly tokenTtlSeconds: number;
+    /** The common name of a client's certificate says who asks (--client-cert-auth). */
+    readonly clientCertAuth: boolean;
   };
   readonly http: {
     /** Origins that may ask; "*": any. */
@@ -115,6 +117,7 @@ function authOf(settings: Gathered): Options["auth"] {
     token: settings.text("--auth-token"),
     bcryptCost: settings.number("--bcrypt-cost"),
     tokenTtlSeconds: settings.number("--auth-token-ttl"),
+    clientCertAuth: settings.on("--client-cert-auth"),
   };
 }
 
