@@ -19,7 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   node: "base proto raft state watch",
   cluster: "base proto raft state node",
   coord: "base proto state watch node",
-  storage: "base raft state node:ports",
+  storage: "base proto raft state node:ports",
   net: "base raft wire proto node:ports",
   observe: "base",
   rpc: "base proto wire node coord state watch",

@@ -39,6 +39,8 @@ export type ErrorCode =
   | "not_for_learners"
   | "no_space"
   | "too_many_requests"
+  | "too_many_snapshots"
+  | "snapshot_no_room"
   | "corrupt"
   | "invalid_downgrade_target"
   | "downgrade_version_format"

@@ -1,7 +1,7 @@
 /**
  * Who is served at all, in one place around the methods rather than in each of them:
  *
- *   a learner serves Status and serializable reads, and refuses the rest (etcd's rule)
+ *   a learner serves Status, Snapshot and serializable reads, and refuses the rest (etcd's rule)
  *   a member whose own state is known to be corrupt serves no keys, leases and watches
  *   while members differ and nobody knows who is right, nobody changes keys and leases or promises
  *   to have read the newest; stale reads, watches and renewals of leases go on
@@ -71,6 +71,8 @@ const LEARNER_SERVES: ReadonlyMap<string, (...request: Bytes) => boolean> = new 
   ...STALE_READS,
   [Maintenance.Status.path, always],
   [AetherMaintenance.Status.path, always],
+  [Maintenance.Snapshot.path, always],
+  [AetherMaintenance.Snapshot.path, always],
 ]);
 
 /** What a member with a corrupt state must not answer. */

@@ -66,6 +66,8 @@ const WIRE = {
   no_space: [RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded"],
   // etcd sends this one as Unknown (its server maps it to the client's error type): 3.7.1 util.go.
   too_many_requests: [UNKNOWN, "etcdserver: too many requests"],
+  too_many_snapshots: [RESOURCE_EXHAUSTED, undefined],
+  snapshot_no_room: [RESOURCE_EXHAUSTED, undefined],
   corrupt: [DATA_LOSS, "etcdserver: corrupt cluster"],
   invalid_downgrade_target: [INVALID_ARGUMENT, "etcdserver: invalid downgrade target version"],
   downgrade_version_format: [INVALID_ARGUMENT, "etcdserver: wrong downgrade target version format"],

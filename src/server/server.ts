@@ -44,6 +44,7 @@ import { RoundTrips, registerNode } from "./metrics/node.ts";
 import { registerProcess } from "./metrics/process.ts";
 import { Publisher } from "./publisher.ts";
 import { Services } from "./services.ts";
+import { FileSpools } from "./snapshot-spools.ts";
 import {
   closeStores,
   FIRST_GROUP,
@@ -413,6 +414,7 @@ class Server implements RunningServer {
       ...{ turn, clock, random },
       ttlSecondsMin: Math.ceil((1.5 * config.electionTimeoutMs) / 1000),
       native: { leasesMax: config.leasesMax, ttlSecondsMax: config.leaseTtlSecondsMax },
+      snapshots: this.#createSpools(),
       ...authPartsOf(config.auth, clock, this.#base.log),
       membership: this.#membership,
       hashes: this.#hashes,
@@ -420,6 +422,14 @@ class Server implements RunningServer {
       sizeBytes: () => stores.state.sizeBytes(),
       sizeInUseBytes: () => stores.state.sizeInUseBytes(),
     });
+  }
+
+  #createSpools(): FileSpools {
+    const { log, stores } = this.#base;
+    const { path: dataDir } = stores.dataDir;
+    const path = stores.dataDir.statePath(FIRST_GROUP);
+    const appliedIndex = (): number => this.#group.appliedIndex;
+    return new FileSpools({ dataDir, path, group: FIRST_GROUP, appliedIndex, log });
   }
 
   /** From now on clients, members and observers are answered. */

@@ -19,6 +19,7 @@ import { lockMethods } from "../rpc/lock.ts";
 import { type MaintenanceBackend, maintenanceMethods } from "../rpc/maintenance.ts";
 import { Passwords } from "../rpc/passwords.ts";
 import { reflectionMethods } from "../rpc/reflection.ts";
+import { SnapshotService, type SnapshotSpools } from "../rpc/snapshot.ts";
 import type { Tokens } from "../rpc/tokens.ts";
 import { WaitingCalls } from "../rpc/waiting-calls.ts";
 import { WatchService } from "../rpc/watch.ts";
@@ -35,6 +36,7 @@ export interface ServicesBackend extends MaintenanceBackend {
   readonly random: Random;
   readonly ttlSecondsMin: number;
   readonly native: LeaseLimits;
+  readonly snapshots: SnapshotSpools;
   readonly tokens: Tokens;
   readonly bcryptCost: number;
   /** A verified client certificate tells who asks. */
@@ -49,6 +51,7 @@ export class Services {
   readonly #watch: WatchService;
   readonly #lease: LeaseService;
   readonly #waiting: WaitingCalls;
+  readonly #snapshots: SnapshotService;
   readonly #admission: Admission;
   readonly #auth: Authorizer;
   readonly #methods: readonly Method[];
@@ -70,6 +73,7 @@ export class Services {
     this.#kv = new KvService(guarded);
     this.#lease = new LeaseService(guarded);
     this.#waiting = new WaitingCalls(guarded);
+    this.#snapshots = new SnapshotService(backend.snapshots);
     this.#admission = new Admission({
       ...{ group, electionMs, memberId: identity.memberId },
       onCorrupt: () => this.#closeStreams(new AetherError("corrupt")),
@@ -83,6 +87,7 @@ export class Services {
       ...new ElectionService(guarded, this.#waiting).methods(),
       ...clusterMethods(backend),
       ...maintenanceMethods(backend),
+      ...this.#snapshots.methods(),
     ];
     const names = servedNames(methods);
     this.health = new HealthService(names);
@@ -125,12 +130,14 @@ export class Services {
   tick(nowMs: number): void {
     this.#kv.tick(nowMs);
     this.#admission.tick(nowMs);
+    this.#snapshots.tick(nowMs);
     this.#auth.tick();
   }
 
   /** Ends the streams that have no end of their own. */
   closeStreams(): void {
     this.#closeStreams(new AetherError("stopped"));
+    this.#snapshots.close(new AetherError("stopped"));
     this.health.close();
   }
 

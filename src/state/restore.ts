@@ -17,20 +17,43 @@ import type { KeySpace } from "./key-space.ts";
 import { LEASE_SPACE, restoreLease } from "./leases.ts";
 import type { Row, StateRecord, StoredState } from "./ports.ts";
 
-const META_SPACE = "meta";
+export const META_SPACE = "meta";
 /** Record: format, compaction point, revision and last seq at that time; u64 each, big-endian. */
-const COMPACT_KEY = "compact";
+export const COMPACT_KEY = "compact";
 const COMPACT_FORMAT = 1;
 const COMPACT_BYTES = 1 + 3 * 8;
 
+/** What is noted when the history is compacted. */
+export interface CompactPoint {
+  readonly compactRevision: number;
+  /** The current revision and the last seq at that time. */
+  readonly revision: number;
+  readonly lastSeq: number;
+}
+
 /** The record of the compaction point. */
-export function compactRecord(space: KeySpace): StateRecord {
+export function compactRecord({ compactRevision, revision, tail }: KeySpace): StateRecord {
+  return compactPointRecord({ compactRevision, revision, lastSeq: tail.next - 1 });
+}
+
+export function compactPointRecord(point: CompactPoint): StateRecord {
   const value = Buffer.alloc(COMPACT_BYTES);
   value[0] = COMPACT_FORMAT;
-  value.writeBigInt64BE(BigInt(space.compactRevision), 1);
-  value.writeBigInt64BE(BigInt(space.revision), 9);
-  value.writeBigInt64BE(BigInt(space.tail.next - 1), 17);
+  value.writeBigInt64BE(BigInt(point.compactRevision), 1);
+  value.writeBigInt64BE(BigInt(point.revision), 9);
+  value.writeBigInt64BE(BigInt(point.lastSeq), 17);
   return { space: META_SPACE, key: COMPACT_KEY, value };
+}
+
+/** What the record under COMPACT_KEY of META_SPACE says. */
+export function compactPointOf(value: Uint8Array): CompactPoint {
+  assert(value.length === COMPACT_BYTES && value[0] === COMPACT_FORMAT, "a known record");
+  const bytes = Buffer.from(value);
+  return {
+    compactRevision: Number(bytes.readBigInt64BE(1)),
+    revision: Number(bytes.readBigInt64BE(9)),
+    lastSeq: Number(bytes.readBigInt64BE(17)),
+  };
 }
 
 /** Fills an empty key space, and `cluster` beside it. Records of others are passed over. */
@@ -47,18 +70,15 @@ export function restoreSpace(space: KeySpace, cluster: ClusterRecords, stored: S
 }
 
 function restoreCompact(space: KeySpace, value: Uint8Array): number {
-  assert(value.length === COMPACT_BYTES && value[0] === COMPACT_FORMAT, "a known record");
-  const bytes = Buffer.from(value);
-  space.compactRevision = Number(bytes.readBigInt64BE(1));
-  space.revision = Number(bytes.readBigInt64BE(9));
-  return Number(bytes.readBigInt64BE(17));
+  const { compactRevision, revision, lastSeq } = compactPointOf(value);
+  space.compactRevision = compactRevision;
+  space.revision = revision;
+  return lastSeq;
 }
 
 class Restore {
   readonly #space: KeySpace;
   readonly #reader = new StoredKeyValue();
-  /** Entries whose latest version so far names a lease that is not there (revoked since). */
-  readonly #dangling = new Set<KeyEntry>();
 
   constructor(space: KeySpace) {
     this.#space = space;
@@ -78,7 +98,6 @@ class Restore {
       this.#row(row);
     }
     space.revision = revision;
-    assert(this.#dangling.size === 0, "the lease of a live key is stored");
     space.index.restoreTree();
     for (const entry of space.index.all()) if (entry.lease !== null) entry.lease.keys.add(entry);
     return lastSeq;
@@ -93,12 +112,9 @@ class Restore {
     entry.modRevision = row.revision;
     entry.createRevision = read.createRevision;
     entry.version = read.version;
-    entry.lease = null;
-    if (this.#dangling.size > 0) this.#dangling.delete(entry);
-    if (read.hasLease()) {
-      entry.lease = leases.get(read.lease()) ?? null;
-      if (entry.lease === null) this.#dangling.add(entry);
-    }
+    // One that is not there was revoked since; or a snapshot of etcd's came without it: then the
+    // key shows its id and is nobody's, as after a restore by etcd (lessor.go: Attach).
+    entry.lease = read.hasLease() ? (leases.get(read.lease()) ?? null) : null;
     if (row.tombstone) cache.drop(entry);
     else cache.offer(entry, row.kv);
   }

@@ -120,6 +120,20 @@ export class StateReader {
     onEnd?.(count);
   }
 
+  /** The records of one space in order of key, as records() does. */
+  *recordsIn(space: string): Generator<LoadedRecord, void, undefined> {
+    let key: Uint8Array = new Uint8Array(0);
+    for (;;) {
+      const page = this.#ask(() => this.#records.all(space, key, PAGE_ROWS));
+      for (const stored of page) {
+        if (stored.space !== space) return;
+        yield this.#checkedRecord(stored);
+      }
+      if (page.length < PAGE_ROWS) return;
+      key = (page[page.length - 1] as StoredRecord).key;
+    }
+  }
+
   /** Pages of the file and those that are free for reuse, in bytes. */
   size(): { readonly bytes: number; readonly freeBytes: number } {
     const { pages, free, bytes } = this.#ask(() => this.#pages.get()) as {
