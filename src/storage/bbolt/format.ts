@@ -10,8 +10,8 @@
  *   freelist page ids u64 × count; count 0xffff: the first of them is the count
  *   bucket   a leaf's value whose element has flag 1: root page u64 · sequence u64; root 0: a small
  *            tree's only leaf page follows right there
- *   meta     magic u32 · version u32 · page size u32 · flags u32 · root bucket · freelist page u64 ·
- *            page count u64 · transaction u64 · FNV-1a-64 of all before
+ *   meta     magic u32 · version u32 · page size u32 · flags u32 · root bucket · freelist's page
+ *            u64 · page count u64 · transaction u64 · FNV-1a-64 of all before
  *
  * A position counts from its own element. The meta with the higher transaction counts.
  */
