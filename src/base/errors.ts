@@ -85,6 +85,7 @@ export type ErrorCode =
   | "canceled"
   | "deadline_exceeded"
   | "undecodable"
+  | "unknown_method"
   | "unimplemented";
 
 /**

@@ -124,6 +124,7 @@ const WIRE = {
   not_primary_lessor: [UNKNOWN, "not a primary lessor"],
   canceled: [CANCELLED, "etcdserver: request canceled"],
   deadline_exceeded: [DEADLINE_EXCEEDED, "context deadline exceeded"],
+  unknown_method: [UNKNOWN, "etcdserver: unknown method"],
   unimplemented: [UNIMPLEMENTED, undefined],
   undecodable: [INTERNAL, undefined], // grpc-go's code for a request it cannot unmarshal
 } satisfies Record<ErrorCode, readonly [GrpcCode, string | undefined]>;

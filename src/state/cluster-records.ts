@@ -6,6 +6,7 @@ import { assert } from "../base/assert.ts";
 import type { Key } from "../base/bytes.ts";
 import {
   AlarmRequest,
+  DowngradeRequest,
   Member,
   MemberPromoteRequest,
   MemberRemoveRequest,
@@ -14,10 +15,11 @@ import {
 import { Alarms } from "./alarms.ts";
 import { isAuthCommand, runAuth } from "./auth/auth-commands.ts";
 import { AuthStore } from "./auth/auth-store.ts";
+import { ClusterVersion } from "./cluster-version.ts";
 import { CommandKind } from "./command.ts";
 import { Members } from "./members.ts";
 import type { StateRecord } from "./ports.ts";
-import type { AlarmResult, AuthResult, MemberResult } from "./results.ts";
+import type { AlarmResult, AuthResult, MemberResult, VersionResult } from "./results.ts";
 
 /** A command as it lies in its batch. */
 export interface CommandBody {
@@ -30,11 +32,12 @@ export interface CommandBody {
 }
 
 /** What such a command comes to. */
-export type ClusterResult = MemberResult | AlarmResult | AuthResult;
+export type ClusterResult = MemberResult | AlarmResult | AuthResult | VersionResult;
 
 export class ClusterRecords {
   readonly members = new Members();
   readonly alarms = new Alarms();
+  readonly version = new ClusterVersion();
   readonly auth = new AuthStore();
 
   /** Runs a command; what it changed is added to `records`. Fails as its parts do. */
@@ -44,9 +47,21 @@ export class ClusterRecords {
       const change = runAuth(this.auth, kind, command, records);
       return { kind: "auth", revision, authRevision: this.auth.revision, change };
     }
-    if (kind === CommandKind.alarm) {
-      const alarms = this.alarms.run(AlarmRequest.decode(payload, start, end), records);
-      return { kind: "alarm", revision, alarms };
+    switch (kind) {
+      case CommandKind.alarm: {
+        const alarms = this.alarms.run(AlarmRequest.decode(payload, start, end), records);
+        return { kind: "alarm", revision, alarms };
+      }
+      case CommandKind.quotaAlarm: {
+        const alarms = this.alarms.runQuota(AlarmRequest.decode(payload, start, end), records);
+        return { kind: "alarm", revision, alarms };
+      }
+      case CommandKind.clusterVersion:
+        this.version.set(DowngradeRequest.decode(payload, start, end).version, records);
+        return { kind: "version", revision };
+      case CommandKind.downgrade:
+        this.version.downgrade(DowngradeRequest.decode(payload, start, end), records);
+        return { kind: "version", revision };
     }
     return { kind: "member", revision, member: this.#change(command, records) };
   }
@@ -54,6 +69,7 @@ export class ClusterRecords {
   /** Takes over a record; one of another room is passed over. */
   restore(space: string, key: Key, value: Uint8Array): void {
     if (this.members.restore(space, key, value) || this.alarms.restore(space, key, value)) return;
+    if (this.version.restore(space, key, value)) return;
     this.auth.restore(space, key, value);
   }
 

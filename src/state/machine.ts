@@ -32,7 +32,9 @@ import type { Question } from "./auth/authorize.ts";
 import { type Caller, decodeCaller } from "./auth/caller.ts";
 import { judge } from "./auth/judge.ts";
 import { ClusterRecords } from "./cluster-records.ts";
+import type { ClusterVersion } from "./cluster-version.ts";
 import { BatchReader, CommandKind } from "./command.ts";
+import { hasCost } from "./cost.ts";
 import { KeySpace } from "./key-space.ts";
 import { leaseGone, leaseRecord, sortedEntries } from "./leases.ts";
 import type { OperationCounts } from "./operation-counts.ts";
@@ -263,6 +265,16 @@ export class StateMachine {
     return this.#cluster.alarms.has(type, memberId);
   }
 
+  /** Whether a member's own quota raised its NOSPACE. */
+  isAlarmByQuota(memberId: bigint): boolean {
+    return this.#cluster.alarms.isByQuota(memberId);
+  }
+
+  /** What the cluster speaks, and where a downgrade leads to. Borrowed, not to be changed. */
+  get clusterVersion(): ClusterVersion {
+    return this.#cluster.version;
+  }
+
   /** Users, roles, and whether anybody is asked. */
   get auth(): AuthStore {
     return this.#cluster.auth;
@@ -332,6 +344,9 @@ export class StateMachine {
     term: number,
   ): CommandResult {
     const space = this.#space;
+    if (this.#cluster.alarms.noSpace && hasCost(kind, bytes, start, end)) {
+      throw new AetherError("no_space");
+    }
     if (this.#cluster.auth.enabled) judge(this.question(this.#caller), kind, bytes, start, end);
     switch (kind) {
       case CommandKind.put: {

@@ -28,9 +28,14 @@ function clusterHash(machine: StateMachine): number {
   const members = machine
     .members()
     .map((each) => [hexOf(each.ID), each.name, each.peerURLs, each.clientURLs, each.isLearner]);
-  const alarms = machine.alarms().map(({ memberID, alarm }) => [hexOf(memberID), alarm]);
+  const alarms = machine
+    .alarms()
+    .map(({ memberID, alarm }) => [hexOf(memberID), alarm, machine.isAlarmByQuota(memberID)]);
+  const { version, downgradeTarget } = machine.clusterVersion;
   const removed = machine.removedMembers().map(hexOf);
-  return Bun.hash.crc32(JSON.stringify([members, removed, alarms, authOf(machine)]));
+  return Bun.hash.crc32(
+    JSON.stringify([members, removed, alarms, version, downgradeTarget, authOf(machine)]),
+  );
 }
 
 function authOf({ auth }: StateMachine): unknown[] {
