@@ -1,6 +1,6 @@
 /** What all connections of one gRPC server share: its methods, limits and hooks. Immutable. */
 import { KIB, MIB } from "../../base/units.ts";
-import type { HttpHandler } from "../http1/http.ts";
+import type { HttpHandler, HttpStreamHandler } from "../http1/http.ts";
 import { type Http2Limits, SERVER_LIMITS } from "../http2/limits.ts";
 import { type CallMeter, NO_METER } from "./call-meter.ts";
 import type { Metadata } from "./metadata.ts";
@@ -10,6 +10,15 @@ import type { Failure, Method } from "./server-call.ts";
 /** etcd: max-request-bytes 1.5 MiB and 512 KiB for what surrounds the request. */
 export const RECEIVE_BYTES_DEFAULT = 1.5 * MIB + 512 * KIB;
 
+/** What answers requests that are not gRPC. */
+export interface HttpService {
+  readonly handler: HttpHandler;
+  /** Bytes of a body that is collected for the handler; beyond them the answer is 413. */
+  readonly bodyBytesMax: number;
+  /** Asked first: takes the bodies that it wants as they come. */
+  readonly streams?: HttpStreamHandler | undefined;
+}
+
 export interface GrpcServerOptions {
   readonly methods: readonly Method[];
   /**
@@ -18,7 +27,7 @@ export interface GrpcServerOptions {
    */
   readonly mapError: (error: unknown) => Failure;
   /** Serves what is not gRPC; without it the answer is 415. */
-  readonly http?: HttpHandler;
+  readonly http?: HttpHandler | HttpService | undefined;
   /** Bytes of a request message, unpacked. */
   readonly receiveBytesMax?: number;
   /** Who counts the calls of a known method that come with these fields; asked once a head. */
@@ -29,7 +38,7 @@ export interface GrpcServerOptions {
 export class GrpcServer {
   readonly router: Router;
   readonly mapError: (error: unknown) => Failure;
-  readonly http: HttpHandler | undefined;
+  readonly http: HttpService | undefined;
   readonly receiveBytesMax: number;
   readonly limits: Http2Limits;
 
@@ -37,8 +46,10 @@ export class GrpcServer {
     const meter = options.meter ?? ((): CallMeter => NO_METER);
     this.router = new Router(options.methods, options.http !== undefined, meter);
     this.mapError = options.mapError;
-    this.http = options.http;
     this.receiveBytesMax = options.receiveBytesMax ?? RECEIVE_BYTES_DEFAULT;
+    const { http } = options;
+    const bodyBytesMax = this.receiveBytesMax;
+    this.http = typeof http === "function" ? { handler: http, bodyBytesMax } : http;
     this.limits = options.limits ?? SERVER_LIMITS;
   }
 }

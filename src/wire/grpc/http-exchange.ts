@@ -1,12 +1,13 @@
 /**
- * A request over HTTP/2 which is not gRPC: collects its body and sends the handler's answer
- * (RFC 9113 §8.1). Handlers are those of HTTP/1.1 and cannot tell the difference.
+ * A request over HTTP/2 which is not gRPC: collects its body, or hands it on as it comes to who
+ * wants that, and sends the handler's answer (RFC 9113 §8.1). Handlers are those of HTTP/1.1 and
+ * cannot tell the difference, but that no protocol can be switched to.
  */
 import { assert } from "../../base/assert.ts";
 import { ByteWriter } from "../../base/bytes.ts";
 import {
+  type BodyReader,
   HTTP_METHODS,
-  type HttpHandler,
   HttpHeaders,
   type HttpMethod,
   type HttpRequest,
@@ -15,15 +16,18 @@ import {
 import { Http2Code } from "../http2/protocol.ts";
 import { StreamState } from "../http2/stream.ts";
 import type { StreamEngine } from "../http2/stream-engine.ts";
+import type { HttpService } from "./grpc-server.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { Exchange, ServerStream } from "./server-stream.ts";
 
 export class HttpExchange implements HttpResponse, Exchange {
   readonly #engine: StreamEngine<ServerStream, RequestHead>;
   readonly #stream: ServerStream;
-  readonly #handler: HttpHandler;
-  readonly #bodyBytesMax: number;
+  readonly #service: HttpService;
   readonly #body = new ByteWriter(256);
+  #reader: BodyReader | undefined = undefined;
+  #received = 0;
+  #added: readonly string[] = [];
   #bodiless = false;
   onDrain: () => void = nothing;
   onCancel: () => void = nothing;
@@ -31,13 +35,23 @@ export class HttpExchange implements HttpResponse, Exchange {
   constructor(
     engine: StreamEngine<ServerStream, RequestHead>,
     stream: ServerStream,
-    handler: HttpHandler,
-    bodyBytesMax: number,
+    service: HttpService,
   ) {
     this.#engine = engine;
     this.#stream = stream;
-    this.#handler = handler;
-    this.#bodyBytesMax = bodyBytesMax;
+    this.#service = service;
+  }
+
+  /** The head has come; what answers before its body is whole begins now. */
+  begin(): void {
+    const { streams } = this.#service;
+    if (streams === undefined || !isKnownMethod(this.#stream.head.method)) return;
+    this.#reader = streams(this.#request(this.#stream.head.method, NO_BODY), this);
+  }
+
+  /** Nothing of the body is waited for: what has come was taken. */
+  get resting(): boolean {
+    return this.#reader !== undefined && this.#reader.held === 0;
   }
 
   get writable(): boolean {
@@ -55,41 +69,58 @@ export class HttpExchange implements HttpResponse, Exchange {
   /** Adds to the body; over the limit the answer is 413. */
   onData(bytes: Buffer, start: number, end: number): void {
     const stream = this.#stream;
-    if (this.#body.length + end - start > this.#bodyBytesMax) {
+    const { bodyBytesMax } = this.#service;
+    this.#received += end - start;
+    if (this.#reader !== undefined) this.#reader.onData(bytes, start, end);
+    else if (this.#body.length + end - start > bodyBytesMax) {
       this.#refuse(413);
       return;
-    }
-    this.#body.append(bytes, start, end);
+    } else this.#body.append(bytes, start, end);
+    stream.held = this.#reader?.held ?? this.#body.length;
     const { contentLength } = stream.head;
-    stream.held = this.#body.length;
     // A body of unknown length asks for all it may have, so that it can always complete.
-    const size = contentLength < 0 ? this.#bodyBytesMax : contentLength;
-    stream.needed = Math.max(0, Math.min(size, this.#bodyBytesMax + 1) - stream.held);
+    const left = contentLength < 0 ? bodyBytesMax : contentLength - this.#received;
+    const waits = this.#reader === undefined || stream.held > 0;
+    stream.needed = waits ? Math.max(0, Math.min(left, bodyBytesMax + 1 - stream.held)) : 0;
   }
 
   /** The request is whole. */
-  onEnd(peer: string): void {
-    const { method, path: target, metadata } = this.#stream.head;
-    if (!isKnownMethod(method)) {
-      this.#refuse(501);
-      return;
-    }
+  onEnd(): void {
+    const { method } = this.#stream.head;
+    if (this.#reader !== undefined) this.#reader.onEnd();
+    else if (!isKnownMethod(method)) this.#refuse(501);
+    else this.#service.handler(this.#request(method, this.#body.copy()), this);
+  }
+
+  #request(method: HttpMethod, body: Uint8Array): HttpRequest {
+    const { path: target, metadata } = this.#stream.head;
     const mark = target.indexOf("?");
     const path = mark < 0 ? target : target.slice(0, mark);
     const query = mark < 0 ? "" : target.slice(mark + 1);
     const headers = new HttpHeaders(regularFields(metadata.fields));
-    const body = this.#body.copy();
-    const request: HttpRequest = { method, path, query, headers, body, peer };
-    this.#handler(request, this);
+    const { peer, peerName, secure } = this.#stream.owner;
+    return { method, path, query, headers, body, peer, peerName, secure };
   }
 
   /** An answer that has begun cannot be taken back: it is cut off. */
   onError(): void {
     if (this.#stream.done) return;
-    if (!this.#stream.answering) {
-      this.#refuse(500);
-      return;
-    }
+    if (this.#stream.answering) this.abort();
+    else this.#refuse(500);
+  }
+
+  addFields(fields: readonly string[]): void {
+    this.#added = [...this.#added, ...fields];
+  }
+
+  /** HTTP/2 has no such thing (RFC 9113 §8.6). */
+  upgrade(): boolean {
+    return false;
+  }
+
+  abort(): void {
+    if (this.cancelled) return;
+    assert(this.#stream.answering && !this.#stream.done, "cut off outside of an answer");
     this.#stream.done = true;
     this.#engine.reset(this.#stream, Http2Code.INTERNAL_ERROR);
   }
@@ -130,7 +161,7 @@ export class HttpExchange implements HttpResponse, Exchange {
   #answered(status: number, fields: readonly string[]): void {
     assert(!this.#stream.answering, "a request was answered twice");
     this.#stream.answering = true;
-    this.#end([":status", String(status), ...fields]);
+    this.#end([":status", String(status), ...this.#added, ...fields]);
   }
 
   #end(fields: readonly string[] | undefined): void {
@@ -147,9 +178,11 @@ export class HttpExchange implements HttpResponse, Exchange {
     assert(!this.#stream.answering, "a request was answered twice");
     this.#stream.answering = true;
     this.#bodiless = this.#stream.head.method === "HEAD" || status === 204 || status === 304;
-    this.#engine.sendHead(this.#stream, [":status", String(status), ...fields]);
+    this.#engine.sendHead(this.#stream, [":status", String(status), ...this.#added, ...fields]);
   }
 }
+
+const NO_BODY = new Uint8Array(0);
 
 function isKnownMethod(method: string): method is HttpMethod {
   return (HTTP_METHODS as readonly string[]).includes(method);

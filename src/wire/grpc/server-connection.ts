@@ -11,7 +11,9 @@ export interface ServerConnectionOptions {
   /** The client's address, for logs. */
   readonly peer: string;
   /** The common name of its verified certificate. */
-  readonly peerName?: string;
+  readonly peerName?: string | undefined;
+  /** The connection is inside TLS. */
+  readonly secure?: boolean;
   /** The time of accepting; timeouts count from here. */
   readonly nowMs: number;
 }
@@ -23,7 +25,7 @@ export class GrpcServerConnection implements ProtocolConnection {
   readonly #session: Http2Session<ServerStream, RequestHead>;
 
   constructor(server: GrpcServer, options: ServerConnectionOptions) {
-    this.#role = new ServerRole(server, options.peer, options.peerName);
+    this.#role = new ServerRole(server, options);
     const idleMs = KEEPALIVE_IDLE_MS;
     this.#session = new Http2Session(
       this.#role,

@@ -15,7 +15,7 @@ import type { GrpcServer } from "./grpc-server.ts";
 import { HttpExchange } from "./http-exchange.ts";
 import { MessageReader, type MessageSink } from "./message-reader.ts";
 import type { RequestHead } from "./request-head.ts";
-import { type CallOwner, ServerStream } from "./server-stream.ts";
+import { type CallOwner, type Exchange, ServerStream } from "./server-stream.ts";
 import { encodeGrpcMessage, GrpcCode } from "./status.ts";
 
 const ANSWER_HEAD: readonly string[] = [
@@ -26,9 +26,17 @@ const ANSWER_HEAD: readonly string[] = [
 
 const NEVER = Number.POSITIVE_INFINITY;
 
+/** Who is at the other end of a connection. */
+export interface ClientIdentity {
+  readonly peer: string;
+  readonly peerName?: string | undefined;
+  readonly secure?: boolean;
+}
+
 export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwner, MessageSink {
   readonly peer: string;
   readonly peerName: string | undefined;
+  readonly secure: boolean;
   readonly #server: GrpcServer;
   readonly #answerHead = new RepeatedFields(ANSWER_HEAD);
   readonly #statusOk = new RepeatedFields(["grpc-status", "0"]);
@@ -36,10 +44,11 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   #earliestMs = NEVER; // no deadline or timer of an open stream is before it
   #current: ServerStream | undefined; // whose messages a MessageReader hands to onMessage
 
-  constructor(server: GrpcServer, peer: string, peerName: string | undefined) {
+  constructor(server: GrpcServer, client: ClientIdentity) {
     this.#server = server;
-    this.peer = peer;
-    this.peerName = peerName;
+    this.peer = client.peer;
+    this.peerName = client.peerName;
+    this.secure = client.secure ?? false;
   }
 
   /** The engine and its role need each other; this closes the circle, once. */
@@ -92,7 +101,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
     if (stream.done) return;
     stream.timerMs = NEVER;
     if (stream.exchange !== undefined) {
-      this.#guarded(stream, () => stream.exchange?.onEnd(this.peer));
+      this.#guarded(stream, () => stream.exchange?.onEnd());
     } else if (stream.reader !== undefined && stream.reader.held > 0) {
       this.fail(stream, GrpcCode.INTERNAL, "unexpected EOF", undefined);
     } else if (stream.handler !== undefined) {
@@ -247,10 +256,12 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   }
 
   #startHttp(stream: ServerStream, ended: boolean): void {
-    const { http, receiveBytesMax } = this.#server;
+    const { http } = this.#server;
     if (http === undefined) return;
-    stream.exchange = new HttpExchange(this.#engine, stream, http, receiveBytesMax);
-    this.#setTimer(stream, BODY_TIMEOUT_MS);
+    const exchange = new HttpExchange(this.#engine, stream, http);
+    stream.exchange = exchange;
+    this.#guarded(stream, () => exchange.begin());
+    if (!exchange.resting) this.#setTimer(stream, BODY_TIMEOUT_MS);
     if (ended) this.onRemoteEnd(stream);
   }
 
@@ -264,8 +275,10 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   }
 
   #onHttpData(stream: ServerStream, bytes: Buffer, start: number, end: number): void {
-    stream.exchange?.onData(bytes, start, end);
-    this.#setTimer(stream, BODY_TIMEOUT_MS);
+    const exchange = stream.exchange as Exchange;
+    this.#guarded(stream, () => exchange.onData(bytes, start, end));
+    if (exchange.resting) stream.timerMs = NEVER;
+    else this.#setTimer(stream, BODY_TIMEOUT_MS);
   }
 
   #onMessages(stream: ServerStream, bytes: Buffer, start: number, end: number): void {
@@ -379,7 +392,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
       stream.queueTaken = queue.taken;
       stream.timerMs = nowMs + STALL_TIMEOUT_MS;
     } else {
-      if (stopsHalfWay) this.#cancel(stream, GrpcCode.CANCELLED);
+      if (!stream.done) this.#cancel(stream, GrpcCode.CANCELLED);
       stream.done = true;
       this.#engine.reset(stream, queue === undefined ? Http2Code.NO_ERROR : Http2Code.CANCEL);
     }

@@ -2,13 +2,14 @@
  * The answer to one request, written into the connection's output as it is given.
  *
  *   waiting ─ end() ─────────────────────▶ done
- *      └──── start() ─▶ streaming ─ finish() ─▶ done          (any) ─ cancel() ─▶ cancelled
+ *      ├──── start() ─▶ streaming ─ finish() ─▶ done          (any) ─ cancel() ─▶ cancelled
+ *      └── upgrade() ─▶ upgraded ── finish() ─▶ done
  *
  * A stream is chunked in HTTP/1.1; in HTTP/1.0 it ends with the connection (RFC 9112 §6.3, §7.1).
  */
 import { assert } from "../../base/assert.ts";
 import type { OutputBuffer } from "../connection.ts";
-import type { HttpResponse } from "./http.ts";
+import type { BodyReader, HttpResponse } from "./http.ts";
 import { OUTPUT_HIGH_BYTES } from "./limits.ts";
 import { reasonPhrase } from "./status.ts";
 
@@ -19,6 +20,10 @@ export interface ExchangeOwner {
   staysOpen(): boolean;
   /** The answer is complete; `close` if its end is the end of the connection. */
   done(close: boolean): void;
+  /** From now on what comes is for `reader`. */
+  upgraded(reader: BodyReader): void;
+  /** Ends the connection at once. */
+  abort(): void;
 }
 
 export interface ExchangeKind {
@@ -27,6 +32,8 @@ export interface ExchangeKind {
   readonly minor: 0 | 1;
   /** Whether the client lets the connection live. */
   readonly keepAlive: boolean;
+  /** The client asks for another protocol, and may be given it. */
+  readonly mayUpgrade: boolean;
 }
 
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
@@ -38,7 +45,8 @@ export class Exchange implements HttpResponse {
   onCancel: () => void = nothing;
   readonly #owner: ExchangeOwner;
   readonly #kind: ExchangeKind;
-  #state: "waiting" | "streaming" | "done" | "cancelled" = "waiting";
+  #state: "waiting" | "streaming" | "upgraded" | "done" | "cancelled" = "waiting";
+  #added: readonly string[] = [];
   #close = false;
   #bodiless = false;
   #stuck = false; // we wrote more than is good, and owe the handler an onDrain
@@ -58,6 +66,22 @@ export class Exchange implements HttpResponse {
 
   get writable(): boolean {
     return this.#owner.output.pending <= OUTPUT_HIGH_BYTES;
+  }
+
+  addFields(fields: readonly string[]): void {
+    this.#added = [...this.#added, ...fields];
+  }
+
+  upgrade(fields: readonly string[], reader: BodyReader): boolean {
+    if (this.#state === "cancelled" || !this.#kind.mayUpgrade) return false;
+    assert(this.#state === "waiting", "a request was answered twice");
+    this.#state = "upgraded";
+    this.#close = true;
+    this.#text(`HTTP/1.1 101 ${reasonPhrase(101)}\r\nconnection: Upgrade\r\n`);
+    this.#writeFields(fields);
+    this.#text("\r\n");
+    this.#owner.upgraded(reader);
+    return true;
   }
 
   end(status: number, fields: readonly string[], body: Uint8Array | string): void {
@@ -88,21 +112,31 @@ export class Exchange implements HttpResponse {
 
   write(bytes: Uint8Array | string): void {
     if (this.#state === "cancelled") return;
-    assert(this.#state === "streaming", "written outside of a streamed answer");
+    const raw = this.#state === "upgraded";
+    assert(raw || this.#state === "streaming", "written outside of a streamed answer");
     const piece = typeof bytes === "string" ? Buffer.from(bytes, "utf8") : bytes;
     // An empty chunk would end the body.
     if (this.#bodiless || piece.length === 0) return;
-    if (this.#kind.minor === 1) this.#text(`${piece.length.toString(16)}\r\n`);
+    const chunked = this.#kind.minor === 1 && !raw;
+    if (chunked) this.#text(`${piece.length.toString(16)}\r\n`);
     this.#append(piece);
-    if (this.#kind.minor === 1) this.#text("\r\n");
+    if (chunked) this.#text("\r\n");
     this.#noteRoom();
   }
 
   finish(): void {
     if (this.#state === "cancelled") return;
-    assert(this.#state === "streaming", "finished what was not a streamed answer");
-    if (!this.#bodiless && this.#kind.minor === 1) this.#text("0\r\n\r\n");
+    const raw = this.#state === "upgraded";
+    assert(raw || this.#state === "streaming", "finished what was not a streamed answer");
+    if (!raw && !this.#bodiless && this.#kind.minor === 1) this.#text("0\r\n\r\n");
     this.#finished();
+  }
+
+  abort(): void {
+    if (this.#state === "cancelled") return;
+    assert(this.#state === "streaming" || this.#state === "upgraded", "cut off what has not begun");
+    this.#state = "done";
+    this.#owner.abort();
   }
 
   /** The connection says: output has drained. */
@@ -130,7 +164,17 @@ export class Exchange implements HttpResponse {
 
   #writeHead(status: number, fields: readonly string[], framing: string): void {
     assert(status >= 200 && status <= 599, "a final status is between 200 and 599");
-    let text = `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n`;
+    this.#text(`HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n`);
+    this.#writeFields(this.#added);
+    this.#writeFields(fields);
+    let text = "";
+    if (this.#close) text += "connection: close\r\n";
+    else if (this.#kind.minor === 0) text += "connection: keep-alive\r\n";
+    this.#text(`${text}${framing}\r\n`);
+  }
+
+  #writeFields(fields: readonly string[]): void {
+    let text = "";
     for (let at = 0; at < fields.length; at += 2) {
       const name = fields[at] as string;
       const value = fields[at + 1] as string;
@@ -138,9 +182,7 @@ export class Exchange implements HttpResponse {
       assert(FIELD_VALUE.test(value), "a field value with a byte it may not have");
       text += `${name}: ${value}\r\n`;
     }
-    if (this.#close) text += "connection: close\r\n";
-    else if (this.#kind.minor === 0) text += "connection: keep-alive\r\n";
-    this.#text(`${text}${framing}\r\n`);
+    if (text !== "") this.#text(text);
   }
 
   #text(text: string): void {

@@ -140,6 +140,13 @@ export function keepsAlive(line: RequestLine, headers: HttpHeaders): boolean {
   return line.minor === 1 || named("keep-alive");
 }
 
+/** Whether the client names a protocol that it would rather speak (RFC 9110 §7.8). */
+export function asksForUpgrade(headers: HttpHeaders): boolean {
+  if (headers.get("upgrade") === undefined) return false;
+  const options = headers.get("connection")?.toLowerCase().split(",") ?? [];
+  return options.some((each) => each.trim() === "upgrade");
+}
+
 /** Whether the client waits for "100 Continue" before it sends its body; 417 for other wishes. */
 export function expectsContinue(line: RequestLine, headers: HttpHeaders): boolean {
   const expect = headers.get("expect");

@@ -39,6 +39,20 @@ export interface HttpRequest {
   readonly body: Uint8Array;
   /** Who asks, as net/ names it, for logs and rate limits. */
   readonly peer: string;
+  /** It came over TLS. */
+  readonly secure: boolean;
+  /** The common name of the client's verified certificate, if it has one. */
+  readonly peerName: string | undefined;
+}
+
+/** Takes a body, or what follows an upgrade, as it comes. */
+export interface BodyReader {
+  /** Borrowed bytes. */
+  onData(bytes: Uint8Array, start: number, end: number): void;
+  /** The client sends no more. */
+  onEnd(): void;
+  /** Bytes kept of a part that is not whole yet; what holds some must go on within a time. */
+  readonly held: number;
 }
 
 /**
@@ -50,6 +64,13 @@ export interface HttpRequest {
  * answer to HEAD, and of 204 and 304, is left out.
  */
 export interface HttpResponse {
+  /** Fields that the head will have besides those it is given; before the answer begins. */
+  addFields(fields: readonly string[]): void;
+  /**
+   * Switches protocols (101): what comes from now on goes to `reader`, what write() is given goes
+   * out as it is, and finish() closes. False where that cannot be done: nothing has happened.
+   */
+  upgrade(fields: readonly string[], reader: BodyReader): boolean;
   /** The whole answer; a string goes out as UTF-8. The body is copied. */
   end(status: number, fields: readonly string[], body: Uint8Array | string): void;
   /** The head of a streamed answer. */
@@ -58,6 +79,8 @@ export interface HttpResponse {
   write(bytes: Uint8Array | string): void;
   /** The end of a streamed answer. */
   finish(): void;
+  /** Cuts a streamed answer off, so that nobody takes it for whole. */
+  abort(): void;
   /** False: more waits for the socket than should; hold back until onDrain. */
   readonly writable: boolean;
   /** Bytes that wait for the socket. */
@@ -72,3 +95,12 @@ export interface HttpResponse {
 
 /** Answers a request, now or later. One request of a connection is in its hands at a time. */
 export type HttpHandler = (request: HttpRequest, response: HttpResponse) => void;
+
+/**
+ * Answers requests whose bodies are not waited for, where the protocol can answer before a body
+ * has ended (HTTP/2). `body` of the request is empty; undefined: this one is for the HttpHandler.
+ */
+export type HttpStreamHandler = (
+  request: HttpRequest,
+  response: HttpResponse,
+) => BodyReader | undefined;

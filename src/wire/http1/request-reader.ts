@@ -22,7 +22,7 @@ import {
   parseRequestLine,
   type RequestLine,
 } from "./head.ts";
-import { HttpHeaders } from "./http.ts";
+import { type BodyReader, HttpHeaders } from "./http.ts";
 import { CHUNK_EXTENSION_BYTES_MAX, CHUNK_LINE_BYTES_MAX, type HttpLimits } from "./limits.ts";
 
 const CR = 0x0d;
@@ -78,6 +78,13 @@ export class RequestReader {
   /** Takes bytes; they are copied. */
   push(bytes: Uint8Array): void {
     this.#input.append(bytes, 0, bytes.length);
+  }
+
+  /** The protocol was switched: what waits to be read is for somebody else. */
+  passOn(reader: BodyReader): void {
+    const { bytes, start, end } = this.#input;
+    if (end > start) reader.onData(bytes, start, end);
+    this.#input.advance(end - start);
   }
 
   /** Gives memory back; call it now and then. */

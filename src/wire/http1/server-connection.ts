@@ -12,7 +12,8 @@
 import { OutputBuffer, type ProtocolConnection } from "../connection.ts";
 import { Exchange, type ExchangeOwner } from "./exchange.ts";
 import { HttpFault } from "./fault.ts";
-import type { HttpHandler } from "./http.ts";
+import { asksForUpgrade } from "./head.ts";
+import type { BodyReader, HttpHandler } from "./http.ts";
 import {
   HTTP_LIMITS,
   type HttpLimits,
@@ -26,6 +27,10 @@ export interface Http1Options {
   /** Who is at the other end, as handlers and logs shall name it. */
   readonly peer: string;
   readonly handler: HttpHandler;
+  /** The connection is inside TLS. */
+  readonly secure?: boolean;
+  /** The common name of the client's verified certificate. */
+  readonly peerName?: string | undefined;
   /** HTTP_LIMITS if left out. */
   readonly limits?: HttpLimits;
 }
@@ -37,12 +42,13 @@ const PLAIN_TEXT = ["content-type", "text/plain; charset=utf-8"];
 export class Http1Connection implements ProtocolConnection {
   readonly output = new OutputBuffer();
   onOutput: () => void = nothing;
-  readonly #peer: string;
-  readonly #handler: HttpHandler;
+  readonly #options: Http1Options;
   readonly #limits: HttpLimits;
   readonly #reader: RequestReader;
   readonly #owner: ExchangeOwner;
   #exchange: Exchange | undefined;
+  /** Takes what comes since the protocol was switched. */
+  #upgraded: BodyReader | undefined;
   #closing = false;
   #draining = false;
   #running = false;
@@ -54,8 +60,7 @@ export class Http1Connection implements ProtocolConnection {
 
   /** `nowMs` is when the connection was opened: its first deadline counts from there. */
   constructor(options: Http1Options, nowMs: number) {
-    this.#peer = options.peer;
-    this.#handler = options.handler;
+    this.#options = options;
     this.#limits = options.limits ?? HTTP_LIMITS;
     this.#reader = new RequestReader(this.#limits);
     this.#nowMs = nowMs;
@@ -66,6 +71,14 @@ export class Http1Connection implements ProtocolConnection {
       output: this.output,
       staysOpen: () => !this.#draining,
       done: (close) => this.#answered(close),
+      upgraded: (reader) => {
+        this.#upgraded = reader;
+      },
+      abort: () => {
+        this.#exchange = undefined;
+        this.#drop();
+        this.onOutput(); // net looks at `closing` when it has written
+      },
     };
   }
 
@@ -81,6 +94,11 @@ export class Http1Connection implements ProtocolConnection {
   receive(bytes: Uint8Array, nowMs: number): void {
     if (this.#closing) return;
     this.#nowMs = nowMs;
+    if (this.#upgraded !== undefined) {
+      this.#phaseSinceMs = nowMs;
+      this.#upgraded.onData(bytes, 0, bytes.length);
+      return;
+    }
     this.#reader.push(bytes);
     this.#run();
     if (this.#reader.heldBytes > INPUT_BYTES_MAX && !this.#closing) this.#drop();
@@ -95,7 +113,7 @@ export class Http1Connection implements ProtocolConnection {
 
   tick(nowMs: number): void {
     this.#nowMs = nowMs;
-    if (this.#hasStalled(nowMs)) this.#drop();
+    if (this.#hasStalled(nowMs) || this.#stoppedHalfWay(nowMs)) this.#drop();
     if (this.#closing) return;
     this.output.trim();
     this.#reader.trim();
@@ -116,6 +134,7 @@ export class Http1Connection implements ProtocolConnection {
     this.#nowMs = nowMs;
     this.#draining = true;
     if (this.#exchange === undefined && this.#reader.phase === "idle") this.#closing = true;
+    this.#upgraded?.onEnd();
   }
 
   /** Reads and hands over requests until one is in hand, or bytes or room for output run out. */
@@ -157,10 +176,13 @@ export class Http1Connection implements ProtocolConnection {
 
   #handOver({ line, headers, body, keepAlive }: ReadRequest): void {
     const { method, path, query, minor } = line;
-    const kind = { headOnly: method === "HEAD", minor, keepAlive };
+    const { peer, peerName, secure = false, handler } = this.#options;
+    const mayUpgrade = minor === 1 && asksForUpgrade(headers) && body.length === 0;
+    const kind = { headOnly: method === "HEAD", minor, keepAlive, mayUpgrade };
     const exchange = new Exchange(this.#owner, kind);
     this.#exchange = exchange;
-    this.#handler({ method, path, query, headers, body, peer: this.#peer }, exchange);
+    handler({ method, path, query, headers, body, peer, peerName, secure }, exchange);
+    if (this.#upgraded !== undefined) this.#reader.passOn(this.#upgraded);
   }
 
   #answered(close: boolean): void {
@@ -178,7 +200,7 @@ export class Http1Connection implements ProtocolConnection {
   }
 
   #refuse(fault: HttpFault): void {
-    const kind = { headOnly: false, minor: 1, keepAlive: false } as const;
+    const kind = { headOnly: false, minor: 1, keepAlive: false, mayUpgrade: false } as const;
     new Exchange(this.#owner, kind).end(fault.status, PLAIN_TEXT, `${fault.message}\n`);
   }
 
@@ -188,6 +210,7 @@ export class Http1Connection implements ProtocolConnection {
     this.output.advance(this.output.pending);
     const exchange = this.#exchange;
     this.#exchange = undefined;
+    this.#upgraded = undefined;
     exchange?.cancel();
   }
 
@@ -202,6 +225,12 @@ export class Http1Connection implements ProtocolConnection {
   #phaseMsMax(): number {
     if (this.#phase === "head") return this.#limits.headMsMax;
     return this.#phase === "body" ? this.#limits.bodyMsMax : this.#limits.idleMsMax;
+  }
+
+  /** In another protocol: a part was begun, and nothing more of it comes. */
+  #stoppedHalfWay(nowMs: number): boolean {
+    if (this.#upgraded === undefined || this.#upgraded.held === 0) return false;
+    return nowMs - this.#phaseSinceMs >= this.#limits.bodyMsMax;
   }
 
   /** Also after `closing`: a last answer that nobody takes must not hold the socket for ever. */
