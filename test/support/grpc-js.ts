@@ -102,6 +102,8 @@ function methodOf(name: string): MethodDefinition<object, object> {
 export interface CallOptions {
   readonly deadlineMs?: number;
   readonly metadata?: Metadata;
+  /** Cancels the call. */
+  readonly signal?: AbortSignal;
 }
 
 export class GrpcJsClient {
@@ -127,9 +129,12 @@ export class GrpcJsClient {
         else reject(error);
       };
       const args = [path, requestSerialize, responseDeserialize, request] as const;
-      if (options.metadata === undefined) {
-        this.#client.makeUnaryRequest(...args, { deadline }, done);
-      } else this.#client.makeUnaryRequest(...args, options.metadata, { deadline }, done);
+      const { metadata, signal } = options;
+      const call =
+        metadata === undefined
+          ? this.#client.makeUnaryRequest(...args, { deadline }, done)
+          : this.#client.makeUnaryRequest(...args, metadata, { deadline }, done);
+      signal?.addEventListener("abort", () => call.cancel());
     });
   }
 
