@@ -107,7 +107,7 @@ class Dial {
 
   #handshake(socket: Socket<Slot>, success: boolean, error: Error | null): void {
     const link = socket.data;
-    if (link === undefined || link.closed) return;
+    if (!(link instanceof Link) || link.closed) return;
     const skip = this.#options.tls?.insecureSkipVerify === true;
     if (success && (skip || error === null)) this.#adopt(link);
     else {

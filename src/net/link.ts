@@ -112,6 +112,11 @@ export class Link {
     return this.#state === "opening";
   }
 
+  /** No byte has come yet. */
+  get untouched(): boolean {
+    return this.#state === "opening" && this.#held === undefined;
+  }
+
   /** Keeps bytes that came before the protocol is known; returns all of them so far. */
   hold(bytes: Uint8Array): Uint8Array {
     this.#traffic.receivedBytes += bytes.length;

@@ -10,16 +10,19 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import type { PeerCertificate } from "node:tls";
 import type { Socket, SocketHandler, SocketListener } from "bun";
+import { assert } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
 import type { ProtocolConnection } from "../wire/connection.ts";
 import type { Address } from "./address.ts";
 import { addressText, hostPort } from "./address.ts";
-import { Link, type Traffic } from "./link.ts";
+import { unnamedCaller } from "./caller-name.ts";
+import { Link, type LinkSocket, type Traffic } from "./link.ts";
 import type { Network } from "./network.ts";
 import { connectionsWithin } from "./open-files.ts";
-import { type Protocol, sniff } from "./sniff.ts";
+import { isTlsHandshake, type Protocol, sniff } from "./sniff.ts";
 import { linkHandlers, type Slot } from "./socket-handlers.ts";
 import { type ServerTls, serverTlsOptions } from "./tls.ts";
+import { TlsTunnel } from "./tls-tunnel.ts";
 
 /** Connections of one listener. An idle HTTP/2 one costs 12 KB (measured), so 20,000 are 240 MB,
  * as much as one may spend on clients that do nothing. Fewer where files are scarce. */
@@ -35,6 +38,8 @@ export interface Peer {
   readonly address: string;
   /** The client's verified certificate; undefined on plaintext or when it showed none. */
   readonly certificate: PeerCertificate | undefined;
+  /** The connection is inside TLS. */
+  readonly secure: boolean;
 }
 
 /** Makes the protocol's side of an accepted connection; its deadlines count from `nowMs`. */
@@ -42,8 +47,12 @@ export type ConnectionFactory = (peer: Peer, nowMs: number) => ProtocolConnectio
 
 export interface ListenOptions {
   readonly address: Address;
-  /** Needed when the address is secure, refused when it is not. */
+  /** Needed when the address is secure or takes both, refused when it is not. */
   readonly tls?: ServerTls;
+  /** A secure address that takes plaintext too: the first byte says which it is. */
+  readonly plaintextToo?: boolean;
+  /** Others may listen here too (SO_REUSEPORT). */
+  readonly reusePort?: boolean;
   readonly http1: ConnectionFactory;
   readonly http2: ConnectionFactory;
   /** By default CONNECTIONS_MAX, or three quarters of the files that the process may open. */
@@ -77,6 +86,10 @@ export class Listener {
   readonly #options: ListenOptions;
   readonly #connectionsMax: number;
   readonly #links = new Set<Link>();
+  /** Who is on the other side of a link that has no protocol yet. */
+  readonly #peers = new WeakMap<Link, Peer>();
+  /** TLS is up, and whether the certificate names the caller is being asked. */
+  readonly #asking = new Set<Link>();
   readonly #server: SocketListener<Slot>;
   #onEmpty: (() => void) | undefined;
   #stopped = false;
@@ -143,72 +156,152 @@ export class Listener {
       return;
     }
     this.traffic.acceptedCount++;
-    const graceMs = this.#options.tls === undefined ? PREFACE_MS_MAX : HANDSHAKE_MS_MAX;
-    const deadlineMs = this.#network.nowMs() + graceMs;
-    const link = new Link(this.#network, this.traffic, socket, deadlineMs);
-    socket.data = link;
-    this.#links.add(link);
-    this.#network.add(link);
+    const { tls, plaintextToo } = this.#options;
+    const isTls = tls !== undefined && plaintextToo !== true;
+    socket.data = this.#addLink(socket, isTls ? HANDSHAKE_MS_MAX : PREFACE_MS_MAX);
     socket.setNoDelay(true);
   }
 
+  #addLink(socket: LinkSocket, graceMs: number): Link {
+    const deadlineMs = this.#network.nowMs() + graceMs;
+    const link = new Link(this.#network, this.traffic, socket, deadlineMs);
+    this.#links.add(link);
+    this.#network.add(link);
+    return link;
+  }
+
+  /** The handshake of an address that takes TLS alone. */
   #handshake(socket: Socket<Slot>, success: boolean, error: Error | null): void {
     const link = socket.data;
-    if (link === undefined || link.closed) return;
-    const unverified = this.#options.tls?.clientCertRequired === true && !socket.authorized;
-    if (!success || unverified) {
-      this.#network.log?.info("TLS handshake failed", {
-        remote: peerAddress(socket),
-        reason: error?.message ?? "no certificate",
-      });
-      link.terminate();
+    if (!(link instanceof Link) || link.closed) return;
+    const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
+    if (!success) this.#refuse(link, socket, error?.message ?? "not finished");
+    else this.#secured(socket, link, certificate, socket.alpnProtocol);
+  }
+
+  /** TLS is up; the certificate is there only if it was verified. */
+  #secured(
+    socket: Socket<Slot>,
+    link: Link,
+    certificate: PeerCertificate | undefined,
+    alpn: string | false | null,
+  ): void {
+    const { clientCertRequired, callerNamed } = this.#options.tls ?? {};
+    if (clientCertRequired === true && certificate === undefined) {
+      this.#refuse(link, socket, "no certificate, or one of an unknown authority");
       return;
     }
     link.extendDeadline(this.#network.nowMs() + PREFACE_MS_MAX);
-    if (socket.alpnProtocol === "h2") this.#adopt(socket, link, "http2");
-    else if (socket.alpnProtocol === "http/1.1") this.#adopt(socket, link, "http1");
+    const peer: Peer = { address: peerAddress(socket), certificate, secure: true };
+    const { remoteAddress } = socket;
+    if (callerNamed !== true || certificate === undefined || remoteAddress === undefined) {
+      this.#begin(link, peer, alpn);
+      return;
+    }
+    this.#asking.add(link);
+    void unnamedCaller(certificate, remoteAddress).then((reason) => {
+      this.#asking.delete(link);
+      if (link.closed) return;
+      if (reason === undefined) this.#begin(link, peer, alpn);
+      else this.#refuse(link, socket, reason);
+    });
+  }
+
+  #refuse(link: Link, socket: Socket<Slot>, reason: string): void {
+    this.#network.log?.info("TLS handshake failed", { remote: peerAddress(socket), reason });
+    link.terminate();
+  }
+
+  /** ALPN says which protocol it is, or the bytes that came and will come. */
+  #begin(link: Link, peer: Peer, alpn: string | false | null): void {
+    this.#peers.set(link, peer);
+    if (alpn === "h2") this.#adopt(link, "http2");
+    else if (alpn === "http/1.1") this.#adopt(link, "http1");
+    else this.#sniff(link, NO_BYTES);
   }
 
   #data(socket: Socket<Slot>, bytes: Uint8Array): void {
     const link = socket.data;
     if (link === undefined) return;
-    if (link.opening) this.#sniff(socket, link, bytes);
+    if (link.opening) this.#opening(socket, link as Link, bytes);
     else link.receive(bytes);
   }
 
-  #sniff(socket: Socket<Slot>, link: Link, bytes: Uint8Array): void {
-    const protocol = sniff(link.hold(bytes));
-    if (protocol !== undefined) this.#adopt(socket, link, protocol);
+  /** Bytes of a socket whose protocol is not known yet. */
+  #opening(socket: Socket<Slot>, link: Link, bytes: Uint8Array): void {
+    if (this.#options.plaintextToo === true && isTlsHandshake(bytes) && link.untouched) {
+      this.#startTls(socket, link, bytes);
+      return;
+    }
+    if (this.#options.tls === undefined || this.#options.plaintextToo === true) {
+      const peer = { address: peerAddress(socket), certificate: undefined, secure: false };
+      if (!this.#peers.has(link)) this.#peers.set(link, peer);
+    }
+    this.#sniff(link, bytes);
   }
 
-  #adopt(socket: Socket<Slot>, link: Link, protocol: Protocol): void {
-    const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
-    const peer: Peer = { address: peerAddress(socket), certificate };
+  /** From now on TLS takes the socket's bytes; the link gets another socket, inside it. */
+  #startTls(socket: Socket<Slot>, plain: Link, bytes: Uint8Array): void {
+    this.#links.delete(plain);
+    this.#network.forget(plain);
+    const tunnel = new TlsTunnel(socket, this.#options.tls as ServerTls, {
+      onSecure: ({ certificate, alpnProtocol }) => {
+        if (!link.closed) this.#secured(socket, link, certificate, alpnProtocol);
+      },
+      onData: (inner) => {
+        if (link.opening) this.#sniff(link, inner);
+        else link.receive(inner);
+      },
+      onFailed: (reason) => this.#refuse(link, socket, reason),
+    });
+    const link = this.#addLink(tunnel, HANDSHAKE_MS_MAX);
+    tunnel.attach(link);
+    socket.data = tunnel;
+    tunnel.receive(bytes);
+  }
+
+  #sniff(link: Link, bytes: Uint8Array): void {
+    const held = link.hold(bytes);
+    if (this.#asking.has(link) || !this.#peers.has(link)) return;
+    const protocol = sniff(held);
+    if (protocol !== undefined) this.#adopt(link, protocol);
+  }
+
+  #adopt(link: Link, protocol: Protocol): void {
+    const peer = this.#peers.get(link);
+    assert(peer !== undefined, "who is on the other side is known before a protocol begins");
+    this.#peers.delete(link);
     const { http1, http2 } = this.#options;
     const make = protocol === "http2" ? http2 : http1;
     link.adopt(make(peer, this.#network.nowMs()));
   }
 
   #close(socket: Socket<Slot>): void {
-    const link = socket.data;
-    if (link === undefined) return;
+    const { data } = socket;
+    if (data === undefined) return;
+    const link = data instanceof TlsTunnel ? data.link : data;
     this.#links.delete(link);
-    link.socketClosed();
+    data.socketClosed();
     if (this.#links.size === 0) this.#onEmpty?.();
   }
 }
 
+const NO_BYTES = new Uint8Array(0);
+
 function bind(options: ListenOptions, socket: SocketHandler<Slot>): SocketListener<Slot> {
   const { address } = options;
+  const { tls, plaintextToo, reusePort = false } = options;
+  const isTls = tls !== undefined && plaintextToo !== true;
   const shared = {
     socket,
     data: undefined,
     allowHalfOpen: false,
-    ...(options.tls === undefined ? {} : { tls: serverTlsOptions(options.tls) }),
+    ...(isTls ? { tls: serverTlsOptions(tls) } : {}),
   };
   try {
     if (address.kind === "unix") return Bun.listen<Slot>({ ...shared, unix: address.path });
-    return Bun.listen<Slot>({ ...shared, hostname: address.host, port: address.port });
+    const place = { hostname: address.host, port: address.port, reusePort }; // Bun's types lack it
+    return Bun.listen<Slot>({ ...shared, ...place });
   } catch (error) {
     throw bindFailure(addressText(address), error);
   }

@@ -16,3 +16,11 @@ export function sniff(bytes: Uint8Array): Protocol | undefined {
   if (start === PREFACE_START) return "http2";
   return PREFACE_START.startsWith(start) ? undefined : "http1";
 }
+
+/** The record type of a TLS handshake (RFC 8446 §5.1), with which no HTTP begins. */
+const HANDSHAKE_RECORD = 22;
+
+/** Whether bytes that begin a connection begin TLS: the first of them tells. */
+export function isTlsHandshake(bytes: Uint8Array): boolean {
+  return bytes[0] === HANDSHAKE_RECORD;
+}

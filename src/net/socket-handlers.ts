@@ -3,9 +3,10 @@ import type { SocketHandler } from "bun";
 import { AssertionError } from "../base/assert.ts";
 import type { Log } from "../base/ports.ts";
 import type { Link } from "./link.ts";
+import type { TlsTunnel } from "./tls-tunnel.ts";
 
-/** What hangs on a Bun socket: nothing before it was accepted, then its link. */
-export type Slot = Link | undefined;
+/** What hangs on a Bun socket: nothing before it was accepted, then its link, or TLS before it. */
+export type Slot = Link | TlsTunnel | undefined;
 
 /** drain, end and error; who spreads them adds open, data, close. */
 export function linkHandlers(log: Log | undefined): SocketHandler<Slot> {

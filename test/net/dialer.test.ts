@@ -20,7 +20,7 @@ interface Server {
   readonly connections: ToyConnection[];
 }
 
-async function serve(tls?: ServerTls): Promise<Server> {
+async function serve(tls?: ServerTls, plaintextToo = false): Promise<Server> {
   const peers: Peer[] = [];
   const connections: ToyConnection[] = [];
   const make = (peer: Peer): ToyConnection => {
@@ -31,7 +31,7 @@ async function serve(tls?: ServerTls): Promise<Server> {
   };
   const scheme = tls === undefined ? "http" : "https";
   const address = parseAddress(`${scheme}://127.0.0.1:0`);
-  const extra = tls === undefined ? {} : { tls };
+  const extra = tls === undefined ? {} : { tls, plaintextToo };
   const listener = await listen(network, { address, http1: make, http2: make, ...extra });
   listeners.push(listener);
   return { listener, peers, connections };
@@ -113,9 +113,17 @@ describe("dialer", () => {
   });
 });
 
-describe("TLS", () => {
+const KINDS = [
+  ["in the socket", false],
+  ["beside plaintext", true],
+] as const;
+
+describe.each(KINDS)("TLS %s", (_name, plaintextToo) => {
+  const secure = (extra: Partial<ServerTls> = {}): Promise<Server> =>
+    serve({ ...SERVER_TLS, ...extra }, plaintextToo);
+
   test("both sides, with ALPN, large answers and short writes intact", async () => {
-    const { listener, connections, peers } = await serve(SERVER_TLS);
+    const { listener, connections, peers } = await secure();
     const { link, toy } = await call(listener.address, { tls: { ca: CA_CERT } });
     await until(() => connections.length === 1, "the connection is adopted at the handshake");
     const bytes = new Uint8Array(8 * 1024 * 1024).map((_, i) => (i * 7 + (i >> 12)) & 0xff);
@@ -133,7 +141,7 @@ describe("TLS", () => {
   });
 
   test("refuses a server with an unknown authority or another name", async () => {
-    const { listener } = await serve(SERVER_TLS);
+    const { listener } = await secure();
     await expect(call(listener.address, { tls: {} })).rejects.toThrow("TLS handshake failed");
     const other = { ca: CA_CERT, serverName: "elsewhere.example" };
     await expect(call(listener.address, { tls: other })).rejects.toThrow("unhealthy");
@@ -142,8 +150,8 @@ describe("TLS", () => {
   });
 
   test("a client certificate is asked for, verified and shown to the protocol", async () => {
-    const tls = { ...SERVER_TLS, ca: CA_CERT, clientCertRequired: true };
-    const { listener, peers, connections } = await serve(tls);
+    const demand = { ca: CA_CERT, clientCertRequired: true };
+    const { listener, peers, connections } = await secure(demand);
     const bare = await call(listener.address, { tls: { ca: CA_CERT } });
     // In TLS 1.3 the client is done before the server has looked at its certificate.
     await until(() => bare.link.closed, "one without a certificate is closed");
@@ -152,7 +160,66 @@ describe("TLS", () => {
     const { link } = await call(listener.address, { tls: alice });
     await until(() => peers.length === 1, "one with a certificate is served");
     expect(peers[0]?.certificate?.subject.CN).toBe("alice");
+    expect(peers[0]?.secure).toBe(true);
     link.terminate();
+  });
+
+  test("what a client sends arrives whole while its reader is paused at times", async () => {
+    const { listener, connections } = await secure();
+    const { link, toy } = await call(listener.address, { tls: { ca: CA_CERT } });
+    await until(() => connections.length === 1, "the connection is adopted at the handshake");
+    const [server] = connections;
+    const bytes = new Uint8Array(4 * 1024 * 1024).map((_, i) => (i * 5 + (i >> 11)) & 0xff);
+    const hash = new Bun.CryptoHasher("sha256");
+    let count = 0;
+    if (server !== undefined) {
+      server.receive = (chunk) => {
+        count += chunk.length;
+        hash.update(chunk);
+      };
+    }
+    toy.output.append(bytes, 0, bytes.length);
+    await until(() => count === bytes.length, "all arrives");
+    expect(hash.digest("hex")).toBe(new Bun.CryptoHasher("sha256").update(bytes).digest("hex"));
+    link.terminate();
+    await until(() => listener.connectionCount === 0, "nothing is left");
+  });
+
+  test("versions and suites other than the chosen ones are refused", async () => {
+    const newest = await secure({ versionMin: "TLS1.3" });
+    const old = { ca: CA_CERT, versionMax: "TLS1.2" } as const;
+    await expect(call(newest.listener.address, { tls: old })).rejects.toThrow();
+    const suite = "ECDHE-ECDSA-AES256-GCM-SHA384";
+    const { listener } = await secure({ versionMax: "TLS1.2", ciphers: suite });
+    const other = { ca: CA_CERT, ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" };
+    await expect(call(listener.address, { tls: other })).rejects.toThrow();
+    const { link } = await call(listener.address, { tls: { ca: CA_CERT, ciphers: suite } });
+    link.terminate();
+  });
+
+  test("a certificate has to name the address that its bearer calls from, where asked", async () => {
+    const demand = { ca: CA_CERT, clientCertRequired: true, callerNamed: true };
+    const { listener, peers } = await secure(demand);
+    const named = { ca: CA_CERT, cert: SERVER_CERT, key: SERVER_KEY }; // for 127.0.0.1
+    const { link } = await call(listener.address, { tls: named });
+    await until(() => peers.length === 1, "the one that names 127.0.0.1 is served");
+    link.terminate();
+  });
+});
+
+describe("TLS or not", () => {
+  test("both on one address", async () => {
+    const { listener, peers } = await serve(SERVER_TLS, true);
+    const plain = await call({ ...listener.address, secure: false });
+    plain.toy.output.append(Buffer.from("PRI "), 0, 4);
+    plain.link.flush();
+    await until(() => peers.length === 1, "plaintext is served");
+    const secure = await call(listener.address, { tls: { ca: CA_CERT } });
+    await until(() => peers.length === 2, "TLS is served");
+    expect(peers.map((peer) => peer.secure)).toEqual([false, true]);
+    plain.link.terminate();
+    secure.link.terminate();
+    await until(() => listener.connectionCount === 0, "nothing is left");
   });
 
   test("plaintext on a TLS port is closed, TLS on a plaintext port fails", async () => {
