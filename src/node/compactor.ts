@@ -46,6 +46,7 @@ export class Compactor {
   /** Up to which it has ended. */
   #removedRevision = -1;
   #waiting: { readonly revision: number; readonly done: CompactedDone }[] = [];
+  readonly #defragmenting = new Set<CompactedDone>();
   #stopped = false;
   #ticks = 0;
   /** When each follower was last heard of, as far as Raft says. */
@@ -72,9 +73,23 @@ export class Compactor {
     else this.#waiting.push({ revision, done });
   }
 
+  /** Calls `done` once what is free was given back. */
+  defragment(done: CompactedDone): void {
+    if (this.#stopped) {
+      done(new AetherError("stopped"));
+      return;
+    }
+    this.#defragmenting.add(done);
+    this.#parts.store.defragment(() => {
+      if (this.#defragmenting.delete(done)) done();
+    });
+  }
+
   /** The stores are about to close: nothing more is asked of them, and nobody waits on. */
   stop(): void {
     this.#stopped = true;
+    for (const done of this.#defragmenting) done(new AetherError("stopped"));
+    this.#defragmenting.clear();
     for (const { done } of this.#waiting.splice(0)) done(new AetherError("stopped"));
   }
 
@@ -86,6 +101,7 @@ export class Compactor {
     this.#askedRevision = -1;
     this.#removedRevision = -1;
     this.#checkpointing = false;
+    for (const done of this.#defragmenting) this.defragment(done); // the old state answers nobody
   }
 
   tick(): void {

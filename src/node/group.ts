@@ -174,6 +174,10 @@ export class Group {
   get isReady(): boolean {
     return this.leader !== NOBODY && this.machine.appliedTerm === this.term;
   }
+  /** Bytes of what was applied and is not in the state's file yet. */
+  get unstoredBytes(): number {
+    return this.#stateWriter.backlogBytes;
+  }
   /** How often another leader was seen than before. */
   get leaderChanges(): number {
     return this.#leadership.changes;
@@ -262,6 +266,14 @@ export class Group {
   /** Calls `done` when rows superseded at `revision` are physically gone, or with "stopped". */
   whenCompacted(revision: number, done: CompactedDone): void {
     this.#compactor.whenRemoved(revision, done);
+  }
+
+  /**
+   * Gives space that nothing holds back to the file system; calls `done` when the file has shrunk,
+   * or with "stopped". Everything else goes on meanwhile.
+   */
+  defragment(done: CompactedDone): void {
+    this.#compactor.defragment(done);
   }
 
   /** The watch hub has catching up to do: its steps run between turns until it has none. */

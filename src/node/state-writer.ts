@@ -51,6 +51,11 @@ export class StateWriter {
     this.#flushedIndex = current.machine.appliedIndex; // a founder's first state is in its log
   }
 
+  /** What the store has not taken yet, in bytes of memory. */
+  get backlogBytes(): number {
+    return this.#backlogBytes;
+  }
+
   /** Too much waits for the store, by so much of the bound. */
   isFull(share = 1): boolean {
     return this.#backlogBytes > BACKLOG_BYTES_MAX * share;

@@ -68,10 +68,10 @@ export function alarmMethods({ group, identity }: AlarmBackend): Method[] {
   ];
 }
 
-/** An alarm as etcd prints it, with the blank at its end: scripts compare it. */
+/** An alarm as etcd 3.7 prints it: scripts compare it. (Until 3.6 a blank stood at its end.) */
 export function alarmText({ memberID, alarm }: AlarmMember): string {
-  const member = memberID === 0n ? "" : `memberID:${memberID} `;
-  return alarm === AlarmType.NONE ? member : `${member}alarm:${alarmName(alarm)} `;
+  const member = memberID === 0n ? [] : [`memberID:${memberID}`];
+  return [...member, `alarm:${alarmName(alarm)}`].join(" ");
 }
 
 /** etcd's name of a type of alarm; the number of one that it does not know. */

@@ -1,12 +1,15 @@
 /**
- * Maintenance: how a member is, alarms, hashes of the state, handing leadership over. Ours differs
- * from etcd's in the paths, and in alarms, which it lists, adds and deletes by their own methods.
+ * Maintenance: how a member is, alarms, hashes of the state, space given back, handing leadership
+ * over. Ours differs from etcd's in the paths, in alarms, which it lists, adds and deletes by their
+ * own methods, and in having no downgrade.
  */
 import { AetherError } from "../base/errors.ts";
 import { ETCD_VERSION } from "../base/version.ts";
 import type { Group } from "../node/group.ts";
 import { AetherMaintenance } from "../proto/gen/aether.v1.ts";
 import {
+  DefragmentResponse,
+  DowngradeInfo,
   HashKVRequest,
   HashKVResponse,
   HashResponse,
@@ -19,15 +22,14 @@ import {
 import type { Method, ServerCall, UnaryMethod } from "../wire/grpc/server-call.ts";
 import { alarmMethods, alarmText } from "./alarms.ts";
 import { decodeRequest, fail, reply } from "./answer.ts";
+import { downgradeMethod } from "./downgrade.ts";
 import type { HashQueue, StateHash } from "./hash-queue.ts";
 import { headerAt, type Identity } from "./headers.ts";
 import type { MembershipCalls } from "./ports.ts";
+import { QUOTA_BYTES_DEFAULT } from "./quota.ts";
 
-/** The version of the layout that etcd would have on disk. */
+/** The version of the layout that etcd would have on disk, in snapshots of ours too. */
 export const ETCD_STORAGE_VERSION = "3.7.0";
-
-/** etcd's default --quota-backend-bytes, which Status reports when none is set. */
-const QUOTA_BYTES = 2_147_483_648;
 
 export interface MaintenanceBackend {
   readonly group: Group;
@@ -38,6 +40,8 @@ export interface MaintenanceBackend {
   /** Bytes of the state's file, and those that hold data. */
   readonly sizeBytes: () => number;
   readonly sizeInUseBytes: () => number;
+  /** The space quota as it was configured: 0 stands for the default, less for none. */
+  readonly quotaBytes: number;
 }
 
 type Handler = UnaryMethod["unary"];
@@ -65,6 +69,13 @@ export function maintenanceMethods(backend: MaintenanceBackend): Method[] {
       else fail(call, error);
     });
   };
+  const defragment = (call: ServerCall): void => {
+    backend.group.defragment((error) => {
+      // Without a header, as in etcd.
+      if (error === undefined) reply(call, DefragmentResponse, { header: undefined });
+      else fail(call, error);
+    });
+  };
   return [
     { path: Maintenance.Status.path, unary: status },
     { path: AetherMaintenance.Status.path, unary: status },
@@ -73,6 +84,9 @@ export function maintenanceMethods(backend: MaintenanceBackend): Method[] {
     { path: Maintenance.Hash.path, unary: hash },
     { path: Maintenance.MoveLeader.path, unary: moveLeader },
     { path: AetherMaintenance.MoveLeader.path, unary: moveLeader },
+    { path: Maintenance.Defragment.path, unary: defragment },
+    { path: AetherMaintenance.Defragment.path, unary: defragment },
+    downgradeMethod(backend),
     ...alarmMethods(backend),
   ];
 }
@@ -99,10 +113,11 @@ function headerOf({ identity, group }: MaintenanceBackend): ResponseHeader {
 
 /** How this member is; never waits for others. */
 export function statusOf(
-  backend: Pick<MaintenanceBackend, "group" | "identity" | "sizeBytes" | "sizeInUseBytes">,
+  backend: Omit<MaintenanceBackend, "hashes" | "membership">,
 ): StatusResponse {
-  const { group, identity, sizeBytes, sizeInUseBytes } = backend;
+  const { group, identity, sizeBytes, sizeInUseBytes, quotaBytes } = backend;
   const { machine, term, leader } = group;
+  const { version, downgradeTarget } = machine.clusterVersion;
   return StatusResponse.create({
     header: headerAt(identity, machine.revision, term),
     version: ETCD_VERSION,
@@ -117,7 +132,11 @@ export function statusOf(
     ],
     dbSizeInUse: sizeInUseBytes(),
     isLearner: machine.member(identity.memberId)?.isLearner === true,
-    storageVersion: ETCD_STORAGE_VERSION,
-    dbSizeQuota: QUOTA_BYTES,
+    storageVersion: version,
+    dbSizeQuota: quotaBytes === 0 ? QUOTA_BYTES_DEFAULT : quotaBytes,
+    downgradeInfo: DowngradeInfo.create({
+      enabled: downgradeTarget !== undefined,
+      targetVersion: downgradeTarget ?? "",
+    }),
   });
 }

@@ -53,6 +53,7 @@ import {
   openStores,
   type Stores,
 } from "./stores.ts";
+import { Upkeep } from "./upkeep.ts";
 
 /** Calls in flight get this long to finish when the server stops: a stop stays under 2 s. */
 const DRAIN_MS = 1200;
@@ -117,7 +118,7 @@ interface Base {
  * the directory is locked or damaged, an address is taken, the cluster does not want it.
  */
 export async function startServer(config: Config, log: Log): Promise<RunningServer> {
-  let stores = await openStores(config.dataDir);
+  let stores = await openStores(config.dataDir, config);
   const turn = new Turn(setImmediate);
   const network = new Network({ turn, log });
   const doors = new Doors(config, network, log, whileBeginning(config));
@@ -177,6 +178,7 @@ class Server implements RunningServer {
   readonly #consistency: Consistency;
   readonly #services: Services;
   readonly #publisher: Publisher;
+  readonly #upkeep: Upkeep;
   readonly #metrics = new Metrics();
   readonly #roundTrips = new RoundTrips();
   readonly #end = Promise.withResolvers<number>();
@@ -202,12 +204,14 @@ class Server implements RunningServer {
     this.#hashes = new HashQueue({ group: this.#group, turn: base.turn });
     this.#consistency = this.#createConsistency();
     this.#services = this.#createServices();
+    const { config, log } = base;
+    this.#upkeep = new Upkeep({ config, group: this.#group, clock, log });
     this.#publisher = new Publisher({
       group: this.#group,
       memberId: identity.memberId,
-      name: base.config.name,
+      name: config.name,
       clientUrls: () => this.#clientUrls(),
-      log: base.log,
+      log,
     });
   }
 
@@ -290,6 +294,7 @@ class Server implements RunningServer {
     this.#membership.tick();
     this.#consistency.tick();
     this.#publisher.tick();
+    this.#upkeep.tick();
     this.#services.tick(clock.monotonicMs());
     if (this.#provenRemoved && !this.#group.isLeader) this.#onRemoved();
   }
@@ -421,6 +426,8 @@ class Server implements RunningServer {
       electionMs: config.electionTimeoutMs,
       sizeBytes: () => stores.state.sizeBytes(),
       sizeInUseBytes: () => stores.state.sizeInUseBytes(),
+      quotaBytes: config.quotaBackendBytes,
+      log: this.#base.log,
     });
   }
 

@@ -1,7 +1,7 @@
 /** Every gRPC service of a node, made once over one backend. */
 import { AssertionError } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
-import type { Clock, Random } from "../base/ports.ts";
+import type { Clock, Log, Random } from "../base/ports.ts";
 import type { Turn } from "../base/turn.ts";
 import type { Group } from "../node/group.ts";
 import { SERVICES } from "../proto/gen/registry.ts";
@@ -18,6 +18,7 @@ import { type LeaseLimits, LeaseService } from "../rpc/lease.ts";
 import { lockMethods } from "../rpc/lock.ts";
 import { type MaintenanceBackend, maintenanceMethods } from "../rpc/maintenance.ts";
 import { Passwords } from "../rpc/passwords.ts";
+import { SpaceQuota } from "../rpc/quota.ts";
 import { reflectionMethods } from "../rpc/reflection.ts";
 import { SnapshotService, type SnapshotSpools } from "../rpc/snapshot.ts";
 import type { Tokens } from "../rpc/tokens.ts";
@@ -33,6 +34,7 @@ export interface ServicesBackend extends MaintenanceBackend {
   readonly turn: Turn;
   readonly electionMs: number;
   readonly clock: Clock;
+  readonly log: Log;
   readonly random: Random;
   readonly ttlSecondsMin: number;
   readonly native: LeaseLimits;
@@ -54,6 +56,7 @@ export class Services {
   readonly #snapshots: SnapshotService;
   readonly #admission: Admission;
   readonly #auth: Authorizer;
+  readonly #quota: SpaceQuota;
   readonly #methods: readonly Method[];
   #isReady = false;
 
@@ -78,6 +81,7 @@ export class Services {
       ...{ group, electionMs, memberId: identity.memberId },
       onCorrupt: () => this.#closeStreams(new AetherError("corrupt")),
     });
+    this.#quota = new SpaceQuota({ ...backend, memberId: identity.memberId });
     const methods: Method[] = [
       ...this.#kv.methods(),
       ...this.#watch.methods(),
@@ -94,7 +98,10 @@ export class Services {
     methods.push(...this.health.methods());
     const all = [...servedNames(methods), "grpc.reflection.v1.ServerReflection"];
     const reflection = reflectionMethods([...all, "grpc.reflection.v1alpha.ServerReflection"]);
-    this.#methods = [...this.#admission.guard(auth.guard(methods)), ...auth.guard(reflection)];
+    this.#methods = [
+      ...this.#admission.guard(auth.guard(this.#quota.guard(methods))),
+      ...auth.guard(reflection),
+    ];
     this.meters = new CallMeters({ types: typesOf(this.#methods) });
   }
 
@@ -129,6 +136,7 @@ export class Services {
   /** Looks after streams that should end; call it with each tick of the group. */
   tick(nowMs: number): void {
     this.#kv.tick(nowMs);
+    this.#quota.tick();
     this.#admission.tick(nowMs);
     this.#snapshots.tick(nowMs);
     this.#auth.tick();

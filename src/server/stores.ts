@@ -7,6 +7,7 @@ import { requireFiles, requireFit } from "../storage/data-check.ts";
 import { type DataDir, openDataDir } from "../storage/data-dir.ts";
 import { type StoredIdentity, writeIdentity } from "../storage/identity.ts";
 import { openLogStore } from "../storage/log-store.ts";
+import type { CompactionPace } from "../storage/state-database.ts";
 import { openStateStore } from "../storage/state-store.ts";
 import { StorageError } from "../storage/storage-error.ts";
 
@@ -20,12 +21,18 @@ export interface Stores {
   readonly dataDir: DataDir;
   readonly log: LogStore;
   readonly state: StateStore;
+  readonly compaction: CompactionPace;
   /** Who this node is, if it has begun: with a log that says so. */
   readonly identity: StoredIdentity | undefined;
 }
 
+export interface StoresOptions {
+  /** How fast what compaction superseded is removed. */
+  readonly compaction: CompactionPace;
+}
+
 /** Opens everything in the order in which it is relied upon. Rejects with a text for people. */
-export async function openStores(path: string): Promise<Stores> {
+export async function openStores(path: string, { compaction }: StoresOptions): Promise<Stores> {
   const dataDir = openDataDir(path);
   let log: LogStore | undefined;
   let state: StateStore | undefined;
@@ -34,10 +41,11 @@ export async function openStores(path: string): Promise<Stores> {
     const options = { group: FIRST_GROUP, onFatal: dieOfStorage };
     log = await openLogStore({ ...options, path: dataDir.logPath });
     const logStart = log.stored.snapshot?.index;
-    state = await openStateStore({ ...options, path: dataDir.statePath(FIRST_GROUP), logStart });
+    const statePath = dataDir.statePath(FIRST_GROUP);
+    state = await openStateStore({ ...options, path: statePath, logStart, compaction });
     const { appliedIndex } = state.stored;
     const identity = requireFit(dataDir, FIRST_GROUP, { log: log.stored, appliedIndex });
-    return { dataDir, log, state, identity };
+    return { dataDir, log, state, compaction, identity };
   } catch (error) {
     await log?.close();
     await state?.close();
@@ -51,8 +59,10 @@ export async function openStores(path: string): Promise<Stores> {
  * earlier attempt left is removed: the members may have been others then.
  */
 export async function foundState(stores: Stores, founding: Founding): Promise<Stores> {
+  const { compaction } = stores;
   const path = stores.dataDir.statePath(FIRST_GROUP);
-  const options = { group: FIRST_GROUP, onFatal: dieOfStorage, path, logStart: undefined };
+  const begin = { path, logStart: undefined, compaction };
+  const options = { group: FIRST_GROUP, onFatal: dieOfStorage, ...begin };
   await stores.state.close();
   for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
   const empty = await openStateStore(options);

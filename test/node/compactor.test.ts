@@ -136,3 +136,28 @@ describe("the log is cut", () => {
     expect(cutAt([near], 300 * 2 ** 20)).toBe(100);
   });
 });
+
+describe("waiting for space to be given back", () => {
+  test("goes on when another state takes the place of the one that was asked", () => {
+    const asked: (() => void)[] = [];
+    const parts = {
+      triggerEntries: 10,
+      store: { defragment: (onDone: () => void) => asked.push(onDone) },
+      log: { sizeBytes: () => 0 },
+    } as unknown as CompactorParts;
+    const compactor = new Compactor(parts);
+    const ended: string[] = [];
+    compactor.defragment((error) => ended.push(`first ${error?.code}`));
+    compactor.replaced(); // the store forgets what it was asked
+    compactor.defragment((error) => ended.push(`second ${error?.code}`));
+    expect([asked.length, ended]).toEqual([3, []]);
+    for (const onDone of asked.slice(1)) onDone();
+    expect(ended).toEqual(["first undefined", "second undefined"]);
+    compactor.replaced();
+    expect(asked.length).toBe(3); // nobody waits
+    compactor.defragment((error) => ended.push(`third ${error?.code}`));
+    compactor.stop();
+    asked.at(-1)?.();
+    expect(ended.slice(2)).toEqual(["third stopped"]);
+  });
+});

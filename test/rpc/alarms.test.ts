@@ -56,9 +56,9 @@ describe("etcd's alarms", () => {
 
   test("are named as etcd prints them", () => {
     expect(alarmText({ memberID: 2n ** 63n, alarm: NOSPACE })).toBe(
-      "memberID:9223372036854775808 alarm:NOSPACE ",
+      "memberID:9223372036854775808 alarm:NOSPACE",
     );
-    expect(alarmText({ memberID: 0n, alarm: CORRUPT })).toBe("alarm:CORRUPT ");
+    expect(alarmText({ memberID: 0n, alarm: CORRUPT })).toBe("alarm:CORRUPT");
   });
 
   test("fail when the group has stopped, or the action is unknown", () => {

@@ -1,6 +1,7 @@
 /** The services over a driven group, and calls as the wire makes them, without a wire. */
 import { ByteWriter } from "../../src/base/bytes.ts";
 import { AetherError } from "../../src/base/errors.ts";
+import type { Log } from "../../src/base/ports.ts";
 import type { MessageType } from "../../src/proto/message.ts";
 import { Admission } from "../../src/rpc/admission.ts";
 import { authMethods } from "../../src/rpc/auth.ts";
@@ -13,6 +14,7 @@ import { KvService } from "../../src/rpc/kv.ts";
 import { type LeaseLimits, LeaseService } from "../../src/rpc/lease.ts";
 import { maintenanceMethods } from "../../src/rpc/maintenance.ts";
 import { Passwords } from "../../src/rpc/passwords.ts";
+import { SpaceQuota } from "../../src/rpc/quota.ts";
 import { reflectionMethods } from "../../src/rpc/reflection.ts";
 import { SimpleTokens } from "../../src/rpc/tokens.ts";
 import { WatchService } from "../../src/rpc/watch.ts";
@@ -129,6 +131,7 @@ export interface HarnessOptions extends DrivenOptions {
   readonly native?: LeaseLimits;
   /** The group leads, but its first entry is not durable: reads have to wait for it. */
   readonly unconfirmed?: boolean;
+  readonly quotaBytes?: number;
 }
 
 export class Harness {
@@ -140,6 +143,10 @@ export class Harness {
   readonly membership = new FakeMembership();
   readonly admission: Admission;
   readonly auth: Authorizer;
+  readonly quota: SpaceQuota;
+  /** What the store says of its file. */
+  readonly size = { bytes: 4096, inUse: 1024 };
+  readonly logged: string[] = [];
   readonly methods = new Map<string, Method>();
 
   constructor(options: HarnessOptions = {}) {
@@ -176,7 +183,11 @@ export class Harness {
         this.lease.close(new AetherError("corrupt"));
       },
     });
-    const { membership } = this;
+    const { membership, size } = this;
+    const sizes = { sizeBytes: () => size.bytes, sizeInUseBytes: () => size.inUse };
+    const quotaBytes = options.quotaBytes ?? 0;
+    const log = loggingTo(this.logged);
+    this.quota = new SpaceQuota({ group, memberId: MEMBER, quotaBytes, ...sizes, clock, log });
     const all = [
       ...this.kv.methods(),
       ...this.watch.methods(),
@@ -188,12 +199,13 @@ export class Harness {
       ...maintenanceMethods({
         ...{ group, identity, membership },
         hashes: new HashQueue({ group, turn }),
-        sizeBytes: () => 4096,
-        sizeInUseBytes: () => 1024,
+        ...sizes,
+        quotaBytes,
       }),
     ];
-    for (const method of this.admission.guard(auth.guard(all)))
+    for (const method of this.admission.guard(auth.guard(this.quota.guard(all)))) {
       this.methods.set(method.path, method);
+    }
   }
 
   /** Opens a stream, or starts a unary call with these bytes, and lets nothing else happen. */
@@ -246,6 +258,13 @@ export class Harness {
     if (call.ending === undefined) guarded(call, () => call.handler?.onHalfClose());
     this.driven.settle();
   }
+}
+
+function loggingTo(lines: string[]): Log {
+  const line = (text: string): void => {
+    lines.push(text);
+  };
+  return { trace: line, debug: line, info: line, warn: line, error: line };
 }
 
 export function bytesOfMessage<T>(type: MessageType<T>, partial: Partial<T>): Uint8Array {

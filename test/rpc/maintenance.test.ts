@@ -6,6 +6,11 @@ import {
   AlarmAction,
   AlarmRequest,
   AlarmType,
+  DefragmentRequest,
+  DefragmentResponse,
+  DowngradeAction,
+  DowngradeRequest,
+  DowngradeResponse,
   HashKVRequest,
   HashKVResponse,
   HashRequest,
@@ -60,10 +65,7 @@ describe("status", () => {
     };
     raise(7n, AlarmType.CORRUPT);
     raise(5n, AlarmType.NOSPACE);
-    expect(status(other).errors).toEqual([
-      "memberID:5 alarm:NOSPACE ",
-      "memberID:7 alarm:CORRUPT ",
-    ]);
+    expect(status(other).errors).toEqual(["memberID:5 alarm:NOSPACE", "memberID:7 alarm:CORRUPT"]);
   });
 
   test("says that the member is a learner", () => {
@@ -176,5 +178,73 @@ describe("leadership is handed over", () => {
       harness.membership.answer = new AetherError(code);
       expect(harness.call(path, MoveLeaderRequest, { targetID: 7n }).text).toBe(text);
     }
+  });
+});
+
+describe("space", () => {
+  test("is given back, and answered without a header when it has been", () => {
+    for (const path of [Maintenance.Defragment.path, AetherMaintenance.Defragment.path]) {
+      const harness = new Harness();
+      const call = harness.start(path);
+      expect(call.text).toBe("open");
+      harness.driven.settle();
+      expect([call.text, call.decode(DefragmentResponse).header]).toEqual(["0", undefined]);
+      harness.driven.group.stop();
+      expect(harness.call(path, DefragmentRequest).text).toBe("14 etcdserver: server stopped");
+    }
+  });
+
+  test("that is waited for is not, once the group has stopped", () => {
+    const harness = new Harness();
+    const call = harness.start(Maintenance.Defragment.path);
+    harness.driven.group.stop();
+    expect([call.text, call.endings]).toEqual(["14 etcdserver: server stopped", 1]);
+  });
+
+  test("that may be used is what was configured", () => {
+    const quotas = [0, 1_000_000, -1].map(
+      (quotaBytes) => status(new Harness({ quotaBytes })).dbSizeQuota,
+    );
+    expect(quotas).toEqual([2 ** 31, 1_000_000, -1]);
+  });
+});
+
+describe("a downgrade", () => {
+  const { VALIDATE, ENABLE, CANCEL } = DowngradeAction;
+  const ask = (harness: Harness, action: number, version = ""): FakeCall =>
+    harness.call(Maintenance.Downgrade.path, DowngradeRequest, {
+      action: action as DowngradeAction,
+      version,
+    });
+
+  test("is looked at, begun and called off in etcd's words", () => {
+    const harness = new Harness();
+    const answer = (action: number, version: string): string =>
+      ask(harness, action, version).decode(DowngradeResponse).version;
+    expect(answer(VALIDATE, "3.6")).toBe("3.7");
+    expect(answer(CANCEL, "")).toBe("3.7"); // nothing was begun
+    expect(status(harness).downgradeInfo).toEqual({ enabled: false, targetVersion: "" });
+    expect(answer(ENABLE, "3.6.4")).toBe("3.7");
+    const info = { enabled: true, targetVersion: "3.6.0" };
+    expect(status(harness)).toMatchObject({ storageVersion: "3.7.0", downgradeInfo: info });
+    expect(ask(harness, ENABLE, "3.6").text).toBe(
+      "9 etcdserver: cluster has a downgrade job in progress",
+    );
+    const header = { memberId: MEMBER, revision: 1 };
+    expect(ask(harness, CANCEL).decode(DowngradeResponse).header).toMatchObject(header);
+    expect(status(harness).downgradeInfo).toEqual({ enabled: false, targetVersion: "" });
+  });
+
+  test("is refused for what is no version, or not the one below", () => {
+    const harness = new Harness();
+    for (const action of [VALIDATE, ENABLE]) {
+      const text = (version: string): string => ask(harness, action, version).text;
+      expect(text("x")).toBe("3 etcdserver: wrong downgrade target version format");
+      expect(text("3.5")).toBe("3 etcdserver: invalid downgrade target version");
+    }
+    expect(ask(harness, 7).text).toBe("2 etcdserver: unknown method");
+    harness.driven.group.stop();
+    expect(ask(harness, VALIDATE, "3.6").text).toBe("14 etcdserver: server stopped");
+    expect(ask(harness, CANCEL).text).toBe("14 etcdserver: server stopped");
   });
 });

@@ -127,6 +127,11 @@ export class SimStore implements StateStore {
     this.#work();
   }
 
+  defragment(onDone: () => void): void {
+    this.#inner.defragment(this.#whileAlive(onDone));
+    this.#work();
+  }
+
   read(seq: number): Row | undefined {
     return this.#inner.read(seq);
   }

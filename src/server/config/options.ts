@@ -1,7 +1,10 @@
 /** What etcd's flags say of serving: limits, users, HTTP, upkeep. Each value in its own unit. */
+import type { Retention } from "../../node/auto-compaction.ts";
+import type { CompactionPace } from "../../storage/state-database.ts";
 import { ConfigError } from "./config-error.ts";
 import { FEATURE_TWINS, type Features, INERT_FEATURES, parseFeatures } from "./etcd/features.ts";
 import { type Notice, Notices } from "./notices.ts";
+import { retentionOf } from "./retention.ts";
 import type { Gathered } from "./sources.ts";
 
 export interface Options {
@@ -20,11 +23,10 @@ export interface Options {
   };
   /** As it was given: 0 means 2 GiB, a negative one any size (--quota-backend-bytes). */
   readonly quotaBackendBytes: number;
-  /** `retention` as it was given: 5m, 10 (hours), 1000 (revisions); "0": never. */
-  readonly autoCompaction: {
-    readonly mode: "periodic" | "revision";
-    readonly retention: string;
-  };
+  /** What automatic compaction keeps; undefined: everything, there is none. */
+  readonly autoCompaction: Retention | undefined;
+  /** How fast what compaction superseded is removed. */
+  readonly compaction: CompactionPace;
   readonly auth: {
     /** `simple`, or `jwt,` and its options, as it was given. */
     readonly token: string;
@@ -74,9 +76,13 @@ export function optionsOf(settings: Gathered): Options {
       : undefined,
     keepalive: keepaliveOf(settings),
     quotaBackendBytes: number("quota-backend-bytes"),
-    autoCompaction: {
-      mode: settings.text("--auto-compaction-mode") as Options["autoCompaction"]["mode"],
-      retention: settings.text("--auto-compaction-retention"),
+    autoCompaction: retentionOf(
+      settings.text("--auto-compaction-mode"),
+      settings.text("--auto-compaction-retention"),
+    ),
+    compaction: {
+      sliceRows: number("compaction-batch-limit"),
+      restMs: number("compaction-sleep-interval"),
     },
     ...{ auth: authOf(settings), http: httpOf(settings) },
     watchProgressMs: number("watch-progress-notify-interval"),
