@@ -1,7 +1,13 @@
 /** What all connections of one gRPC server share: its methods, limits and hooks. Immutable. */
 import { KIB, MIB } from "../../base/units.ts";
 import type { HttpHandler, HttpStreamHandler } from "../http1/http.ts";
-import { type Http2Limits, SERVER_LIMITS } from "../http2/limits.ts";
+import type { KeepaliveOptions } from "../http2/keepalive.ts";
+import {
+  type Http2Limits,
+  KEEPALIVE_IDLE_MS,
+  KEEPALIVE_TIMEOUT_MS,
+  SERVER_LIMITS,
+} from "../http2/limits.ts";
 import { type CallMeter, NO_METER } from "./call-meter.ts";
 import type { Metadata } from "./metadata.ts";
 import { Router } from "./request-head.ts";
@@ -19,6 +25,11 @@ export interface HttpService {
   readonly streams?: HttpStreamHandler | undefined;
 }
 
+const KEEPALIVE_DEFAULT: KeepaliveOptions = {
+  idleMs: KEEPALIVE_IDLE_MS,
+  timeoutMs: KEEPALIVE_TIMEOUT_MS,
+};
+
 export interface GrpcServerOptions {
   readonly methods: readonly Method[];
   /**
@@ -33,6 +44,8 @@ export interface GrpcServerOptions {
   /** Who counts the calls of a known method that come with these fields; asked once a head. */
   readonly meter?: (path: string, metadata: Metadata) => CallMeter;
   readonly limits?: Http2Limits;
+  /** When a silent client is pinged, and given up. */
+  readonly keepalive?: KeepaliveOptions;
 }
 
 export class GrpcServer {
@@ -41,6 +54,7 @@ export class GrpcServer {
   readonly http: HttpService | undefined;
   readonly receiveBytesMax: number;
   readonly limits: Http2Limits;
+  readonly keepalive: KeepaliveOptions;
 
   constructor(options: GrpcServerOptions) {
     const meter = options.meter ?? ((): CallMeter => NO_METER);
@@ -51,5 +65,6 @@ export class GrpcServer {
     const bodyBytesMax = this.receiveBytesMax;
     this.http = typeof http === "function" ? { handler: http, bodyBytesMax } : http;
     this.limits = options.limits ?? SERVER_LIMITS;
+    this.keepalive = options.keepalive ?? KEEPALIVE_DEFAULT;
   }
 }

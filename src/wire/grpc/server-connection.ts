@@ -1,6 +1,6 @@
 /** One client's connection to a gRPC server, as net/ drives it: an HTTP/2 session and its role. */
 import type { OutputBuffer, ProtocolConnection } from "../connection.ts";
-import { KEEPALIVE_IDLE_MS, KEEPALIVE_TIMEOUT_MS, PREFACE_TIMEOUT_MS } from "../http2/limits.ts";
+import { PREFACE_TIMEOUT_MS } from "../http2/limits.ts";
 import { Http2Session } from "../http2/session.ts";
 import type { GrpcServer } from "./grpc-server.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -26,13 +26,12 @@ export class GrpcServerConnection implements ProtocolConnection {
 
   constructor(server: GrpcServer, options: ServerConnectionOptions) {
     this.#role = new ServerRole(server, options);
-    const idleMs = KEEPALIVE_IDLE_MS;
     this.#session = new Http2Session(
       this.#role,
       {
         server: true,
         limits: server.limits,
-        keepalive: { idleMs, timeoutMs: KEEPALIVE_TIMEOUT_MS },
+        keepalive: server.keepalive,
         prefaceTimeoutMs: PREFACE_TIMEOUT_MS,
       },
       options.nowMs,

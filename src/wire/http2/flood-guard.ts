@@ -28,8 +28,11 @@ export class FloodGuard {
   #lastPingMs = Number.NEGATIVE_INFINITY;
   #sentSincePing = false;
 
-  constructor(output: OutputBuffer) {
+  readonly #pingIntervalMinMs: number;
+
+  constructor(output: OutputBuffer, pingIntervalMinMs = PING_INTERVAL_MIN_MS) {
     this.#output = output;
+    this.#pingIntervalMinMs = pingIntervalMinMs;
   }
 
   /** A frame that carries no request and no data. */
@@ -70,7 +73,7 @@ export class FloodGuard {
       this.#pingStrikes = 0;
       return;
     }
-    const minMs = openStreams === 0 ? PING_IDLE_INTERVAL_MIN_MS : PING_INTERVAL_MIN_MS;
+    const minMs = openStreams === 0 ? PING_IDLE_INTERVAL_MIN_MS : this.#pingIntervalMinMs;
     if (sinceMs < minMs) this.#pingStrikes++;
     if (this.#pingStrikes > PING_STRIKES_MAX) tooMuch("too_many_pings");
   }

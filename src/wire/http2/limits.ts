@@ -19,6 +19,8 @@ export interface Http2Limits {
   readonly frameBytesMax: number;
   /** Extra stream windows given at one time to messages larger than a stream window. */
   readonly grantBytesMax: number;
+  /** Pings of a client with calls under way may be as close as this; PING_INTERVAL_MIN_MS. */
+  readonly pingIntervalMinMs?: number;
 }
 
 /**

@@ -75,7 +75,7 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
     this.#role = role;
     this.#limits = limits;
     this.#server = server;
-    this.guard = new FloodGuard(output);
+    this.guard = new FloodGuard(output, limits.pingIntervalMinMs);
     this.headers = new HeaderWriter(output);
     this.#credit = new ReceiveCredit(output, limits);
     this.sender = new Sender<S>(output, {
