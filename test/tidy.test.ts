@@ -24,7 +24,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   observe: "base",
   rpc: "base proto wire node coord state watch",
   client: "base proto wire net",
-  server: "base proto raft state watch wire node cluster storage net observe rpc client",
+  gateway: "base proto wire rpc",
+  server: "base proto raft state watch wire node cluster storage net observe rpc client gateway",
   cli: "base proto server client storage",
   main: "cli base",
 };
