@@ -7,7 +7,7 @@
  * right text, except for those that are not the operation's.
  */
 import { AetherError } from "../base/errors.ts";
-import type { CallerKeys, KeyChanges, Participant } from "../coord/ports.ts";
+import type { KeyChanges, Participant } from "../coord/ports.ts";
 import type { Group } from "../node/group.ts";
 import type { ServerCall } from "../wire/grpc/server-call.ts";
 import { GrpcCode } from "../wire/grpc/status.ts";
@@ -39,16 +39,6 @@ export class WaitingCalls {
     this.#backend = backend;
   }
 
-  /** Calls that are under way. */
-  get count(): number {
-    return this.#open.size;
-  }
-
-  /** Keys for operations that do not wait. */
-  keysFor(call: ServerCall): CallerKeys {
-    return callerKeys(this.#backend, this.#backend.auth, call);
-  }
-
   /**
    * Runs an operation, which ends the call itself if it succeeds. Returns what ends it because the
    * client has gone; for a unary call nobody needs to call that.
@@ -59,8 +49,10 @@ export class WaitingCalls {
     this.#open.add(controller);
     const onGone = (): void => controller.abort(new AetherError("canceled"));
     call.onCancel = onGone;
+    if (call.cancelled) onGone(); // while it waited for its token to be known
     const { signal } = controller;
-    operation({ keys: this.keysFor(call), changes: this.#backend.group, signal })
+    const keys = callerKeys(this.#backend, this.#backend.auth, call);
+    operation({ keys, changes: this.#backend.group, signal })
       .catch((error) => this.#fail(call, error))
       .finally(() => this.#open.delete(controller));
     return onGone;

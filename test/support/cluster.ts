@@ -46,6 +46,8 @@ const PORTS = { first: 12_000, count: 20_000 } as const;
 
 export interface ClusterOptions {
   readonly kind: ClusterKind;
+  /** Another one of that kind than usual: a newer etcd, above all. */
+  readonly executable?: string;
   readonly size: number;
   /** Loopback if left out; proxies or namespaces can be cut. */
   readonly network?: "loopback" | "proxied" | "namespaces";
@@ -76,7 +78,7 @@ export class Cluster implements AsyncDisposable {
 
   /** Starts all members at once and waits until a leader is known. Dispose of it. */
   static async start(options: ClusterOptions): Promise<Cluster> {
-    await requireExecutable(EXECUTABLES[options.kind]);
+    await requireExecutable(options.executable ?? EXECUTABLES[options.kind]);
     for (let attempt = 1; ; attempt++) {
       const cluster = new Cluster(options);
       try {
@@ -317,6 +319,7 @@ export class Cluster implements AsyncDisposable {
       strict: this.options.strict === true,
       form: this.options.form ?? "flags",
       prefix: this.network.prefixOf(number),
+      executable: this.options.executable ?? EXECUTABLES[kind],
     };
     const server = ServerProcess.idle(memberKind(kind, config), {
       port: client,

@@ -50,6 +50,7 @@ export interface Message {
   readonly more: boolean;
   readonly succeeded: boolean;
   readonly responses: readonly { readonly [kind: string]: Message }[];
+  readonly rangeResponse: Message;
   readonly watchId: string;
   readonly created: boolean;
   readonly canceled: boolean;
@@ -63,6 +64,7 @@ export interface Message {
   readonly keys: readonly Buffer[];
   readonly leases: readonly { readonly ID: string }[];
   readonly status: string;
+  readonly version: string;
   readonly listServicesResponse: { readonly service: readonly { readonly name: string }[] };
   readonly fileDescriptorResponse: { readonly fileDescriptorProto: readonly Buffer[] };
   readonly errorResponse: { readonly errorCode: number; readonly errorMessage: string };
@@ -182,6 +184,8 @@ export class Inbox {
   readonly messages: Message[] = [];
   /** Called for each message as it comes, beside keeping it. */
   onMessage: (message: Message) => void = () => {};
+  /** Called once, when the stream is over, however it ended. */
+  onEnd: () => void = () => {};
   readonly #name: string;
   readonly #stream: ClientDuplexStream<object, object>;
   #taken = 0;
@@ -200,6 +204,7 @@ export class Inbox {
     });
     stream.on("status", () => {
       this.ended = true;
+      this.onEnd();
     });
   }
 

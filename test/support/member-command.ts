@@ -41,11 +41,12 @@ export interface MemberConfig {
   readonly form: Form;
   /** Words before the executable's. */
   readonly prefix: readonly string[];
+  readonly executable: string;
 }
 
 /** The kind of one member, for ServerProcess. */
 export function memberKind(kind: ClusterKind, config: MemberConfig): Kind {
-  const executable = EXECUTABLES[kind];
+  const { executable } = config;
   return {
     name: kind,
     executable,
