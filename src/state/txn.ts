@@ -103,9 +103,9 @@ function checkRange(space: KeySpace, request: RangeRequest): void {
 
 function checkPut(space: KeySpace, request: PutRequest): void {
   if (request.key === "") throw new AetherError("empty_key");
-  const keeps = request.ignoreValue || request.ignoreLease;
-  if (keeps && space.live(request.key) === undefined) throw new AetherError("key_not_found");
   if (request.lease !== 0n && space.leases.get(request.lease) === undefined) {
     throw new AetherError("lease_not_found", `lease ${request.lease.toString(16)}`);
   }
+  const keeps = request.ignoreValue || request.ignoreLease;
+  if (keeps && space.live(request.key) === undefined) throw new AetherError("key_not_found");
 }

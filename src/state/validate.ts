@@ -30,9 +30,11 @@ export function checkRange(request: RangeRequest): void {
 /** As checkRange(), and unsupported_sort_stream, unsupported_filter_stream (etcd 3.7). */
 export function checkRangeStream(request: RangeRequest): void {
   checkRange(request);
-  const isNatural =
-    request.sortTarget === SortTarget.KEY && request.sortOrder !== SortOrder.DESCEND;
-  if (!isNatural) throw new AetherError("unsupported_sort_stream");
+  const { sortOrder, sortTarget } = request;
+  const isByKey = sortTarget === SortTarget.KEY && sortOrder === SortOrder.ASCEND;
+  // Another target without an order is let through, and sorts as it does in Range. etcd sorts each
+  // chunk by itself then, and goes on behind the key that came last: beyond ten keys it is wrong.
+  if (!isByKey && sortOrder !== SortOrder.NONE) throw new AetherError("unsupported_sort_stream");
   const { minModRevision, maxModRevision, minCreateRevision, maxCreateRevision } = request;
   if (minModRevision !== 0 || maxModRevision !== 0) {
     throw new AetherError("unsupported_filter_stream");

@@ -60,6 +60,7 @@ describe("a stream", () => {
       { ...ALL, countOnly: true },
       { ...ALL, revision: 300 },
       { ...ALL, serializable: true },
+      { ...ALL, sortTarget: SortTarget.MOD },
       { key: "k00005" },
       { key: "nothing" },
       { key: "z", rangeEnd: "a" },
@@ -165,7 +166,7 @@ describe("a stream fails", () => {
     [{ key: "a", revision: 2, serializable: true }, COMPACTED],
     [{ key: "a", revision: 9 }, "11 etcdserver: mvcc: required revision is a future revision"],
     [
-      { key: "a", sortTarget: SortTarget.MOD },
+      { key: "a", sortTarget: SortTarget.MOD, sortOrder: SortOrder.ASCEND },
       "12 RangeStream does not support custom sort orders",
     ],
     [

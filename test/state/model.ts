@@ -212,8 +212,8 @@ export class Model {
       }
       if (requestPut) {
         const { ignoreLease, ignoreValue, key, lease } = requestPut;
-        if ((ignoreLease || ignoreValue) && !this.at(key, this.revision)) fail("key_not_found");
         if (lease !== 0n && !this.leases.has(lease)) fail("lease_not_found");
+        if ((ignoreLease || ignoreValue) && !this.at(key, this.revision)) fail("key_not_found");
       }
       if (requestTxn) this.#check(requestTxn, branches);
     }

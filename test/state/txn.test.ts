@@ -223,8 +223,8 @@ describe("checks before anything is written", () => {
     expect(fails([put("first", "", { ignoreValue: true })])).toBe("key_not_found");
   });
 
-  test("the key is missed before the lease is", () => {
-    expect(fails([put("x", "", { ignoreValue: true, lease: 9n })])).toBe("key_not_found");
+  test("the lease is missed before the key is", () => {
+    expect(fails([put("x", "", { ignoreValue: true, lease: 9n })])).toBe("lease_not_found");
   });
 
   test("a revision is not in the future, also not the one being made, nor compacted", () => {

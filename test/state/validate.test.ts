@@ -57,7 +57,8 @@ describe("range", () => {
     expect(code({})).toBe("none");
     expect(code({ sortOrder: 1 })).toBe("none");
     expect(code({ sortOrder: 2 })).toBe("unsupported_sort_stream");
-    expect(code({ sortTarget: 1 })).toBe("unsupported_sort_stream");
+    expect(code({ sortTarget: 1, sortOrder: 1 })).toBe("unsupported_sort_stream");
+    expect(code({ sortTarget: 1 })).toBe("none");
     for (const bound of [
       { minModRevision: 1 },
       { maxModRevision: 1 },
