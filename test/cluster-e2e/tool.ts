@@ -41,7 +41,7 @@ export class Tool {
   /** What a command writes as JSON. */
   async json<T>(...words: string[]): Promise<T> {
     // Ids are larger than a number can hold: as text they are exact.
-    const text = (await this.run(...words, "-w", "json")).replace(/:\s*(\d{16,})/g, ':"$1"');
+    const text = (await this.run(...words, "-w", "json")).replace(/":\s*(\d{16,})/g, '":"$1"');
     return JSON.parse(text) as T;
   }
 }
