@@ -10,7 +10,7 @@ import { AetherError } from "../base/errors.ts";
 import { type Turn, TurnPhase } from "../base/turn.ts";
 import { MIB } from "../base/units.ts";
 import type { Group } from "../node/group.ts";
-import { AetherKV, GetRequest } from "../proto/gen/aether.v1.ts";
+import { AetherKV, AetherMaintenance, GetRequest } from "../proto/gen/aether.v1.ts";
 import {
   CompactionRequest,
   CompactionResponse,
@@ -94,18 +94,20 @@ export class KvService {
     const put = this.#onPut.bind(this);
     const deleteRange = this.#onDeleteRange.bind(this);
     const txn = this.#onTxn.bind(this);
+    const compact = this.#onCompact.bind(this);
     return [
       { path: KV.Range.path, unary: range },
       { path: KV.RangeStream.path, stream: (call) => this.#onRangeStream(call) },
       { path: KV.Put.path, unary: put },
       { path: KV.DeleteRange.path, unary: deleteRange },
       { path: KV.Txn.path, unary: txn },
-      { path: KV.Compact.path, unary: this.#onCompact.bind(this) },
+      { path: KV.Compact.path, unary: compact },
       { path: AetherKV.Range.path, unary: range },
       { path: AetherKV.Get.path, unary: this.#onGet.bind(this) },
       { path: AetherKV.Put.path, unary: put },
       { path: AetherKV.Delete.path, unary: deleteRange },
       { path: AetherKV.Txn.path, unary: txn },
+      { path: AetherMaintenance.Compact.path, unary: compact }, // the same messages
     ];
   }
 

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import {
   AetherKV,
+  AetherMaintenance,
   DeleteRequest,
   DeleteResponse,
   GetRequest,
@@ -147,19 +148,21 @@ describe("the calls", () => {
   });
 
   test("compaction answers when it is applied; a physical one when the rows are gone", () => {
-    const harness = new Harness();
-    put(harness, "a", "1");
-    put(harness, "a", "2");
-    const logical = harness.call(KV.Compact.path, CompactionRequest, { revision: 2 });
-    expect(logical.decode(CompactionResponse).header?.revision).toBe(3);
-    const body = bytesOfMessage(CompactionRequest, { revision: 3, physical: true });
-    const physical = harness.start(KV.Compact.path, body);
-    harness.driven.endTurn();
-    harness.driven.log.sync();
-    expect(physical.text).toBe("open");
-    harness.driven.settle();
-    expect(physical.text).toBe("0");
-    expect(harness.driven.store.scan(0, 99, 99).length).toBe(1);
+    for (const path of [KV.Compact.path, AetherMaintenance.Compact.path]) {
+      const harness = new Harness();
+      put(harness, "a", "1");
+      put(harness, "a", "2");
+      const logical = harness.call(path, CompactionRequest, { revision: 2 });
+      expect(logical.decode(CompactionResponse).header?.revision).toBe(3);
+      const body = bytesOfMessage(CompactionRequest, { revision: 3, physical: true });
+      const physical = harness.start(path, body);
+      harness.driven.endTurn();
+      harness.driven.log.sync();
+      expect(physical.text).toBe("open");
+      harness.driven.settle();
+      expect(physical.text).toBe("0");
+      expect(harness.driven.store.scan(0, 99, 99).length).toBe(1);
+    }
   });
 
   test("our own face: get, put, delete, range, txn", () => {
