@@ -31,19 +31,13 @@ export class KeyRanges {
     this.#stretches = merged(ranges);
   }
 
-  /** Whether all keys of the range are in the union; an empty range lies inside one stretch. */
-  covers({ key, rangeEnd }: NamedRange): boolean {
-    const { start, end } = stretchOf({ key, rangeEnd });
-    if (end !== undefined && end <= start) return this.#spans(end, start);
+  /** Whether all keys of the range are in the union; of a range without keys, where it begins. */
+  covers(range: NamedRange): boolean {
+    const { start, end } = stretchOf(range);
     const stretch = this.#lastFrom(start);
-    return stretch !== undefined && !isBefore(stretch.end, end);
-  }
-
-  /** Whether a stretch begins before `low` and ends after `high`. */
-  #spans(low: Key, high: Key): boolean {
-    const stretch = this.#lastFrom(low);
-    if (stretch === undefined || stretch.start === low) return false;
-    return stretch.end === undefined || stretch.end > high;
+    if (stretch === undefined) return false;
+    const isEmpty = end !== undefined && end <= start;
+    return !isBefore(stretch.end, isEmpty ? `${start}\0` : end);
   }
 
   /** The last stretch that begins at or before `key`. */

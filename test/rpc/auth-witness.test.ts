@@ -1,0 +1,64 @@
+/**
+ * Users and roles against real etcd: the same calls by the same people are answered alike.
+ */
+import { describe, expect, test } from "bun:test";
+import { Prng } from "../../src/base/prng.ts";
+import { startWitness, witness } from "../support/etcd-witness.ts";
+import { ETCD, isInstalled, type Launcher, startAether, startEtcd } from "../support/processes.ts";
+import { AuthSession, type Step } from "./auth-session.ts";
+import { AuthSteps } from "./auth-steps.ts";
+
+const RUNS = Number(process.env["AUTH_RUNS"] ?? 3);
+const STEPS = Number(process.env["AUTH_STEPS"] ?? 250);
+const SEED = Number(process.env["AUTH_SEED"] ?? 1);
+const TEST_MS_MAX = 120_000;
+
+/** Cheap hashes: their cost is no matter of these tests. */
+const args = ["--bcrypt-cost=4"];
+
+async function same(a: AuthSession, b: AuthSession, steps: Iterable<Step>): Promise<Set<string>> {
+  const answers = new Set<string>();
+  let at = 0;
+  for (const step of steps) {
+    at++;
+    const theirs = await a.run(step);
+    const ours = await b.run(step);
+    const where = `step ${at}: ${JSON.stringify(step)}`;
+    expect(`${where}: ${ours}`).toBe(`${where}: ${theirs}`);
+    answers.add(`${step.rpc} ${theirs.startsWith("OK") ? "OK" : theirs}`);
+  }
+  return answers;
+}
+
+function* byChance(seed: number): Iterable<Step> {
+  yield* AuthSteps.beginning();
+  const chance = new AuthSteps(new Prng(seed));
+  for (let i = 0; i < STEPS; i++) yield chance.next();
+}
+
+/** Both servers, fresh, and the same steps; the answers, of which there must be so many. */
+async function compare(start: Launcher, steps: Iterable<Step>, answersMin: number): Promise<void> {
+  await using theirs = await start({ args });
+  await using ours = await startAether({ args });
+  const [a, b] = [new AuthSession(theirs.endpoint), new AuthSession(ours.endpoint)];
+  const answers = await same(a, b, steps);
+  a.close();
+  b.close();
+  if (process.env["AUTH_SHOW"] === "1") console.error([...answers].sort().join("\n"));
+  expect(answers.size).toBeGreaterThan(answersMin);
+}
+
+for (const [name, isThere, start] of [
+  ["3.7.1", witness !== undefined, startWitness],
+  ["3.4", await isInstalled(ETCD), startEtcd],
+] as const) {
+  const story = [...AuthSteps.beginning(), ...AuthSteps.story()];
+  const isKept = (): Promise<void> => compare(start, story, 30);
+  test.skipIf(!isThere)(`etcd ${name}: the rules that hold since 3.4`, isKept, TEST_MS_MAX);
+}
+
+describe.skipIf(witness === undefined)("etcd 3.7.1, calls by chance", () => {
+  for (let seed = SEED; seed < SEED + RUNS; seed++) {
+    test(`seed ${seed}`, () => compare(startWitness, byChance(seed), 40), TEST_MS_MAX);
+  }
+});

@@ -1,0 +1,348 @@
+/** The gate around the methods: what each RPC needs, and who shows what. */
+import { describe, expect, test } from "bun:test";
+import { AetherError } from "../../src/base/errors.ts";
+import { Authenticated } from "../../src/proto/gen/aether.v1.ts";
+import { PermissionType } from "../../src/proto/gen/authpb.ts";
+import {
+  AuthEnableRequest,
+  AuthRoleAddRequest,
+  AuthRoleGrantPermissionRequest,
+  AuthUserAddRequest,
+  AuthUserGrantRoleRequest,
+  Compare,
+  KV,
+  Lease,
+  LeaseGrantRequest,
+  LeaseKeepAliveRequest,
+  LeaseLeasesRequest,
+  LeaseTimeToLiveRequest,
+  PutRequest,
+  RangeRequest,
+  TxnRequest,
+  Watch,
+  WatchCreateRequest,
+  WatchRequest,
+  WatchResponse,
+} from "../../src/proto/gen/etcdserverpb.ts";
+import { SERVICES } from "../../src/proto/gen/registry.ts";
+import type { MessageType } from "../../src/proto/message.ts";
+import { Authorizer } from "../../src/rpc/authorize.ts";
+import { rowOf } from "../../src/rpc/authorize-table.ts";
+import { SimpleTokens } from "../../src/rpc/tokens.ts";
+import { CommandKind } from "../../src/state/command.ts";
+import type { Outcome } from "../../src/state/results.ts";
+import type { ServerCall } from "../../src/wire/grpc/server-call.ts";
+import { bytesOfMessage, FakeCall, Harness } from "./harness.ts";
+
+const EMPTY = "3 etcdserver: user name is empty";
+const DENIED = "7 etcdserver: permission denied";
+const BAD_TOKEN = "16 etcdserver: invalid auth token";
+
+class AuthHarness extends Harness {
+  /** Runs a command of the log on nobody's behalf, as before auth was switched on. */
+  log<T>(kind: CommandKind, type: MessageType<T>, partial: Partial<T>): Outcome {
+    const body = bytesOfMessage(type, partial);
+    let answer: Outcome | undefined;
+    this.driven.group.propose(kind, body, 0, body.length, (outcome) => {
+      answer = outcome;
+    });
+    this.driven.settle();
+    if (answer === undefined) throw new Error("the log does not answer");
+    return answer;
+  }
+
+  /** A token of the user, as fields of a call. */
+  token(name: string): string[] {
+    const { revision: authRevision } = this.driven.group.machine.auth;
+    const body = { name, token: "abcdefghijklmnop", authRevision };
+    const outcome = this.log(CommandKind.authenticate, Authenticated, body);
+    if (outcome instanceof AetherError) throw outcome;
+    if (outcome.kind !== "auth" || outcome.change.of !== "token") throw new Error("no token");
+    return ["token", outcome.change.token];
+  }
+}
+
+/** root; u, who may read and write [k, l); n, who may nothing. */
+function enabled(): AuthHarness {
+  const harness = new AuthHarness();
+  for (const name of ["root", "u", "n"]) {
+    harness.log(CommandKind.userAdd, AuthUserAddRequest, { name });
+  }
+  harness.log(CommandKind.roleAdd, AuthRoleAddRequest, { name: "r" });
+  const perm = { permType: PermissionType.READWRITE, key: "k", rangeEnd: "l" };
+  const grant = { name: "r", perm };
+  harness.log(CommandKind.roleGrantPermission, AuthRoleGrantPermissionRequest, grant);
+  harness.log(CommandKind.userGrantRole, AuthUserGrantRoleRequest, { user: "u", role: "r" });
+  const root = { user: "root", role: "root" };
+  harness.log(CommandKind.userGrantRole, AuthUserGrantRoleRequest, root);
+  for (const ID of [1n, 2n])
+    harness.log(CommandKind.leaseGrant, LeaseGrantRequest, { ID, TTL: 60 });
+  harness.log(CommandKind.put, PutRequest, { key: "k", lease: 1n });
+  harness.log(CommandKind.put, PutRequest, { key: "z", lease: 2n });
+  harness.log(CommandKind.authEnable, AuthEnableRequest, {});
+  expect(harness.auth.enabled).toBe(true);
+  return harness;
+}
+
+/** A request that an RPC can read, about one key. */
+function requestOf(path: string, key: string): Uint8Array {
+  const compare = Compare.create({ key });
+  if (path.endsWith("/Txn")) return bytesOfMessage(TxnRequest, { compare: [compare] });
+  const createRequest = WatchCreateRequest.create({ key });
+  if (path.endsWith("/Watch")) return bytesOfMessage(WatchRequest, { createRequest });
+  return bytesOfMessage(RangeRequest, { key }); // as good a message as any
+}
+
+describe("the table", () => {
+  const paths = SERVICES.flatMap(({ methods }) => Object.values(methods).map(({ path }) => path));
+
+  test("has a row for every RPC of every service, and none by default", () => {
+    for (const path of paths) expect(rowOf(path)).toBeDefined();
+    expect(() => rowOf("/etcdserverpb.KV/New")).toThrow("has no row");
+  });
+
+  test("lets anybody in where nothing is at stake, and only there", () => {
+    const open = paths.filter((path) => {
+      const { needs } = rowOf(path);
+      return needs === "nothing" || needs === "valid token";
+    });
+    expect(open.map((path) => path.replace(/\.v1(alpha)?\./, ".")).sort()).toEqual([
+      "/aether.AetherAuth/AuthStatus",
+      "/aether.AetherAuth/Authenticate",
+      "/etcdserverpb.Auth/AuthStatus",
+      "/etcdserverpb.Auth/Authenticate",
+      "/grpc.health.Health/Check",
+      "/grpc.health.Health/Watch",
+      "/grpc.reflection.ServerReflection/ServerReflectionInfo",
+      "/grpc.reflection.ServerReflection/ServerReflectionInfo",
+    ]);
+  });
+
+  test("refuses every served call of nobody and of a strange token, and takes it when off", () => {
+    const harness = enabled();
+    const spared: string[] = [];
+    for (const [path, method] of harness.methods) {
+      const isStream = "stream" in method;
+      const request = requestOf(path, "k");
+      if (rowOf(path).needs === "nothing") continue;
+      for (const shown of [[], ["token", "strange"], ["authorization", "Bearer strange"]]) {
+        const call = harness.start(path, request, shown);
+        if (isStream) harness.say(call, request);
+        harness.driven.settle();
+        const isRefused = call.text === EMPTY || call.text === BAD_TOKEN;
+        if (!isRefused) spared.push(`${path} ${shown.join(" ")}: ${call.text}`);
+      }
+    }
+    expect(spared.sort()).toEqual([
+      "/aether.v1.AetherAuth/AuthStatus : 0",
+      // A watcher is refused in its own words, and the stream stays.
+      ...["", "authorization Bearer strange", "token strange"].map(
+        (shown) => `/aether.v1.AetherWatch/Watch ${shown}: open`,
+      ),
+      "/etcdserverpb.Auth/AuthStatus : 0",
+      ...["", "authorization Bearer strange", "token strange"].map(
+        (shown) => `/etcdserverpb.Watch/Watch ${shown}: open`,
+      ),
+    ]);
+  });
+
+  test("keeps a user without rights from everything but asking who is there", () => {
+    const harness = enabled();
+    const allowed: string[] = [];
+    for (const [path, method] of harness.methods) {
+      if (rowOf(path).needs === "nothing" || /Watch$/.test(path)) continue;
+      const request = requestOf(path, "z");
+      const call = harness.start(path, request, harness.token("n"));
+      if ("stream" in method) harness.say(call, request);
+      harness.driven.settle();
+      if (call.text !== DENIED) allowed.push(path.replace(/^.*\./, ""));
+    }
+    // Leases without keys are everybody's, as in etcd.
+    expect([...new Set(allowed)].sort()).toEqual([
+      "AetherAuth/AuthStatus",
+      "AetherCluster/MemberList",
+      "AetherLease/LeaseGrant",
+      "AetherLease/LeaseKeepAlive",
+      "AetherLease/LeaseRevoke",
+      "AetherLease/LeaseTimeToLive",
+      "AetherMaintenance/AlarmList",
+      "AetherMaintenance/Status",
+      "Auth/AuthStatus",
+      "Cluster/MemberList",
+      "Lease/LeaseGrant",
+      "Lease/LeaseKeepAlive",
+      "Lease/LeaseRevoke",
+      "Lease/LeaseTimeToLive",
+      "Maintenance/Alarm",
+      "Maintenance/Status",
+    ]);
+  });
+});
+
+describe("who asks", () => {
+  const range = (harness: Harness, metadata: readonly string[], key = "k"): string =>
+    harness.call(KV.Range.path, RangeRequest, { key }, metadata).text;
+
+  test("shows a token, as `token` or as `authorization`, with Bearer or without", () => {
+    const harness = enabled();
+    const [, token = ""] = harness.token("u");
+    expect(range(harness, ["token", token])).toBe("0");
+    expect(range(harness, ["token", `Bearer ${token}`])).toBe("0");
+    expect(range(harness, ["authorization", token])).toBe("0");
+    expect(range(harness, ["authorization", `Bearer ${token}`])).toBe("0");
+    expect(range(harness, ["authorization", `bearer ${token}`])).toBe(BAD_TOKEN);
+    expect(range(harness, ["token", "x", "authorization", token])).toBe(BAD_TOKEN);
+    expect(range(harness, ["token", ""])).toBe(BAD_TOKEN);
+    expect(range(harness, [])).toBe(EMPTY);
+    expect(range(harness, ["token", token], "z")).toBe(DENIED);
+  });
+
+  test("is told first what is wrong with the request, whoever it is", () => {
+    const harness = enabled();
+    expect(range(harness, [], "")).toBe("3 etcdserver: key is not provided");
+    expect(range(harness, ["token", "x"], "")).toBe("3 etcdserver: key is not provided");
+  });
+
+  test("has a token as long as it is used, and until his password or he is gone", () => {
+    const harness = enabled();
+    const metadata = harness.token("u");
+    for (let i = 0; i < 3; i++) {
+      harness.driven.clock.nowMs += 299_000;
+      expect(range(harness, metadata)).toBe("0");
+    }
+    harness.driven.clock.nowMs += 300_000;
+    expect(range(harness, metadata)).toBe(BAD_TOKEN);
+    const again = harness.token("u");
+    harness.auth.onAuth({ of: "user", user: "n" });
+    expect(range(harness, again)).toBe("0");
+    harness.auth.onAuth({ of: "user", user: "u" });
+    expect(range(harness, again)).toBe(BAD_TOKEN);
+    const last = harness.token("u");
+    harness.auth.onAuth({ of: "everybody" });
+    expect(range(harness, last)).toBe(BAD_TOKEN);
+  });
+
+  test("may be named by a certificate, if that is wanted and no gateway stands between", () => {
+    const { driven } = enabled();
+    const { group, clock, turn } = driven;
+    const authorizer = (clientCertAuth: boolean): Authorizer => {
+      const tokens = new SimpleTokens(clock, 300);
+      return new Authorizer({ group, tokens, clientCertAuth, clock, turn });
+    };
+    const call = (fields: string[], peerName: string | undefined): ServerCall =>
+      Object.assign(new FakeCall(KV.Range.path, fields), { peerName }) as ServerCall;
+    const { revision: authRevision } = group.machine.auth;
+    const named = authorizer(true);
+    expect(named.callerOf(call([], "u"))).toEqual({ user: "u", authRevision });
+    expect(named.callerOf(call([], undefined))).toBeUndefined();
+    expect(named.callerOf(call(["grpcgateway-accept", "*/*"], "u"))).toBeUndefined();
+    expect(() => named.callerOf(call(["token", "x"], "u"))).toThrow("invalid_auth_token");
+    expect(authorizer(false).callerOf(call([], "u"))).toBeUndefined();
+  });
+});
+
+describe("a token of an entry that is not applied here", () => {
+  /** A token whose entry is `ahead` entries away. */
+  const early = (harness: Harness, ahead: number): string =>
+    `abcdefghijklmnop.${harness.driven.group.appliedIndex + ahead}`;
+
+  test("lets the call wait for it", () => {
+    const harness = enabled();
+    const token = early(harness, 1);
+    const call = harness.start(KV.Range.path, bytesOfMessage(RangeRequest, { key: "k" }), [
+      ...["token", token],
+    ]);
+    harness.driven.settle();
+    expect(call.text).toBe("open");
+    expect(harness.token("u")).toEqual(["token", token]);
+    harness.driven.settle();
+    expect(call.text).toBe("0");
+  });
+
+  test("is nobody's if the entry is another one, or does not come in five seconds", () => {
+    const harness = enabled();
+    const request = bytesOfMessage(RangeRequest, { key: "k" });
+    const passed = harness.start(KV.Range.path, request, ["token", early(harness, 1)]);
+    const never = harness.start(KV.Range.path, request, ["token", early(harness, 1000)]);
+    harness.log(CommandKind.leaseGrant, LeaseGrantRequest, { ID: 9n, TTL: 9 });
+    harness.auth.tick();
+    harness.driven.settle();
+    expect([passed.text, never.text]).toEqual([BAD_TOKEN, "open"]);
+    harness.driven.clock.nowMs += 5000;
+    harness.auth.tick();
+    expect(never.text).toBe(BAD_TOKEN);
+  });
+
+  test("lets a stream wait, and what is said on it", () => {
+    const harness = enabled();
+    const token = early(harness, 1);
+    const call = harness.start(Watch.Watch.path, undefined, ["token", token]);
+    harness.say(call, requestOf(Watch.Watch.path, "k"));
+    harness.driven.settle();
+    expect(call.messages).toEqual([]);
+    harness.token("u");
+    harness.driven.settle();
+    expect(call.decode(WatchResponse)).toMatchObject({ created: true, canceled: false });
+  });
+});
+
+describe("a watcher", () => {
+  const created = (
+    harness: AuthHarness,
+    metadata: readonly string[],
+    more: Partial<WatchCreateRequest>,
+  ): string => {
+    const call = harness.start(Watch.Watch.path, undefined, metadata);
+    const createRequest = WatchCreateRequest.create({ key: "k", ...more });
+    harness.tell(call, WatchRequest, { createRequest });
+    const { watchId, canceled, cancelReason } = call.decode(WatchResponse);
+    call.cancel();
+    return `${watchId} ${canceled} ${cancelReason}`;
+  };
+
+  test("is refused with the text of an error of gRPC, and its stream stays", () => {
+    const harness = enabled();
+    const user = harness.token("u");
+    const refused = (code: string, text: string): string =>
+      `-1 true rpc error: code = ${code} desc = etcdserver: ${text}`;
+    const denied = refused("PermissionDenied", "permission denied");
+    expect(created(harness, user, {})).toBe("0 false ");
+    expect(created(harness, user, { key: "z" })).toBe(denied);
+    expect(created(harness, user, { rangeEnd: "\0" })).toBe(denied);
+    expect(created(harness, user, { key: "" })).toBe(denied);
+    expect(created(harness, [], {})).toBe(refused("InvalidArgument", "user name is empty"));
+    const strange = ["token", "strange"];
+    expect(created(harness, strange, {})).toBe(refused("Unauthenticated", "invalid auth token"));
+    expect(created(harness, user, { key: "z", startRevision: -1 })).toContain("compacted");
+  });
+});
+
+describe("a lease", () => {
+  test("is renewed, looked into and listed by who may touch its keys", () => {
+    const harness = enabled();
+    const look = (ID: bigint, user: string, keys = true): string =>
+      harness.call(
+        Lease.LeaseTimeToLive.path,
+        LeaseTimeToLiveRequest,
+        { ID, keys },
+        harness.token(user),
+      ).text;
+    expect([look(1n, "u"), look(2n, "u"), look(2n, "u", false)]).toEqual(["0", DENIED, "0"]);
+    expect([look(1n, "n"), look(2n, "root"), look(3n, "u")]).toEqual([DENIED, "0", "0"]);
+    const renew = (ID: bigint, user: string): string =>
+      harness.call(Lease.LeaseKeepAlive.path, LeaseKeepAliveRequest, { ID }, harness.token(user))
+        .text;
+    expect([renew(1n, "u"), renew(2n, "u"), renew(2n, "root")]).toEqual(["0", DENIED, "0"]);
+    const list = (user: string): string =>
+      harness.call(Lease.LeaseLeases.path, LeaseLeasesRequest, {}, harness.token(user)).text;
+    expect([list("u"), list("root")]).toEqual([DENIED, "0"]);
+  });
+});
+
+test("tokens drawn are letters, and no two alike", () => {
+  const tokens = new SimpleTokens({ monotonicMs: () => 0, wallMs: () => 0 }, 0);
+  const drawn = Array.from({ length: 200 }, () => tokens.draw());
+  expect(new Set(drawn).size).toBe(200);
+  expect(drawn.every((each) => /^[A-Za-z]{16}$/.test(each))).toBe(true);
+  expect(new Set(drawn.join("")).size).toBe(52);
+});
