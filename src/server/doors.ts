@@ -6,22 +6,24 @@
  *
  * Without an address of their own, members come to the clients' addresses.
  */
+import { assert } from "../base/assert.ts";
 import type { Log } from "../base/ports.ts";
 import { addressText, parseAddress } from "../net/address.ts";
 import { type ConnectionFactory, type Listener, listen } from "../net/listener.ts";
 import type { Network } from "../net/network.ts";
 import type { GrpcServer } from "../wire/grpc/grpc-server.ts";
 import { GrpcServerConnection } from "../wire/grpc/server-connection.ts";
-import type { HttpHandler } from "../wire/http1/http.ts";
+import { HTTP_LIMITS } from "../wire/http1/limits.ts";
 import { Http1Connection } from "../wire/http1/server-connection.ts";
 import type { Config } from "./config/config.ts";
 
-/** What answers at the addresses. */
+/** What answers at the addresses: gRPC, and its `http` over HTTP/1.1 and HTTP/2. */
 export interface Answering {
   readonly clients: GrpcServer;
   /** Where members have addresses of their own. */
   readonly peers: GrpcServer;
-  readonly http: HttpHandler;
+  /** Metrics and health; no calls, since nobody asks there who is asking. */
+  readonly observers: GrpcServer;
 }
 
 /** Bytes and connections of one kind of address. */
@@ -31,7 +33,7 @@ export interface Traffic {
   readonly connectionCount: number;
 }
 
-type Kind = "clients" | "peers";
+type Kind = keyof Answering;
 
 export class Doors {
   readonly #config: Config;
@@ -111,8 +113,13 @@ export class Doors {
   #open(address: string, kind: Kind): Promise<Listener> {
     const http2: ConnectionFactory = (peer, nowMs) =>
       new GrpcServerConnection(this.#answering[kind], { peer: peer.address, nowMs });
-    const http1: ConnectionFactory = (peer, nowMs) =>
-      new Http1Connection({ peer: peer.address, handler: this.#answering.http }, nowMs);
+    const http1: ConnectionFactory = (peer, nowMs) => {
+      const { http } = this.#answering[kind];
+      assert(http !== undefined, "every address answers HTTP");
+      const { handler, bodyBytesMax } = http;
+      const limits = { ...HTTP_LIMITS, bodyBytesMax };
+      return new Http1Connection({ peer: peer.address, handler, limits }, nowMs);
+    };
     return listen(this.#network, { address: parseAddress(address), http1, http2 });
   }
 
@@ -120,10 +127,10 @@ export class Doors {
   async #openObserver(wanted: string): Promise<Listener> {
     const address = parseAddress(wanted);
     try {
-      return await this.#open(wanted, "clients");
+      return await this.#open(wanted, "observers");
     } catch (error) {
       if (this.#config.metricsChosen || address.kind !== "tcp") throw error;
-      const free = await this.#open(addressText({ ...address, port: 0 }), "clients");
+      const free = await this.#open(addressText({ ...address, port: 0 }), "observers");
       const now = addressText(free.address);
       this.#log.warn("metrics address is taken, using a free port", { taken: wanted, now });
       return free;

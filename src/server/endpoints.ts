@@ -1,37 +1,62 @@
 /**
  * What the HTTP side of the ports answers: etcd's /health, /livez, /readyz and /version, the
- * /metrics of Prometheus, and our /health/live, /health/ready and /cluster. Paths and bodies are
- * etcd's (server/etcdserver/api/etcdhttp); only GET and HEAD. A path is compared as it came.
+ * /metrics of Prometheus, and our /health/live, /health/ready and /cluster. Paths, bodies and
+ * fields are etcd's (server/etcdserver/api/etcdhttp), which knows no HEAD. A path is compared as
+ * it came. The checks ask the group and no method, so that no user is needed for them.
  */
 import { AetherError } from "../base/errors.ts";
+import { ETCD_VERSION } from "../base/version.ts";
 import type { Group } from "../node/group.ts";
 import { AlarmType } from "../proto/gen/etcdserverpb.ts";
 import { textOf } from "../rpc/errors.ts";
-import { ETCD_VERSION } from "../base/version.ts";
 import { ETCD_STORAGE_VERSION } from "../rpc/maintenance.ts";
 import { WHOLE_CLUSTER } from "../state/alarms.ts";
 
 export interface HttpAnswer {
   readonly status: number;
-  readonly type: string;
+  readonly fields: readonly string[];
   readonly body: string;
-  /** Of a 405: the methods there are (RFC 9110 §15.5.6). */
-  readonly allow?: string;
+}
+
+/** How often /health and the checks of the probes said what, for metrics. */
+export interface HealthCounts {
+  success: number;
+  failures: number;
+  /** By probe, check and outcome: "readyz non_learner success". */
+  readonly checks: Map<string, number>;
 }
 
 export interface EndpointParts {
   readonly group: Group;
   readonly memberId: bigint;
   readonly metrics: () => string;
+  /** What the members have agreed on; undefined: nothing yet. */
+  readonly clusterVersion: () => string | undefined;
   /** What /cluster shows, as JSON. */
   readonly cluster: () => unknown;
 }
 
 type Respond = (answer: HttpAnswer) => void;
 
-const TEXT = "text/plain; charset=utf-8";
-const JSON_TYPE = "application/json";
-const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+const TEXT: readonly string[] = ["content-type", "text/plain; charset=utf-8"];
+/** Of texts that no browser shall take for something else (Go's http.Error, etcd's probes). */
+const PLAIN: readonly string[] = [...TEXT, "x-content-type-options", "nosniff"];
+const JSON_TYPE: readonly string[] = ["content-type", "application/json"];
+const METRICS_TYPE: readonly string[] = [
+  "content-type",
+  "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+];
+
+export const NOT_FOUND: HttpAnswer = { status: 404, fields: PLAIN, body: "404 page not found\n" };
+
+/** For a path that is there, but not for this method (RFC 9110 §15.5.6). */
+export function notAllowed(allowed: string): HttpAnswer {
+  const fields = [...PLAIN, "allow", allowed];
+  return { status: 405, fields, body: "Method Not Allowed\n" };
+}
+
+/** The paths that the addresses for observers have; those for clients have /version, too. */
+const OF_CLIENTS = "/version";
 
 /** A check by its name: `done` gets undefined when it passes, or what is wrong. */
 type Check = (done: (failure: string | undefined) => void) => void;
@@ -55,6 +80,7 @@ interface Probe {
 }
 
 export class Endpoints {
+  readonly counts: HealthCounts = { success: 0, failures: 0, checks: new Map() };
   readonly #parts: EndpointParts;
   readonly #checks: Readonly<Record<CheckName, Check>>;
 
@@ -84,64 +110,82 @@ export class Endpoints {
     return machine.hasAlarm(CORRUPT, memberId) || machine.hasAlarm(CORRUPT, WHOLE_CLUSTER);
   }
 
-  /** Answers a GET, now or when a check has ended. Unknown paths are 404, other methods 405. */
-  handle(method: string, path: string, query: string, respond: Respond): void {
-    if (method !== "GET" && method !== "HEAD") {
-      respond({ status: 405, type: TEXT, body: "Method Not Allowed\n", allow: "GET, HEAD" });
-      return;
-    }
-    const parameters = new URLSearchParams(query);
-    switch (path) {
-      case "/version":
-        respond({ status: 200, type: JSON_TYPE, body: versionBody() });
-        break;
-      case "/metrics":
-        respond({ status: 200, type: METRICS_TYPE, body: this.#parts.metrics() });
-        break;
-      case "/cluster":
-        respond({
-          status: 200,
-          type: JSON_TYPE,
-          body: `${JSON.stringify(this.#parts.cluster())}\n`,
-        });
-        break;
-      case "/health":
-        this.#health(parameters, respond);
-        break;
-      default:
-        this.#probe(path, parameters, respond);
-    }
+  /** Answers, now or when a check has ended. False: there is no such path. */
+  handle(method: string, path: string, query: string, respond: Respond): boolean {
+    const { metrics, cluster } = this.#parts;
+    const probe = PROBE_OF_PATH.get(path);
+    if (path === "/metrics") respond({ status: 200, fields: METRICS_TYPE, body: metrics() });
+    else if (path === "/cluster") {
+      const body = `${JSON.stringify(cluster())}\n`;
+      respond({ status: 200, fields: JSON_TYPE, body });
+    } else if (path !== "/health" && path !== OF_CLIENTS && probe === undefined) return false;
+    else if (method !== "GET") respond(notAllowed("GET"));
+    else if (path === "/health") this.#health(new URLSearchParams(query), respond);
+    else if (path === OF_CLIENTS) respond(this.version());
+    else if (probe !== undefined) this.#probe(probe, new URLSearchParams(query), respond);
+    return true;
+  }
+
+  /** The same for the addresses of observers. */
+  handleObserver(method: string, path: string, query: string, respond: Respond): boolean {
+    return path !== OF_CLIENTS && this.handle(method, path, query, respond);
+  }
+
+  /** What /version says, here and at the addresses for members. */
+  version(): HttpAnswer {
+    const body = JSON.stringify({
+      etcdserver: ETCD_VERSION,
+      etcdcluster: this.#parts.clusterVersion() ?? "not_decided",
+      storage: ETCD_STORAGE_VERSION,
+    });
+    return { status: 200, fields: JSON_TYPE, body };
   }
 
   /** etcd's /health: linearizable unless asked otherwise. */
   #health(parameters: URLSearchParams, respond: Respond): void {
     const serializable = parameters.get("serializable") === "true";
     const { group } = this.#parts;
-    if (this.#isCorrupt && !parameters.getAll("exclude").includes("CORRUPT")) {
-      respond(healthAnswer("ALARM CORRUPT"));
-      return;
+    const reason = this.#alarm(new Set(parameters.getAll("exclude")));
+    if (reason !== undefined) this.#respondHealth(reason, respond);
+    else if (!serializable && group.leader === 0n) this.#respondHealth("RAFT NO LEADER", respond);
+    else {
+      const check = serializable ? "serializable_read" : "linearizable_read";
+      this.#run(check, (failure) => {
+        this.#respondHealth(failure === undefined ? "" : `RANGE ERROR:${failure}`, respond);
+      });
     }
-    if (!serializable && group.leader === 0n) {
-      respond(healthAnswer("RAFT NO LEADER"));
-      return;
-    }
-    const check = serializable ? "serializable_read" : "linearizable_read";
-    this.#run(check, (failure) => {
-      respond(healthAnswer(failure === undefined ? "" : `RANGE ERROR:${failure}`));
-    });
+  }
+
+  /** The first alarm that concerns this member: everybody's NOSPACE, its own CORRUPT. */
+  #alarm(excluded: ReadonlySet<string>): string | undefined {
+    const noSpace = this.#parts.group.machine.hasAlarm(AlarmType.NOSPACE);
+    if (noSpace && !excluded.has("NOSPACE")) return "ALARM NOSPACE";
+    return this.#isCorrupt && !excluded.has("CORRUPT") ? "ALARM CORRUPT" : undefined;
+  }
+
+  #respondHealth(reason: string, respond: Respond): void {
+    const isHealthy = reason === "";
+    if (isHealthy) this.counts.success++;
+    else this.counts.failures++;
+    const body = JSON.stringify({ health: String(isHealthy), reason });
+    if (isHealthy) respond({ status: 200, fields: TEXT, body });
+    else respond({ status: 503, fields: PLAIN, body: `${body}\n` });
   }
 
   /** /livez, /readyz and their sub paths, and our /health/live and /health/ready. */
-  #probe(path: string, parameters: URLSearchParams, respond: Respond): void {
-    const probe = PROBE_OF_PATH.get(path);
-    if (probe === undefined) {
-      respond({ status: 404, type: TEXT, body: "404 page not found\n" });
-      return;
-    }
+  #probe(probe: Probe, parameters: URLSearchParams, respond: Respond): void {
     const excluded = new Set<string>(probe.single ? [] : parameters.getAll("exclude"));
     const names = probe.checks.filter((name) => !excluded.has(name));
     const verbose = parameters.has("verbose");
-    this.#runAll(names, (results) => respond(probeAnswer(probe.name, results, verbose)));
+    this.#runAll(names, (results) => {
+      for (const { name, failure } of results) {
+        const outcome = failure === undefined ? "success" : "error";
+        const { checks } = this.counts;
+        const key = `${probe.name} ${name} ${outcome}`;
+        checks.set(key, (checks.get(key) ?? 0) + 1);
+      }
+      respond(probeAnswer(results, verbose));
+    });
   }
 
   #run(name: CheckName, done: (failure: string | undefined) => void): void {
@@ -187,28 +231,12 @@ function probePaths(): Map<string, Probe> {
   return paths;
 }
 
-function versionBody(): string {
-  const [major, minor] = ETCD_VERSION.split(".");
-  return JSON.stringify({
-    etcdserver: ETCD_VERSION,
-    etcdcluster: `${major}.${minor}.0`,
-    storage: ETCD_STORAGE_VERSION,
-  });
-}
-
-function healthAnswer(reason: string): HttpAnswer {
-  const health = reason === "" ? "true" : "false";
-  const body = JSON.stringify({ health, reason });
-  return { status: reason === "" ? 200 : 503, type: JSON_TYPE, body };
-}
-
 /** etcd's form: `ok`, or a line for each check when asked for or when one failed. */
-function probeAnswer(probe: string, results: readonly CheckResult[], verbose: boolean): HttpAnswer {
-  const failed = results.some(({ failure }) => failure !== undefined);
-  if (!failed && !verbose) return { status: 200, type: TEXT, body: "ok\n" };
+function probeAnswer(results: readonly CheckResult[], verbose: boolean): HttpAnswer {
   const lines = results.map(({ name, failure }) =>
-    failure === undefined ? `[+]${name} ok` : `[-]${name} failed: ${failure}`,
+    failure === undefined ? `[+]${name} ok\n` : `[-]${name} failed: ${failure}\n`,
   );
-  lines.push(failed ? `${probe} check failed` : "ok");
-  return { status: failed ? 503 : 200, type: TEXT, body: `${lines.join("\n")}\n` };
+  const failed = results.some(({ failure }) => failure !== undefined);
+  if (failed) return { status: 503, fields: PLAIN, body: `${lines.join("")}\n` };
+  return { status: 200, fields: PLAIN, body: `${verbose ? lines.join("") : ""}ok\n` };
 }

@@ -30,14 +30,13 @@ import { stageState } from "../storage/state-staging.ts";
 import { StorageError } from "../storage/storage-error.ts";
 import { GrpcServer } from "../wire/grpc/grpc-server.ts";
 import type { Failure } from "../wire/grpc/server-call.ts";
-import type { HttpHandler } from "../wire/http1/http.ts";
 import { authPartsOf } from "./auth-tokens.ts";
-import { type Beginning, findBeginning, foundingMethods } from "./beginning.ts";
+import { type Beginning, findBeginning, whileBeginning } from "./beginning.ts";
 import { ClusterLink } from "./cluster-link.ts";
 import { clusterView } from "./cluster-view.ts";
 import type { Config } from "./config/config.ts";
-import { type Answering, Doors } from "./doors.ts";
-import { Endpoints, type HttpAnswer } from "./endpoints.ts";
+import { Doors } from "./doors.ts";
+import { createHttpSide, type HttpSide } from "./http/compose.ts";
 import { KnownMembers } from "./known-members.ts";
 import { MeteredGroup } from "./metrics/group.ts";
 import { RoundTrips, registerNode } from "./metrics/node.ts";
@@ -155,16 +154,6 @@ function rememberBeginning(config: Config, beginning: Beginning | undefined): St
   return identity;
 }
 
-/** Answers the questions of other founders, and nothing else. */
-function whileBeginning(config: Config): Answering {
-  const methods = foundingMethods(config, membersOnly(config.secret));
-  const server = peerServer(methods, () => ({ code: 14, message: "starting" }));
-  const http: HttpHandler = (_request, response) => {
-    response.end(503, ["content-type", "text/plain; charset=utf-8"], "starting\n");
-  };
-  return { clients: server, peers: server, http };
-}
-
 class Server implements RunningServer {
   readonly ended: Promise<number>;
   readonly #base: Base;
@@ -181,6 +170,7 @@ class Server implements RunningServer {
   readonly #upkeep: Upkeep;
   readonly #metrics = new Metrics();
   readonly #roundTrips = new RoundTrips();
+  #http: HttpSide | undefined;
   readonly #end = Promise.withResolvers<number>();
   #ticker: ReturnType<typeof setInterval> | undefined;
   #stopping: Promise<void> | undefined;
@@ -296,6 +286,7 @@ class Server implements RunningServer {
     this.#publisher.tick();
     this.#upkeep.tick();
     this.#services.tick(clock.monotonicMs());
+    this.#http?.tick(clock.monotonicMs());
     if (this.#provenRemoved && !this.#group.isLeader) this.#onRemoved();
   }
 
@@ -444,25 +435,24 @@ class Server implements RunningServer {
     const { config, doors, stores } = this.#base;
     const { clusterId, memberId } = this.#identity;
     const identity = { clusterId, memberId };
-    const endpoints = new Endpoints({
-      group: this.#group,
-      memberId,
-      metrics: () => this.#metrics.text(),
-      cluster: () => clusterView({ group: this.#group, identity, peers: this.#link.status() }),
-    });
-    const http: HttpHandler = ({ method, path, query }, response) => {
-      endpoints.handle(method, path, query, (answer) => {
-        response.end(answer.status, fieldsOf(answer), answer.body);
-      });
-    };
     const { meters } = this.#services;
     const mapError = (error: unknown): Failure => this.#services.failureOf(error);
     const isShared = config.listenPeer.length === 0;
     const methods = [...this.#services.methods(), ...(isShared ? this.#link.methods : [])];
+    const http = createHttpSide({
+      ...{ config, group: this.#group, identity, clock, mapError, meter: meters.meterOf },
+      methods: this.#services.methods(),
+      metrics: () => this.#metrics.text(),
+      cluster: () => clusterView({ group: this.#group, identity, peers: this.#link.status() }),
+      clusterVersion: () => this.#group.machine.clusterVersion.version,
+      receiveBytesMax: config.requestBytesMax + REQUEST_SLACK_BYTES,
+    });
+    this.#http = http;
+    const { clients, peers, observers } = http.front;
     doors.serve({
-      clients: new GrpcServer({ methods, mapError, http, meter: meters.meterOf }),
-      peers: peerServer(this.#link.methods, mapError),
-      http,
+      clients: new GrpcServer({ methods, mapError, http: clients, meter: meters.meterOf }),
+      peers: peerServer(this.#link.methods, mapError, peers),
+      observers: new GrpcServer({ methods: [], mapError, http: observers }),
     });
     meters.register(this.#metrics);
     registerProcess(this.#metrics);
@@ -501,11 +491,6 @@ function removed(memberId: bigint): StorageError {
 function foundingOf({ members }: Beginning): Founding {
   const voters = members.map(({ ID }) => ID as MemberId);
   return { ...founding(configurationOf(voters)), members };
-}
-
-function fieldsOf(answer: HttpAnswer): string[] {
-  const { type, allow } = answer;
-  return allow === undefined ? ["content-type", type] : ["content-type", type, "allow", allow];
 }
 
 /** For callers that want one line: what is wrong, without a stack. */

@@ -69,7 +69,7 @@ for (const [protocol, request] of Object.entries(PROTOCOLS)) {
           const { status, type, body } = await get(path);
           expect([status, type, body]).toEqual([
             200,
-            "application/json",
+            "text/plain; charset=utf-8",
             '{"health":"true","reason":""}',
           ]);
         }
@@ -90,19 +90,35 @@ for (const [protocol, request] of Object.entries(PROTOCOLS)) {
         expect((await get("/readyz/no_such_check")).status).toBe(404);
       });
 
-      test("/version", async () => {
+      test("/version, which is for clients", async () => {
         const { status, body } = await get("/version");
-        expect(status).toBe(200);
-        expect(JSON.parse(body)).toEqual({
-          etcdserver: "3.7.1",
-          etcdcluster: "3.7.0",
-          storage: "3.7.0",
-        });
+        if (port === "client port") {
+          expect(JSON.parse(body)).toEqual({
+            etcdserver: "3.7.1",
+            etcdcluster: "3.7.0",
+            storage: "3.7.0",
+          });
+        } else expect(status).toBe(404);
+      });
+
+      test("calls and /v3/ are for clients", async () => {
+        const { status } = await request(host(), "/v3/kv/range", "POST");
+        expect(status).toBe(port === "client port" ? 400 : 404);
+        const client = new GrpcJsClient(host());
+        const call = client.unary("etcdserverpb.KV/Range", { key: Buffer.from("k") });
+        const text = await call.then(
+          () => "answered",
+          (error) => String(error),
+        );
+        client.close();
+        if (port === "client port") expect(text).toBe("answered");
+        else expect(text).toContain("unknown service etcdserverpb.KV");
       });
 
       test("/metrics is well-formed and counts", async () => {
         const { status, type, body } = await get("/metrics");
-        expect([status, type]).toEqual([200, "text/plain; version=0.0.4; charset=utf-8"]);
+        expect(status).toBe(200);
+        expect(type).toBe("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
         const { samples, complaints } = parseMetrics(body);
         expect(complaints).toEqual([]);
         expect(samples.get("etcd_server_has_leader")).toBe(1);
@@ -134,7 +150,8 @@ for (const [protocol, request] of Object.entries(PROTOCOLS)) {
       });
 
       test("HEAD has no body", async () => {
-        expect(await request(host(), "/version", "HEAD")).toMatchObject({ status: 200, body: "" });
+        expect(await request(host(), "/metrics", "HEAD")).toMatchObject({ status: 200, body: "" });
+        expect(await request(host(), "/health", "HEAD")).toMatchObject({ status: 405, body: "" });
       });
     });
   }

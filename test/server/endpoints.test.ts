@@ -6,7 +6,7 @@ import {
   Member,
   MemberPromoteRequest,
 } from "../../src/proto/gen/etcdserverpb.ts";
-import { Endpoints, type HttpAnswer } from "../../src/server/endpoints.ts";
+import { Endpoints, type HttpAnswer, NOT_FOUND } from "../../src/server/endpoints.ts";
 import { WHOLE_CLUSTER } from "../../src/state/alarms.ts";
 import { CommandKind } from "../../src/state/command.ts";
 import { DrivenGroup, MEMBER, REQUEST_TIMEOUT_MS } from "../node/driven-group.ts";
@@ -18,6 +18,7 @@ function endpointsOf(driven: DrivenGroup): Endpoints {
     memberId: MEMBER,
     metrics: () => "aether_up 1\n",
     cluster: () => ({ members: [] }),
+    clusterVersion: () => "3.7.0",
   });
 }
 
@@ -25,7 +26,8 @@ function endpointsOf(driven: DrivenGroup): Endpoints {
 function get(driven: DrivenGroup, target: string, method = "GET"): HttpAnswer {
   const [path = "", query = ""] = target.split("?");
   const answers: HttpAnswer[] = [];
-  endpointsOf(driven).handle(method, path, query, (answer) => answers.push(answer));
+  const known = endpointsOf(driven).handle(method, path, query, (answer) => answers.push(answer));
+  if (!known) answers.push(NOT_FOUND);
   driven.settle();
   if (answers.length !== 1) throw new Error(`${target}: ${answers.length} answers`);
   return answers[0] as HttpAnswer;
@@ -64,16 +66,58 @@ describe("a member that leads", () => {
     expect(text(driven, "/version")).toBe(`200 ${versions}`);
     const metrics = get(driven, "/metrics");
     expect(metrics.body).toBe("aether_up 1\n");
-    expect(metrics.type).toStartWith("text/plain; version=0.0.4");
+    expect(metrics.fields[1]).toStartWith("text/plain; version=0.0.4");
     expect(text(driven, "/cluster")).toBe('200 {"members":[]}\n');
   });
 
-  test("answers HEAD as GET, and refuses the rest with what is allowed", () => {
-    expect(get(driven, "/readyz", "HEAD").status).toBe(200);
-    for (const method of ["POST", "PUT", "DELETE", "OPTIONS"]) {
-      const answer = get(driven, "/health", method);
-      expect([answer.status, answer.allow]).toEqual([405, "GET, HEAD"]);
+  test("has only GET for what etcd has it for", () => {
+    const fields = [
+      ...["content-type", "text/plain; charset=utf-8", "x-content-type-options", "nosniff"],
+      ...["allow", "GET"],
+    ];
+    for (const path of ["/health", "/livez", "/readyz", "/readyz/non_learner", "/version"]) {
+      for (const method of ["HEAD", "POST", "PUT", "DELETE", "OPTIONS"]) {
+        const refused = { status: 405, fields, body: "Method Not Allowed\n" };
+        expect(get(driven, path, method)).toEqual(refused);
+      }
     }
+    expect(get(driven, "/metrics", "POST").status).toBe(200);
+  });
+
+  test("says so when the members have not agreed on a version", () => {
+    const undecided = new Endpoints({
+      ...{ group: driven.group, memberId: MEMBER, metrics: () => "", cluster: () => ({}) },
+      clusterVersion: () => undefined,
+    });
+    expect(JSON.parse(undecided.version().body).etcdcluster).toBe("not_decided");
+  });
+
+  test("counts what it said of its health", () => {
+    const endpoints = endpointsOf(driven);
+    for (const path of ["/health", "/readyz", "/livez/serializable_read"]) {
+      endpoints.handle("GET", path, "", () => {});
+    }
+    driven.settle();
+    expect(endpoints.counts.success).toBe(1);
+    expect([...endpoints.counts.checks].sort()).toEqual([
+      ["livez serializable_read success", 1],
+      ["readyz data_corruption success", 1],
+      ["readyz linearizable_read success", 1],
+      ["readyz non_learner success", 1],
+      ["readyz serializable_read success", 1],
+    ]);
+  });
+
+  test("has no versions for observers", () => {
+    const endpoints = endpointsOf(driven);
+    const answers: number[] = [];
+    const respond = ({ status }: HttpAnswer): number => answers.push(status);
+    const known = ["/metrics", "/health", "/livez", "/cluster", "/version", "/nothing"].map(
+      (path) => endpoints.handleObserver("GET", path, "", respond),
+    );
+    driven.settle();
+    expect(known).toEqual([true, true, true, true, false, false]);
+    expect(answers).toEqual([200, 200, 200, 200]);
   });
 });
 
@@ -97,11 +141,11 @@ describe("a member whose state is corrupt, or that may be the wrong one", () => 
     alarm(driven, ACTIVATE, memberId);
     expect(text(driven, "/livez")).toBe("200 ok\n");
     expect(text(driven, "/readyz/data_corruption")).toBe(
-      "503 [-]data_corruption failed: alarm activated: CORRUPT\nreadyz check failed\n",
+      "503 [-]data_corruption failed: alarm activated: CORRUPT\n\n",
     );
     expect(get(driven, "/readyz").status).toBe(503);
     expect(text(driven, "/readyz?exclude=data_corruption")).toBe("200 ok\n");
-    const unhealthy = '503 {"health":"false","reason":"ALARM CORRUPT"}';
+    const unhealthy = '503 {"health":"false","reason":"ALARM CORRUPT"}\n';
     expect(text(driven, "/health")).toBe(unhealthy);
     expect(text(driven, "/health?exclude=NOSPACE")).toBe(unhealthy);
     expect(text(driven, "/health?exclude=CORRUPT")).toBe('200 {"health":"true","reason":""}');
@@ -117,12 +161,24 @@ describe("a member whose state is corrupt, or that may be the wrong one", () => 
   });
 });
 
+test("a member of a cluster without room is not healthy, but ready", () => {
+  const driven = DrivenGroup.leading();
+  const alarm = { action: AlarmAction.ACTIVATE, memberID: 7n, alarm: AlarmType.NOSPACE };
+  apply(driven, CommandKind.alarm, encoded(AlarmRequest, alarm));
+  expect(text(driven, "/health")).toBe('503 {"health":"false","reason":"ALARM NOSPACE"}\n');
+  expect(get(driven, "/health").fields).toContain("nosniff");
+  const healthy = '200 {"health":"true","reason":""}';
+  expect(text(driven, "/health?exclude=NOSPACE")).toBe(healthy);
+  expect(text(driven, "/health?exclude=CORRUPT&exclude=NOSPACE")).toBe(healthy);
+  expect(text(driven, "/readyz")).toBe("200 ok\n");
+});
+
 test("a learner is not ready until it is promoted", () => {
   const driven = DrivenGroup.leading();
   const record = { ID: MEMBER, peerURLs: ["http://a:1"], isLearner: true };
   apply(driven, CommandKind.memberAdd, encoded(Member, record));
   expect(text(driven, "/readyz/non_learner")).toBe(
-    "503 [-]non_learner failed: not supported for learner\nreadyz check failed\n",
+    "503 [-]non_learner failed: not supported for learner\n\n",
   );
   apply(driven, CommandKind.memberPromote, encoded(MemberPromoteRequest, { ID: MEMBER }));
   expect(text(driven, "/readyz")).toBe("200 ok\n");
@@ -173,12 +229,11 @@ describe("a member without a leader", () => {
 
   test("lives, is not ready, and says so", () => {
     expect(text(lonely, "/livez")).toBe("200 ok\n");
-    expect(text(lonely, "/health")).toBe('503 {"health":"false","reason":"RAFT NO LEADER"}');
+    expect(text(lonely, "/health")).toBe('503 {"health":"false","reason":"RAFT NO LEADER"}\n');
     expect(text(lonely, "/health?serializable=true")).toBe('200 {"health":"true","reason":""}');
     expect(text(lonely, "/readyz")).toBe(
       "503 [+]data_corruption ok\n[+]serializable_read ok\n" +
-        "[-]linearizable_read failed: etcdserver: no leader\n[+]non_learner ok\n" +
-        "readyz check failed\n",
+        "[-]linearizable_read failed: etcdserver: no leader\n[+]non_learner ok\n\n",
     );
   });
 });

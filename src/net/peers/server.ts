@@ -4,17 +4,18 @@
  * (FRAME_ROOM, SNAPSHOT_ROOM), so a stranger has no more of it here than there. A client that finds
  * this port learns nothing from it.
  */
-import { GrpcServer } from "../../wire/grpc/grpc-server.ts";
+import { GrpcServer, type HttpService } from "../../wire/grpc/grpc-server.ts";
 import type { Failure, Method } from "../../wire/grpc/server-call.ts";
 import { type Http2Limits, SERVER_LIMITS } from "../../wire/http2/limits.ts";
 
 /** A cluster of nine has 16 lanes here and a few calls. */
 const PEER_LIMITS: Http2Limits = { ...SERVER_LIMITS, concurrentStreamsMax: 100 };
 
-/** Serves `methods` (Peers.methods); `mapError` as in GrpcServerOptions. */
+/** Serves `methods` (Peers.methods); `mapError` and `http` as in GrpcServerOptions. */
 export function peerServer(
   methods: readonly Method[],
   mapError: (error: unknown) => Failure,
+  http?: HttpService,
 ): GrpcServer {
-  return new GrpcServer({ methods, mapError, limits: PEER_LIMITS });
+  return new GrpcServer({ methods, mapError, http, limits: PEER_LIMITS });
 }

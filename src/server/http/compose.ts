@@ -1,0 +1,85 @@
+/** The HTTP side of a server, put together: who answers at the addresses of which kind. */
+import type { Clock } from "../../base/ports.ts";
+import { jsonBytesMax } from "../../gateway/json/call.ts";
+import { JsonGateway } from "../../gateway/json/gateway.ts";
+import type { Group } from "../../node/group.ts";
+import type { Identity } from "../../rpc/headers.ts";
+import type { CallMeter } from "../../wire/grpc/call-meter.ts";
+import type { Metadata } from "../../wire/grpc/metadata.ts";
+import type { Failure, Method } from "../../wire/grpc/server-call.ts";
+import type { Config } from "../config/config.ts";
+import { Endpoints } from "../endpoints.ts";
+import { DebugPages } from "./debug.ts";
+import { HttpFront } from "./front.ts";
+import { PeerPages } from "./peer-pages.ts";
+import { Profiles } from "./profiles.ts";
+
+export interface HttpParts {
+  readonly config: Config;
+  readonly group: Group;
+  readonly identity: Identity;
+  readonly clock: Clock;
+  /** What the gateway's paths lead to. */
+  readonly methods: readonly Method[];
+  readonly mapError: (error: unknown) => Failure;
+  readonly meter: (path: string, metadata: Metadata) => CallMeter;
+  readonly metrics: () => string;
+  readonly cluster: () => unknown;
+  readonly clusterVersion: () => string | undefined;
+  /** Bytes of a message, as gRPC takes it. */
+  readonly receiveBytesMax: number;
+}
+
+export interface HttpSide {
+  readonly front: HttpFront;
+  readonly endpoints: Endpoints;
+  /** Ends what is overdue; call it about every 100 ms. */
+  tick(nowMs: number): void;
+}
+
+export function createHttpSide(parts: HttpParts): HttpSide {
+  const { config, group, identity, clock } = parts;
+  const { clusterId, memberId } = identity;
+  const endpoints = new Endpoints({ ...parts, memberId });
+  const gateway = config.http.gateway ? new JsonGateway(parts) : undefined;
+  const members = () => group.machine.members();
+  const wallMs = (): number => clock.wallMs();
+  const front = new HttpFront({
+    ...{ endpoints, gateway, clock },
+    cors: config.http.cors,
+    hostWhitelist: config.http.hostWhitelist,
+    debug: new DebugPages({
+      variables: () => variablesOf(group, identity),
+      profiles: config.http.pprof ? new Profiles(wallMs, process.argv) : undefined,
+    }),
+    peerPages: new PeerPages({ endpoints, clusterId, members }),
+    isShared: config.listenPeer.length === 0,
+    namesCount: () => config.clientTls?.clientCertRequired === true && group.machine.auth.enabled,
+    bodyBytesMax: jsonBytesMax(parts.receiveBytesMax),
+  });
+  return { front, endpoints, tick: (nowMs) => gateway?.tick(nowMs) };
+}
+
+/** What /debug/vars shows: etcd's names where the thing is the same. */
+function variablesOf(group: Group, { memberId }: Identity): Record<string, string> {
+  const { rss, heapTotal, heapUsed, external } = process.memoryUsage();
+  const memory = { Alloc: heapUsed, Sys: rss, HeapAlloc: heapUsed, HeapSys: heapTotal, external };
+  const progress = Object.fromEntries(
+    group.progress().map(({ id, match }) => [id.toString(16), { match }]),
+  );
+  const raft = {
+    id: memberId.toString(16),
+    term: group.term,
+    commit: group.committedIndex,
+    lead: group.leader.toString(16),
+    raftState: group.isLeader ? "StateLeader" : "StateFollower",
+    applied: group.appliedIndex,
+    progress,
+  };
+  return {
+    cmdline: JSON.stringify(process.argv),
+    memstats: JSON.stringify(memory),
+    "raft.status": JSON.stringify(raft),
+    uptime_seconds: String(Math.floor(process.uptime())),
+  };
+}
