@@ -67,6 +67,7 @@ export class JsonCall implements ServerCall, BodyReader {
   /** As in etcd, a gateway's caller is not who the client's certificate says. */
   readonly peerName = undefined;
   cancelled = false;
+  onCancel: (() => void) | undefined = undefined;
   readonly #options: CallOptions;
   readonly #owner: CallOwner;
   readonly #response: HttpResponse;
@@ -313,7 +314,8 @@ export class JsonCall implements ServerCall, BodyReader {
     );
     if (gone) this.#over(code);
     else this.#endWith(code, message, this.#handler !== undefined);
-    this.#guarded(this.#onReplyDrain ?? (() => this.#handler?.onCancel()));
+    const told = this.onCancel ?? this.#onReplyDrain;
+    this.#guarded(told ?? (() => this.#handler?.onCancel()));
   }
 
   #over(code: GrpcCode): void {

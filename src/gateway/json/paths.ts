@@ -71,7 +71,7 @@ export const PATHS: Readonly<Record<string, Readonly<Record<string, readonly str
 
 /** Services and methods that have no path: etcd gives them none, or etcd has none like them. */
 export const UNMAPPED: ReadonlySet<string> = new Set([
-  "/etcdserverpb.KV/RangeStream", // "no HTTP mapping", says its proto file
+  "/etcdserverpb.KV/RangeStream", // left out on purpose, as its proto file says
   "grpc.health.v1.Health", // /health, /livez and /readyz are for HTTP
   "grpc.reflection.v1.ServerReflection",
   "grpc.reflection.v1alpha.ServerReflection",
