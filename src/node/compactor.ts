@@ -4,11 +4,12 @@
  * the store, up to what running reads still pin.
  */
 import { AetherError } from "../base/errors.ts";
-import type { Log } from "../base/ports.ts";
+import type { Clock, Log } from "../base/ports.ts";
 import { MIB } from "../base/units.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { MemberId } from "../raft/types.ts";
 import type { CurrentMachine } from "./current-machine.ts";
+import type { GroupMeter } from "./meter.ts";
 import type { LogStore, StateStore } from "./ports.ts";
 
 /** Entries kept behind the compaction point for followers that are a little slow (etcd's 5000). */
@@ -26,6 +27,8 @@ export interface CompactorParts {
   readonly log: LogStore;
   readonly store: StateStore;
   readonly logger: Log;
+  readonly clock: Clock;
+  readonly meter: Pick<GroupMeter, "compacted">;
   /** Log entries after which it is compacted, and how many of them are kept for slow followers. */
   readonly triggerEntries: number;
   readonly keptEntries?: number | undefined;
@@ -114,11 +117,13 @@ export class Compactor {
   }
 
   #removeRows(): void {
-    const { current, store } = this.#parts;
+    const { current, store, clock, meter } = this.#parts;
     const target = current.machine.physicalTarget();
     if (this.#stopped || target <= this.#askedRevision || target <= 0) return;
     this.#askedRevision = target;
+    const askedMs = clock.monotonicMs();
     store.compact(target, () => {
+      meter.compacted(clock.monotonicMs() - askedMs);
       this.#removedRevision = target;
       const ended = this.#waiting.filter(({ revision }) => revision <= target);
       this.#waiting = this.#waiting.filter(({ revision }) => revision > target);

@@ -83,6 +83,9 @@ export class Group {
   #applying = false;
   #stopped = false;
   #hubAwake = false;
+  #tickedMs = Number.POSITIVE_INFINITY;
+  /** Heartbeats of this leader that were due for twice their interval: it had no time. */
+  lateTicks = 0;
   #wasMember: boolean;
 
   readonly #runDrive = (): void => {
@@ -124,7 +127,7 @@ export class Group {
       absenceMs: this.#times.electionMs / 2,
     });
     this.#compactor = new Compactor({
-      ...{ raft, current, log, store, logger, keptEntries },
+      ...{ raft, current, log, store, logger, keptEntries, clock, meter: this.#meter },
       triggerEntries: snapshotTriggerEntries,
     });
     this.#copies = new Copies({ raft, store, transport, logger });
@@ -169,6 +172,10 @@ export class Group {
   /** Calls that were refused, or whose outcome is unknown: too late, or the node is stopping. */
   get failedProposals(): number {
     return this.#requests.failed;
+  }
+  /** Rounds of linearizable reads that had to wait for a leader, and rounds that failed. */
+  get readRounds(): { readonly slow: number; readonly failed: number } {
+    return this.#requests.readRounds;
   }
   /** A leader is known, and an entry of its term is applied here. */
   get isReady(): boolean {
@@ -346,6 +353,8 @@ export class Group {
   tick(): void {
     if (this.#stopped) return;
     const nowMs = this.#ports.clock.monotonicMs();
+    if (this.isLeader && nowMs - this.#tickedMs > 2 * this.#options.tickMs) this.lateTicks++;
+    this.#tickedMs = nowMs;
     this.#leadership.tick();
     this.#raft.tick(nowMs);
     this.expiry.tick(nowMs, this.#raft.term);

@@ -15,6 +15,8 @@ export interface GroupMeter {
   applied(tally: CommandTally, ms: number, waitedMs: number | undefined): void;
   leaseGranted(ttlSeconds: number): void;
   leasesExpired(count: number): void;
+  /** What a compaction superseded is gone, `ms` after the store was asked to remove it. */
+  compacted(ms: number): void;
 }
 
 /** For groups that nobody watches. */
@@ -24,6 +26,7 @@ export const NO_METER: GroupMeter = {
   applied() {},
   leaseGranted() {},
   leasesExpired() {},
+  compacted() {},
 };
 
 /** Kinds of commands are one byte in the log. */

@@ -34,6 +34,9 @@ export class Reads {
   #postponed: Round[] = [];
   #nextId = 1;
   #waiting = 0;
+  /** Rounds that nobody could confirm at once, and rounds that failed. */
+  slowCount = 0;
+  failedCount = 0;
 
   /** Reads which wait for something. */
   get waiting(): number {
@@ -66,6 +69,7 @@ export class Reads {
     assert(round.index < 0, "a granted round needs no leader");
     this.#rounds.delete(id);
     this.#postponed.push(round);
+    this.slowCount++;
   }
 
   /** New ids to ask Raft with, for every round that was postponed. */
@@ -132,6 +136,7 @@ export class Reads {
 
   #answer({ reads }: Round, error: AetherError | undefined): void {
     this.#waiting -= reads.length;
+    if (error !== undefined) this.failedCount++;
     for (const done of reads) done(error);
   }
 }

@@ -66,6 +66,11 @@ export class Requests {
     return this.#refused + this.#proposals.failedCount;
   }
 
+  /** Rounds of reads that had to wait for a leader, and rounds that failed. */
+  get readRounds(): { readonly slow: number; readonly failed: number } {
+    return { slow: this.#reads.slowCount, failed: this.#reads.failedCount };
+  }
+
   propose(
     kind: CommandKind,
     bytes: Uint8Array,

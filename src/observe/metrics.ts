@@ -153,8 +153,10 @@ export class Metrics {
     const out: string[] = [];
     for (const name of [...this.#families.keys()].sort()) {
       const family = this.#families.get(name) as Family;
+      const { length } = out;
       out.push(`# HELP ${name} ${family.help}`, `# TYPE ${name} ${family.kind}`);
       family.collect(out);
+      if (out.length === length + 2) out.length = length; // nothing to show
     }
     return `${out.join("\n")}\n`;
   }

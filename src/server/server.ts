@@ -307,7 +307,7 @@ class Server implements RunningServer {
   #createGroup(beginning: Beginning | undefined): Group {
     const { config, log, turn, stores } = this.#base;
     const { electionTimeoutMs, heartbeatIntervalMs, leaseReads } = config;
-    const meter = new MeteredGroup();
+    const meter = new MeteredGroup(config.warnApplyMs);
     meter.register(this.#metrics);
     const drift = leaseReads?.clockDriftPercentMax;
     const lease =
@@ -418,6 +418,7 @@ class Server implements RunningServer {
       sizeBytes: () => stores.state.sizeBytes(),
       sizeInUseBytes: () => stores.state.sizeInUseBytes(),
       quotaBytes: config.quotaBackendBytes,
+      extensiveMetrics: config.extensiveMetrics,
       log: this.#base.log,
     });
   }
@@ -463,7 +464,7 @@ class Server implements RunningServer {
       peers: () => this.#link.status(),
       received: this.#link.received,
       roundTrips: this.#roundTrips,
-      memberId,
+      ...{ memberId, config, health: http.endpoints.counts },
     });
   }
 

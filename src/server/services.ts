@@ -41,6 +41,8 @@ export interface ServicesBackend extends MaintenanceBackend {
   readonly snapshots: SnapshotSpools;
   readonly tokens: Tokens;
   readonly bcryptCost: number;
+  /** Every call is timed. */
+  readonly extensiveMetrics: boolean;
   /** A verified client certificate tells who asks. */
   readonly clientCertAuth: boolean;
 }
@@ -102,7 +104,11 @@ export class Services {
       ...this.#admission.guard(auth.guard(this.#quota.guard(methods))),
       ...auth.guard(reflection),
     ];
-    this.meters = new CallMeters({ types: typesOf(this.#methods) });
+    this.meters = new CallMeters({
+      types: typesOf(this.#methods),
+      nowMs: () => backend.clock.monotonicMs(),
+      isExtensive: backend.extensiveMetrics,
+    });
   }
 
   methods(): readonly Method[] {

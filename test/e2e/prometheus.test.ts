@@ -28,6 +28,8 @@ const wrong: readonly (readonly [string, string])[] = [
       'h_bucket{le="1"} 4\nh_bucket{le="+Inf"} 3\nh_sum 1\nh_count 3\n',
     "fewer than",
   ],
+  ['# HELP h H.\n# TYPE h histogram\nh_bucket{x="1",le="1"} 4\n', 'h{x="1"}: no +Inf'],
+  ["# HELP h H.\n# TYPE h histogram\n", "h: no buckets"],
 ];
 for (const [text, complaint] of wrong) {
   test(`complains: ${complaint} (${JSON.stringify(text.slice(-20))})`, () => {

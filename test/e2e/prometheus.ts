@@ -70,24 +70,38 @@ export function parseMetrics(text: string): ParsedMetrics {
   return { samples, complaints };
 }
 
-/** Buckets only grow, and the last one holds all. Looks at histograms without labels. */
+/** A sample of a histogram: its series, by name and labels but `le`, and the bound. */
+const BUCKET = /^(.+)_bucket\{(?:(.*),)?le="([^"]+)"\}$/;
+
+/** In each series buckets only grow, and the last one holds all. */
 function histogramComplaints(
   samples: ReadonlyMap<string, number>,
   types: ReadonlyMap<string, string>,
 ): string[] {
   const complaints: string[] = [];
+  const last = new Map<string, { name: string; labels: string; bound: string; count: number }>();
+  for (const [full, count] of samples) {
+    const [, name = "", labels = "", bound = ""] = BUCKET.exec(full) ?? [];
+    if (types.get(name) !== "histogram") continue;
+    const before = last.get(`${name}{${labels}}`);
+    if (before !== undefined && count < before.count) {
+      complaints.push(`${full}: fewer than the bucket before`);
+    }
+    last.set(`${name}{${labels}}`, { name, labels, bound, count });
+  }
+  for (const [series, { name, labels, bound, count }] of last) {
+    const suffix = labels === "" ? "" : `{${labels}}`;
+    if (bound !== "+Inf") complaints.push(`${series}: no +Inf at the end`);
+    if (count !== samples.get(`${name}_count${suffix}`)) {
+      complaints.push(`${series}: +Inf is not the count`);
+    }
+    if (!samples.has(`${name}_sum${suffix}`)) complaints.push(`${series}: no sum`);
+  }
   for (const [name, type] of types) {
     if (type !== "histogram") continue;
-    const buckets = [...samples].filter(([full]) => full.startsWith(`${name}_bucket{le="`));
-    let last = 0;
-    for (const [full, count] of buckets) {
-      if (count < last) complaints.push(`${full}: fewer than the bucket before`);
-      last = count;
+    if (![...last.values()].some((series) => series.name === name)) {
+      complaints.push(`${name}: no buckets`);
     }
-    if (buckets.length === 0) complaints.push(`${name}: no buckets`);
-    if (!buckets.at(-1)?.[0].includes('le="+Inf"')) complaints.push(`${name}: no +Inf at the end`);
-    if (last !== samples.get(`${name}_count`)) complaints.push(`${name}: +Inf is not the count`);
-    if (!samples.has(`${name}_sum`)) complaints.push(`${name}: no sum`);
   }
   return complaints;
 }

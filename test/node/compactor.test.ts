@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Compactor, type CompactorParts } from "../../src/node/compactor.ts";
+import { NO_METER } from "../../src/node/meter.ts";
 
 /** A compactor whose store ends a removal when told to. */
 function compactorAt(target: number): { compactor: Compactor; endRemoval: () => void } {
@@ -15,6 +16,8 @@ function compactorAt(target: number): { compactor: Compactor; endRemoval: () => 
       },
     },
     log: { sizeBytes: () => 0 },
+    clock: { monotonicMs: () => 0 },
+    meter: NO_METER,
   } as unknown as CompactorParts;
   return { compactor: new Compactor(parts), endRemoval: () => end() };
 }

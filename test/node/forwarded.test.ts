@@ -71,7 +71,8 @@ describe("a batch that was passed on", () => {
     const driven = DrivenGroup.leading();
     for (const kind of Object.values(CommandKind)) {
       const isChange = kind >= CommandKind.memberAdd && kind <= CommandKind.memberUpdate;
-      const expected = isChange ? "invalid_argument" : "taken";
+      const isAlone = kind === CommandKind.onBehalf; // a prefix, and no command behind it
+      const expected = isChange || isAlone ? "invalid_argument" : "taken";
       expect([kind, offer(driven, batch([kind]))]).toEqual([kind, expected]);
     }
     driven.settle(); // whatever is in the bodies

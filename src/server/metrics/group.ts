@@ -3,9 +3,6 @@ import type { CommandTally, GroupMeter } from "../../node/meter.ts";
 import { exponentialBounds, Histogram, type Labels, type Metrics } from "../../observe/metrics.ts";
 import { CommandKind } from "../../state/command.ts";
 
-/** An entry that took longer to apply than this is counted as slow (etcd's default). */
-const SLOW_APPLY_MS_DEFAULT = 100;
-
 const DISK_BOUNDS = exponentialBounds(0.001, 2, 14);
 const APPLY_BOUNDS = exponentialBounds(0.0001, 2, 20);
 
@@ -58,6 +55,7 @@ export class MeteredGroup implements GroupMeter {
   readonly #slowApplyMs: number;
   readonly #fsyncs = new Histogram(DISK_BOUNDS);
   readonly #commits = new Histogram(DISK_BOUNDS);
+  readonly #compactions = new Histogram(exponentialBounds(100, 2, 14)); // in ms
   readonly #leaseTtls = new Histogram(exponentialBounds(1, 2, 24));
   readonly #applied = new ByCommand(APPLY_BOUNDS, (op, success) => ({
     op,
@@ -70,8 +68,11 @@ export class MeteredGroup implements GroupMeter {
   #granted = 0;
   #revoked = 0;
   #expired = 0;
+  #promoted = 0;
+  #compactedS = 0;
 
-  constructor(slowApplyMs: number = SLOW_APPLY_MS_DEFAULT) {
+  /** Entries that took longer to apply than `slowApplyMs` are counted as slow. */
+  constructor(slowApplyMs: number) {
     this.#slowApplyMs = slowApplyMs;
   }
 
@@ -96,6 +97,7 @@ export class MeteredGroup implements GroupMeter {
         this.#requests.of(kind, succeeded).observe(waitedMs / 1000, count);
       }
       if (kind === CommandKind.leaseRevoke && succeeded) this.#revoked += count;
+      if (kind === CommandKind.memberPromote && succeeded) this.#promoted += count;
     });
   }
 
@@ -107,6 +109,11 @@ export class MeteredGroup implements GroupMeter {
   leasesExpired(count: number): void {
     this.#expired += count;
     this.#revoked += count;
+  }
+
+  compacted(ms: number): void {
+    this.#compactions.observe(ms);
+    this.#compactedS = Math.round(Date.now() / 1000);
   }
 
   register(metrics: Metrics): void {
@@ -158,5 +165,21 @@ export class MeteredGroup implements GroupMeter {
     );
     counter("etcd_debugging_server_lease_expired_total", "Leases expired.", () => this.#expired);
     shown("etcd_debugging_lease_ttl_total", "TTLs of granted leases in seconds.", this.#leaseTtls);
+    counter(
+      "etcd_server_learner_promote_successes",
+      "Learners that became voters.",
+      () => this.#promoted,
+    );
+    shown(
+      "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds",
+      "Until what a compaction superseded was removed.",
+      this.#compactions,
+    );
+    metrics.read(
+      "gauge",
+      "etcd_debugging_mvcc_db_compaction_last",
+      "When that was done last, since the Unix epoch.",
+      () => this.#compactedS,
+    );
   }
 }

@@ -10,7 +10,11 @@ import type { Group } from "../../node/group.ts";
 import type { StateStore } from "../../node/ports.ts";
 import { exponentialBounds, Histogram, type Labels, type Metrics } from "../../observe/metrics.ts";
 import { alarmName } from "../../rpc/alarms.ts";
+import { QUOTA_BYTES_DEFAULT } from "../../rpc/quota.ts";
+import type { Config } from "../config/config.ts";
+import { featureStates } from "../config/etcd/features.ts";
 import type { Traffic } from "../doors.ts";
+import type { HealthCounts } from "../endpoints.ts";
 
 const ROUND_TRIP_BOUNDS = exponentialBounds(0.0001, 2, 16);
 
@@ -41,11 +45,16 @@ export interface NodeParts {
   readonly received: Readonly<ReceivedCounters>;
   readonly roundTrips: RoundTrips;
   readonly memberId: bigint;
+  /** How often /health and the checks of /livez and /readyz were asked for. */
+  readonly health: HealthCounts;
+  readonly config: Pick<Config, "features" | "quotaBackendBytes">;
 }
 
 export function registerNode(metrics: Metrics, parts: NodeParts): void {
   registerRaft(metrics, parts);
   registerVersions(metrics, parts);
+  registerSettings(metrics, parts);
+  registerHealth(metrics, parts);
   registerKeys(metrics, parts);
   registerStore(metrics, parts);
   registerWatches(metrics, parts);
@@ -82,8 +91,48 @@ function registerRaft(metrics: Metrics, { group, memberId }: NodeParts): void {
   gauge("etcd_server_proposals_applied_total", "Entries applied.", () => group.appliedIndex);
   gauge("etcd_server_proposals_pending", "Proposals that wait.", () => group.pendingProposals);
   counter("etcd_server_proposals_failed_total", "Failed proposals.", () => group.failedProposals);
+  counter(
+    "etcd_server_slow_read_indexes_total",
+    "Rounds of linearizable reads that had to wait for a leader.",
+    () => group.readRounds.slow,
+  );
+  counter(
+    "etcd_server_read_indexes_failed_total",
+    "Rounds of linearizable reads that failed.",
+    () => group.readRounds.failed,
+  );
+  counter(
+    "etcd_server_heartbeat_send_failures_total",
+    "Heartbeats of this leader that were late: it had no time.",
+    () => group.lateTicks,
+  );
   counter("etcd_server_leader_changes_seen_total", "Changes of leader.", () => group.leaderChanges);
   gauge("aether_raft_term", "The current term.", () => group.term);
+}
+
+function registerSettings(metrics: Metrics, { group, config }: NodeParts): void {
+  const gauge = gauges(metrics);
+  gauge("etcd_server_quota_backend_bytes", "The space quota; 0: none.", () => {
+    return Math.max(config.quotaBackendBytes || QUOTA_BYTES_DEFAULT, 0);
+  });
+  gauge("etcd_debugging_auth_revision", "The revision of users and roles.", () => {
+    return group.machine.auth.revision;
+  });
+  metrics.readMany("gauge", "etcd_server_feature_enabled", "Features that are switched on.", () =>
+    featureStates(config.features).map(({ name, stage, on }) => [{ name, stage }, +on] as const),
+  );
+}
+
+function registerHealth(metrics: Metrics, { health }: NodeParts): void {
+  const counter = counters(metrics);
+  counter("etcd_server_health_success", "Answers of /health that were good.", () => health.success);
+  counter("etcd_server_health_failures", "Those that were not.", () => health.failures);
+  metrics.readMany("counter", "etcd_server_healthchecks_total", "Checks of health that ran.", () =>
+    [...health.checks].map(([check, count]) => {
+      const [type = "", name = "", status = ""] = check.split(" ");
+      return [{ name, status, type }, count] as const;
+    }),
+  );
 }
 
 function registerVersions(metrics: Metrics, { group, memberId }: NodeParts): void {
@@ -93,9 +142,9 @@ function registerVersions(metrics: Metrics, { group, memberId }: NodeParts): voi
   one("etcd_server_version", "The version of etcd that this serves as.", {
     server_version: ETCD_VERSION,
   });
-  one("etcd_cluster_version", "The cluster's version.", {
-    cluster_version: ETCD_VERSION.split(".").slice(0, 2).join("."),
-  });
+  metrics.readMany("gauge", "etcd_cluster_version", "The cluster's version.", () => [
+    [{ cluster_version: group.machine.clusterVersion.version.replace(/\.\d+$/, "") }, 1],
+  ]);
   metrics.readMany("gauge", "etcd_server_alarms", "Alarms that are raised.", () =>
     group.machine
       .alarms()
@@ -212,10 +261,12 @@ function registerPeers(metrics: Metrics, parts: NodeParts): void {
     { Local: local, Remote },
     +up,
   ]);
-  each("gauge", "etcd_network_known_peers", "Peers that are known.", (_, Remote) => [
-    { Local: local, Remote },
-    1,
-  ]);
+  metrics.readMany("gauge", "etcd_network_known_peers", "Members, this one among them.", () =>
+    [memberId, ...peers().map(({ id }) => id)].map((id) => [
+      { Local: local, Remote: id.toString(16) },
+      1,
+    ]),
+  );
   metrics.readMany("counter", "etcd_network_peer_received_bytes_total", "Bytes of a peer.", () =>
     [...received.bytesFrom].map(([id, bytes]) => [{ From: id.toString(16) }, bytes] as const),
   );

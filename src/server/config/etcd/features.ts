@@ -30,13 +30,11 @@ export const FEATURE_TWINS: readonly (readonly [flag: string, Feature, on: boole
 
 /** Those that change nothing here, and why: somebody who switches one is told. */
 export const INERT_FEATURES: Partial<Readonly<Record<Feature, string>>> = {
-  CompactHashCheck: "members are compared at the newest revision instead",
   FastLeaseKeepAlive: "keep-alives never wait for the log",
-  InitialCorruptCheck: "rows are checked when they are read, and the leader compares the members",
-  LeaseCheckpoint: "a new leader gives every lease its whole time again",
-  LeaseCheckpointPersist: "a new leader gives every lease its whole time again",
+  LeaseCheckpointPersist: "what LeaseCheckpoint writes down is always kept",
   PriorityRequest: "requests are served in the order in which they come",
   SetMemberLocalAddr: "the system chooses the address that other members are called from",
+  StopGRPCServiceOnDefrag: "nobody waits while space is given back",
   TxnModeWriteWithSharedBuffer: "transactions read the state without copying it",
 };
 
@@ -80,4 +78,21 @@ function booleanOf(name: string, text: string, where: string): boolean {
   if (/^(1|t|T|true|TRUE|True)$/.test(text)) return true;
   if (/^(0|f|F|false|FALSE|False)$/.test(text)) return false;
   throw new ConfigError(`${where}: ${name}: expected true or false, got ${JSON.stringify(text)}`);
+}
+
+/** Every gate as metrics show it, etcd's two groups among them: a group is off. */
+export function featureStates(
+  features: Features,
+): { readonly name: string; readonly stage: string; readonly on: boolean }[] {
+  const each = Object.entries(GATES).map(([name, [, stage]]) => ({
+    name,
+    stage: stage.toUpperCase(),
+    on: features[name as Feature],
+  }));
+  const groups = ["Alpha", "Beta"].map((stage) => ({
+    name: `All${stage}`,
+    stage: stage.toUpperCase(),
+    on: false,
+  }));
+  return [...groups, ...each];
 }
