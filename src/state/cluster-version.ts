@@ -13,7 +13,7 @@ import { DowngradeAction, type DowngradeRequest } from "../proto/gen/etcdserverp
 import type { StateRecord } from "./ports.ts";
 
 /** Records: a format byte and the text of a version. */
-const VERSION_SPACE = "version";
+export const VERSION_SPACE = "version";
 const CLUSTER_KEY = "cluster";
 const TARGET_KEY = "downgrade";
 const VERSION_FORMAT = 1;

@@ -13,7 +13,8 @@ import { Lease } from "../../proto/gen/leasepb.ts";
 import { StoredKeyValue } from "../../proto/hot/key-value.ts";
 import { ALARM_SPACE } from "../../state/alarms.ts";
 import { AUTH_ROLE_SPACE, AUTH_SPACE, AUTH_USER_SPACE } from "../../state/auth/auth-records.ts";
-import { LEASE_SPACE } from "../../state/leases.ts";
+import { ClusterVersion, VERSION_SPACE } from "../../state/cluster-version.ts";
+import { LEASE_SPACE, timesIn } from "../../state/leases.ts";
 import { GONE_SPACE, MEMBER_SPACE } from "../../state/members.ts";
 import { COMPACT_KEY, type CompactPoint, compactPointOf, META_SPACE } from "../../state/restore.ts";
 import { type BucketWriter, writeBbolt } from "../bbolt/writer.ts";
@@ -129,7 +130,14 @@ class StateExport {
   }
 
   #cluster(bucket: BucketWriter): void {
-    bucket.put(bytes(ClusterKey.version), bytes(STORAGE_VERSION));
+    const cluster = new ClusterVersion();
+    for (const { space, key, value } of this.#reader.recordsIn(VERSION_SPACE)) {
+      cluster.restore(space, key, value);
+    }
+    const target = cluster.downgradeTarget;
+    const downgrade = { "target-version": target ?? "", enabled: target !== undefined };
+    bucket.put(bytes(ClusterKey.version), bytes(cluster.version));
+    bucket.put(bytes(ClusterKey.downgrade), bytes(JSON.stringify(downgrade)));
   }
 
   #history(bucket: BucketWriter): void {
@@ -152,8 +160,8 @@ class StateExport {
     for (const { key, value } of this.#reader.recordsIn(LEASE_SPACE)) {
       const out = new ByteWriter(24);
       const id = bytes(key);
-      const TTL = Number(Buffer.from(value).readBigUInt64BE(1));
-      Lease.encode({ ID: id.readBigInt64BE(0), TTL, RemainingTTL: 0 }, out);
+      const { ttlSeconds: TTL, remainingSeconds: RemainingTTL } = timesIn(value);
+      Lease.encode({ ID: id.readBigInt64BE(0), TTL, RemainingTTL }, out);
       bucket.put(id, out.copy());
     }
   }
