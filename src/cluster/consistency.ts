@@ -56,6 +56,11 @@ export interface ConsistencyOptions {
   readonly memberId: MemberId;
   /** Between two rounds; 0: there are none. */
   readonly intervalMs: number;
+  /**
+   * Between two looks whether something was compacted since the last round, which makes another one
+   * due (etcd's CompactHashCheck, which compares at compactions); left out: nobody looks.
+   */
+  readonly compactedIntervalMs?: number | undefined;
 }
 
 /** What the check needs of a group (node/group.ts is one). */
@@ -117,6 +122,9 @@ export class Consistency {
   #term = 0;
   #round: Round | undefined = undefined;
   #dueMs = 0;
+  /** When to look for compactions again, and the point at which states were compared last. */
+  #lookMs = 0;
+  #comparedCompaction = -1;
   /** Rounds in a row without a majority, and with a compaction in between. */
   #ties = 0;
   #spoilt = 0;
@@ -143,7 +151,7 @@ export class Consistency {
     const nowMs = clock.monotonicMs();
     if (group.term !== this.#term) this.#lead(group.term, nowMs);
     if (this.#isCorrupt(this.#options.memberId)) this.#leave(nowMs);
-    else if (this.#round === undefined && nowMs >= this.#dueMs) this.#maybeBegin(nowMs);
+    else if (this.#round === undefined && this.#isDue(nowMs)) this.#maybeBegin(nowMs);
   }
 
   /** Ends the round that is under way, and begins no other. */
@@ -158,7 +166,16 @@ export class Consistency {
     this.#ties = 0;
     this.#spoilt = 0;
     this.#leaveMs = nowMs;
+    this.#lookMs = nowMs + (this.#options.compactedIntervalMs ?? 0);
     this.#dueAfter(SOON_MS_MAX);
+  }
+
+  #isDue(nowMs: number): boolean {
+    const { intervalMs, compactedIntervalMs } = this.#options;
+    if (intervalMs > 0 && nowMs >= this.#dueMs) return true;
+    if (compactedIntervalMs === undefined || nowMs < this.#lookMs) return false;
+    this.#lookMs = nowMs + compactedIntervalMs;
+    return this.#ports.group.machine.compactRevision !== this.#comparedCompaction;
   }
 
   #dueAfter(ms: number): void {
@@ -167,7 +184,6 @@ export class Consistency {
 
   #maybeBegin(startedMs: number): void {
     const { intervalMs } = this.#options;
-    if (intervalMs === 0) return;
     const { group, hashHere } = this.#ports;
     const { configuration, term } = group;
     if (isJoint(configuration)) {
@@ -246,6 +262,7 @@ export class Consistency {
     this.#ties = verdict.kind === "tie" ? (this.#ties + 1) % TIES_MAX : 0;
     this.#spoilt = later.length > 0 ? (this.#spoilt + 1) % SPOILT_ROUNDS_MAX : 0;
     this.#dueAfter(this.#ties + this.#spoilt > 0 ? RETRY_MS_MAX : intervalMs);
+    if (this.#ties + this.#spoilt === 0) this.#comparedCompaction = own.compactRevision;
     if (verdict.kind === "wrong") for (const id of verdict.wrong) this.#raise(id);
     if (verdict.kind === "tie" && this.#ties === 0) this.#raise(WHOLE_CLUSTER);
   }

@@ -98,6 +98,13 @@ class FakeGroup implements ConsistencyGroup {
   }
 }
 
+interface WorldOptions {
+  readonly voters?: number;
+  readonly learners?: number;
+  readonly intervalMs?: number;
+  readonly compactedIntervalMs?: number;
+}
+
 /** A leader among others, whose hashes the test sets. */
 class World {
   readonly group: FakeGroup;
@@ -114,7 +121,8 @@ class World {
   rounds = 0;
   nowMs = 1000;
 
-  constructor({ voters = 3, learners = 0, intervalMs = INTERVAL_MS } = {}) {
+  constructor(options: WorldOptions = {}) {
+    const { voters = 3, learners = 0, intervalMs = INTERVAL_MS, compactedIntervalMs } = options;
     this.group = new FakeGroup(voters, learners);
     const clock = { monotonicMs: () => this.nowMs, wallMs: () => 0 };
     const note = (message: string, fields: LogFields = {}): void => {
@@ -122,7 +130,10 @@ class World {
     };
     const log = { ...silentLog, warn: note, error: note };
     this.consistency = new Consistency(
-      { memberId: SELF, intervalMs },
+      {
+        ...{ memberId: SELF, intervalMs },
+        ...(compactedIntervalMs === undefined ? {} : { compactedIntervalMs }),
+      },
       {
         ...{ group: this.group, clock, log },
         hashHere: (isWanted, done) => {
@@ -209,6 +220,25 @@ describe("a round", () => {
       world.pass(2 * SOON_MS);
       expect(world.rounds).toBe(0);
     }
+  });
+
+  test("is due soon after a compaction where that is asked for, and once for each", () => {
+    const world = new World({ intervalMs: 0, compactedIntervalMs: 60_000 });
+    world.pass(60_000);
+    expect(world.rounds).toBe(0);
+    world.pass(TICK_MS);
+    expect(world.rounds).toBe(1);
+    world.pass(600_000);
+    expect(world.rounds).toBe(1);
+    world.own = { ...RIGHT, revision: 70, compactRevision: 60 };
+    for (const n of [2, 3]) world.answers.set(id(n), world.own);
+    world.group.machine.compactRevision = 60;
+    world.pass(50_000);
+    expect(world.rounds).toBe(1);
+    world.pass(10_000);
+    expect(world.rounds).toBe(2);
+    world.pass(600_000);
+    expect(world.rounds).toBe(2);
   });
 
   test("waits while the configuration is a joint one", () => {
