@@ -192,7 +192,8 @@ const FALSE = new Set(["0", "f", "F", "false", "FALSE", "False"]);
 function booleanOf(text: string, name: string): "true" | "false" {
   if (TRUE.has(text)) return "true";
   if (FALSE.has(text)) return "false";
-  throw new UsageError(`invalid argument "${text}" for "--${name}" flag: expected true or false`);
+  const why = `strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`;
+  throw new UsageError(`invalid argument "${text}" for "--${name}" flag: ${why}`);
 }
 
 function oneOf(value: string, name: string, definition: ArgDef): string {

@@ -87,7 +87,11 @@ describe("a command line", () => {
     ["-ix", "unknown shorthand flag: 'x' in -ix"],
     ["--limit", "flag needs an argument: --limit"],
     ["-w", "flag needs an argument: 'w' in -w"],
-    ["--prefix=yes", 'invalid argument "yes" for "--prefix" flag: expected true or false'],
+    [
+      "--prefix=yes",
+      'invalid argument "yes" for "--prefix" flag: strconv.ParseBool: parsing "yes": ' +
+        "invalid syntax",
+    ],
     ["--level=loud", 'invalid argument "loud" for "--level" flag: expected info, warn'],
   ];
   for (const [line, message] of wrong) {

@@ -1,6 +1,6 @@
 /** A process that is none: feeds a command and keeps what it says. */
 import { runCtl } from "../../src/cli/ctl/ctl.ts";
-import type { Io } from "../../src/cli/io.ts";
+import type { Io, ProgramFailure } from "../../src/cli/io.ts";
 
 export interface Outcome {
   readonly stdout: Buffer;
@@ -23,7 +23,8 @@ export class FakeIo implements Io {
   /** Each program run, with the variables it was given. */
   readonly runs: { words: readonly string[]; variables: Readonly<Record<string, string>> }[] = [];
   /** What run() answers. */
-  failure: string | undefined;
+  failure: ProgramFailure | undefined;
+  program = "aether ctl";
   stderr = "";
   readonly #interrupt: AbortController;
   #parts: Buffer[] = [];
@@ -60,7 +61,7 @@ export class FakeIo implements Io {
   run(
     words: readonly string[],
     variables: Readonly<Record<string, string>>,
-  ): Promise<string | undefined> {
+  ): Promise<ProgramFailure | undefined> {
     this.runs.push({ words, variables });
     return Promise.resolve(this.failure);
   }

@@ -187,7 +187,7 @@ describe("a node", () => {
 
   test("a program that fails ends the watch", async () => {
     const io = new FakeIo();
-    io.failure = "exit status 3";
+    io.failure = { text: "exit status 3", status: 3 };
     await ctl("put failing 1");
     const words = `--endpoints ${node.endpoint} watch failing --rev=2 -- sh -c x`;
     expect(await runCtl(words.split(" "), io)).toBe(1);

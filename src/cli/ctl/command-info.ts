@@ -16,5 +16,14 @@ export interface CommandInfo {
   readonly formats?: readonly Format[];
 }
 
+/** A command that is loaded when it is needed. */
+export interface CommandEntry {
+  /** One word, or two: "lease grant". */
+  readonly name: string;
+  load(): Promise<CommandInfo>;
+}
+
+/** Of commands whose answer is a list of texts, which etcdctl has no fields for. */
+export const PLAIN_FORMATS: readonly Format[] = ["simple", "json", "protobuf"];
 export const MESSAGE_FORMATS: readonly Format[] = ["simple", "json", "fields", "protobuf"];
 export const REPORT_FORMATS: readonly Format[] = ["simple", "json", "fields", "table"];

@@ -37,6 +37,7 @@ interface Parts {
 
 /** The comparison a line means. Throws ExitError INVALID_INPUT. */
 export function parseCompare(line: Key): Compare {
+  if (!line.includes("(")) throw invalid(`malformed comparison: ${textOf(line)}`);
   const parts = partsOf(line);
   if (parts === undefined) {
     throw invalid(`malformed comparison: ${textOf(line)}; expected target("key") op "value"`);

@@ -2,21 +2,20 @@
  * The client: `aether ctl …`, or the executable called as `aetherctl`. Commands, flags, outputs
  * and exit statuses are etcdctl's, so that fingers and scripts need learn nothing.
  */
+import { basename } from "node:path";
 import { GrpcError } from "../../client/grpc-error.ts";
 import { type Arguments, parseArguments } from "../arguments.ts";
-import { EXIT, ExitError } from "../exit.ts";
+import { EXIT, ExitError, UsageError } from "../exit.ts";
 import { type Io, processIo } from "../io.ts";
-import { renderHelp } from "../usage.ts";
-import type { Command } from "./command.ts";
-import { COMMANDS } from "./command-table.ts";
+import { COMMANDS, type CommandRow } from "./command-table.ts";
 import { type Found, findCommand } from "./find-command.ts";
 import { environmentFlags, GLOBAL_ARGS, type Globals, resolveGlobals } from "./globals.ts";
-import { commandHelp, groupHelp } from "./help.ts";
-import { Invocation } from "./invocation.ts";
+import { callErrorText, Invocation } from "./invocation.ts";
 
 /** Runs the client as this process and ends it. */
 export async function ctl(words: readonly string[]): Promise<never> {
-  const io = processIo();
+  const called = basename(process.argv0);
+  const io = processIo(called === "aetherctl" || called === "etcdctl" ? called : "aether ctl");
   try {
     process.exit(await runCtl(words, io));
   } catch (error) {
@@ -30,7 +29,7 @@ export async function ctl(words: readonly string[]): Promise<never> {
 export async function runCtl(words: readonly string[], io: Io): Promise<number> {
   try {
     refuseMangled(words);
-    const found = findCommand(words, COMMANDS, GLOBAL_ARGS);
+    const found = findCommand(words, COMMANDS, GLOBAL_ARGS, io.program);
     await run(found, io);
     return EXIT.OK;
   } catch (error) {
@@ -38,18 +37,20 @@ export async function runCtl(words: readonly string[], io: Io): Promise<number> 
   }
 }
 
-async function run(found: Found<Command>, io: Io): Promise<void> {
+async function run(found: Found<CommandRow>, io: Io): Promise<void> {
   if (found.kind === "group") {
     parseArguments(found.rest, GLOBAL_ARGS);
-    io.out(Buffer.from(await renderHelp(groupHelp(COMMANDS, found.name), io.stdoutTerminal)));
+    const { printGroupHelp } = await import("./help-page.ts");
+    await printGroupHelp(found.name, COMMANDS, io);
     return;
   }
-  const { command, rest } = found;
+  const command = await found.command.load();
   const environment = environmentFlags(io.environment);
   const definitions = { ...command.args, ...GLOBAL_ARGS };
-  const args = parseArguments(rest, definitions, environment.values);
+  const args = parseArguments(found.rest, definitions, environment.values);
   if (args.on("help")) {
-    io.out(Buffer.from(await renderHelp(commandHelp(command), io.stdoutTerminal)));
+    const { printCommandHelp } = await import("./help-page.ts");
+    await printCommandHelp(command, io);
     return;
   }
   for (const name of environment.unknown) {
@@ -71,7 +72,9 @@ async function run(found: Found<Command>, io: Io): Promise<void> {
 /** Tells what went wrong and says with what status to end. */
 function report(error: unknown, io: Io): number {
   if (!(error instanceof ExitError || error instanceof GrpcError)) throw error;
-  if (error.message !== "") io.err(`Error: ${error.message}\n`);
+  const text = error instanceof GrpcError ? callErrorText(error) : error.message;
+  if (text !== "") io.err(`Error: ${text}\n`);
+  if (error instanceof UsageError) return EXIT.FAILED; // as etcdctl; a node says 2
   return error instanceof ExitError ? error.status : EXIT.FAILED;
 }
 
@@ -89,12 +92,14 @@ function hintAtConnection(error: unknown, { endpoints }: Globals, io: Io): void 
 
 const SECRET = new Set(["password", "auth-jwt-token", "user"]);
 
+/** Every global flag with its value, by name, as variables; secrets are not shown. */
 function showSettings(args: Arguments, io: Io): void {
-  for (const flag of Object.keys(GLOBAL_ARGS)) {
+  for (const flag of Object.keys(GLOBAL_ARGS).sort()) {
     if (flag === "help") continue;
     const variable = `ETCDCTL_${flag.toUpperCase().replaceAll("-", "_")}`;
-    const value = SECRET.has(flag) && args.text(flag) !== "" ? "…" : args.text(flag);
-    io.err(`${variable}=${value}\n`);
+    const text = args.text(flag) || (GLOBAL_ARGS[flag]?.type === "boolean" ? "false" : "");
+    const value = SECRET.has(flag) && text !== "" ? "…" : text;
+    io.err(`${variable}=${flag === "endpoints" ? `[${value}]` : value}\n`);
   }
 }
 

@@ -6,7 +6,10 @@ import type { ArgsDef } from "citty";
 import { nearest } from "../../base/nearest.ts";
 import { takesNext } from "../arguments.ts";
 import { UsageError } from "../exit.ts";
-import type { CommandInfo } from "./command-info.ts";
+
+interface Named {
+  readonly name: string;
+}
 
 export type Found<C> =
   | {
@@ -19,10 +22,11 @@ export type Found<C> =
   | { readonly kind: "group"; readonly name: string; readonly rest: readonly string[] };
 
 /** Throws UsageError when the words name no command, or several. */
-export function findCommand<C extends CommandInfo>(
+export function findCommand<C extends Named>(
   words: readonly string[],
   commands: readonly C[],
   globals: ArgsDef,
+  program: string,
 ): Found<C> {
   const rest: string[] = [];
   let path = "";
@@ -38,7 +42,7 @@ export function findCommand<C extends CommandInfo>(
       continue;
     }
     rest.pop();
-    path = step(path, word, commands);
+    path = step(path, word, commands, program);
     const command = commands.find((each) => each.name === path);
     if (command === undefined) continue;
     rest.push(...words.slice(at + 1));
@@ -48,7 +52,7 @@ export function findCommand<C extends CommandInfo>(
 }
 
 /** The path one word further. */
-function step(path: string, word: string, commands: readonly CommandInfo[]): string {
+function step(path: string, word: string, commands: readonly Named[], program: string): string {
   const prefix = path === "" ? "" : `${path} `;
   const next = new Set<string>();
   for (const { name } of commands) {
@@ -58,11 +62,14 @@ function step(path: string, word: string, commands: readonly CommandInfo[]): str
   const fitting = [...next].filter((each) => word !== "" && each.startsWith(word));
   const [only] = fitting;
   if (only !== undefined && fitting.length === 1) return prefix + only;
-  const where = path === "" ? "aether ctl" : `aether ctl ${path}`;
-  if (fitting.length > 1) {
-    throw new UsageError(`ambiguous command "${word}" for "${where}": ${fitting.join(", ")}`);
-  }
-  const near = nearest(word, next);
-  const hint = near === undefined ? "" : `; did you mean ${near}?`;
-  throw new UsageError(`unknown command "${word}" for "${where}"${hint}`);
+  throw new UsageError(unknownCommand(word, path === "" ? program : `${program} ${path}`, next));
+}
+
+/** As etcdctl complains, which takes an ambiguous word for an unknown one. */
+function unknownCommand(word: string, where: string, known: ReadonlySet<string>): string {
+  const text = `unknown command ${JSON.stringify(word)} for ${JSON.stringify(where)}`;
+  const begun = [...known].filter((each) => word !== "" && each.startsWith(word));
+  const near = begun.length > 0 ? begun : [nearest(word, known) ?? []].flat();
+  if (near.length === 0) return text;
+  return `${text}\n\nDid you mean this?\n${near.map((each) => `\t${each}\n`).join("")}`;
 }

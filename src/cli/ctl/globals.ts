@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import type { ArgsDef } from "citty";
 import { parseDurationMs } from "../../base/durations.ts";
+import { MIB } from "../../base/units.ts";
 import type { EtcdClientOptions } from "../../client/etcd-client.ts";
 import type { Arguments } from "../arguments.ts";
 import { EXIT, ExitError, UsageError } from "../exit.ts";
@@ -69,15 +70,30 @@ export const GLOBAL_ARGS: ArgsDef = {
     default: true,
     description: "Use discovered endpoints without TLS too",
   },
-  "keepalive-time": { type: "string", default: "2s", valueHint: SECONDS, description: "No effect" },
+  "keepalive-time": {
+    type: "string",
+    default: "2s",
+    valueHint: SECONDS,
+    description: "Ask a silent server whether it is there after this time, at least 10s",
+  },
   "keepalive-timeout": {
     type: "string",
     default: "6s",
     valueHint: SECONDS,
-    description: "No effect",
+    description: "Time for its answer",
   },
-  "max-request-bytes": { type: "string", default: "0", valueHint: "n", description: "No effect" },
-  "max-recv-bytes": { type: "string", default: "0", valueHint: "n", description: "No effect" },
+  "max-request-bytes": {
+    type: "string",
+    default: "0",
+    valueHint: "n",
+    description: "Largest request that is sent (0: 2 MiB)",
+  },
+  "max-recv-bytes": {
+    type: "string",
+    default: "0",
+    valueHint: "n",
+    description: "Largest answer that is taken (0: 2 GiB)",
+  },
   debug: { type: "boolean", default: false, description: "Show the settings on standard error" },
   help: { type: "boolean", alias: "h", description: "Show what the command does" },
 };
@@ -89,9 +105,17 @@ export interface Globals {
   readonly dialTimeoutMs: number;
   readonly commandTimeoutMs: number;
   readonly tls: ClientTls | undefined;
-  readonly user: { readonly name: string; readonly password: string | undefined } | undefined;
+  readonly user: User | undefined;
   readonly token: string | undefined;
   readonly discovery: Discovery | undefined;
+  readonly connection: NonNullable<EtcdClientOptions["connection"]>;
+  readonly requestBytesMax: number;
+}
+
+export interface User {
+  readonly name: string;
+  /** undefined: it has to be asked for. */
+  readonly password: string | undefined;
 }
 
 export interface Discovery {
@@ -137,22 +161,34 @@ export function resolveGlobals(args: Arguments): Globals {
   if (!FORMATS.includes(format)) {
     throw new ExitError(EXIT.UNSUPPORTED, "unsupported output format");
   }
-  for (const flag of ["keepalive-time", "keepalive-timeout"]) durationMs(args, flag);
   const given = args.given("endpoints");
   const lists = given.length > 0 ? given : [args.text("endpoints")];
-  const tls = tlsOf(args);
   return {
-    endpoints: endpointsOf(lists.join(","), args.on("insecure-skip-tls-verify") && !securing(args)),
+    endpoints: endpointsOf(lists.join(",")),
     format,
     hex: args.on("hex"),
     dialTimeoutMs: durationMs(args, "dial-timeout"),
     commandTimeoutMs: durationMs(args, "command-timeout"),
-    tls,
-    user: userOf(args.text("user"), args.given("password").at(-1)),
+    tls: clientTls(args, ""),
+    user: userOf(args.text("user"), args.text("password")),
     token: args.text("auth-jwt-token") || undefined,
     discovery: discoveryOf(args),
+    connection: {
+      keepaliveMs: Math.max(durationMs(args, "keepalive-time"), KEEPALIVE_MS_MIN),
+      keepaliveTimeoutMs: durationMs(args, "keepalive-timeout"),
+      receiveBytesMax: args.integer("max-recv-bytes") || RECEIVE_BYTES_MAX,
+      userAgent: "aetherctl",
+    },
+    requestBytesMax: args.integer("max-request-bytes") || REQUEST_BYTES_MAX,
   };
 }
+
+/** gRPC's clients do not ask more often, and etcd ends connections of those who do. */
+const KEEPALIVE_MS_MIN = 10_000;
+/** etcdctl's: half a MiB above what etcd's servers take. */
+const REQUEST_BYTES_MAX = 2 * MIB;
+/** The largest int32, as etcd's client has it. */
+const RECEIVE_BYTES_MAX = 2 ** 31 - 1;
 
 function durationMs(args: Arguments, flag: string): number {
   const text = args.text(flag);
@@ -162,38 +198,35 @@ function durationMs(args: Arguments, flag: string): number {
   throw new UsageError(`invalid argument "${text}" for "--${flag}" flag: ${why}`);
 }
 
-/** `plain`: bare endpoints are not secure although there are TLS settings. */
-function endpointsOf(list: string, plain: boolean): string[] {
+function endpointsOf(list: string): string[] {
   const endpoints = list.split(",").map((each) => each.trim());
-  const named = endpoints.filter((each) => each !== "");
-  return plain ? named.map((each) => (each.includes(":/") ? each : `http://${each}`)) : named;
+  return endpoints.filter((each) => each !== "");
 }
 
-/** Whether endpoints without a scheme are to be spoken to with TLS. */
-function securing(args: Arguments): boolean {
-  const files = ["cacert", "cert", "key"].some((flag) => args.text(flag) !== "");
-  return files || !args.on("insecure-transport");
-}
-
-function tlsOf(args: Arguments): ClientTls | undefined {
-  const ca = fileText(args, "cacert");
-  const cert = fileText(args, "cert");
-  const key = fileText(args, "key");
-  const insecureSkipVerify = args.on("insecure-skip-tls-verify");
-  if (!securing(args) && !insecureSkipVerify) return undefined;
-  const tls: { ca?: string; cert?: string; key?: string; serverName?: string } = {};
-  if (ca !== undefined) tls.ca = ca;
-  if ((cert === undefined) !== (key === undefined)) {
-    throw new ExitError(EXIT.BAD_ARGUMENTS, "--cert and --key are given together or not at all");
+/**
+ * The TLS settings of `--cert` and its kin, or undefined for none; with the prefix "dest-", those
+ * of make-mirror's other cluster. Endpoints without a scheme are then spoken to with TLS.
+ */
+export function clientTls(args: Arguments, prefix: "" | "dest-" | "from-"): ClientTls | undefined {
+  const own = prefix === "";
+  const [cert, key] = [args.text(`${prefix}cert`), args.text(`${prefix}key`)];
+  if ((cert === "") !== (key === "")) {
+    const given = `[key: ${key}, cert: ${cert}]`;
+    throw new ExitError(EXIT.BAD_ARGUMENTS, `KeyFile and CertFile must both be present${given}`);
   }
-  if (cert !== undefined && key !== undefined) {
-    tls.cert = cert;
-    tls.key = key;
+  const texts = {
+    cert: fileText(args, `${prefix}cert`),
+    key: fileText(args, `${prefix}key`),
+    ca: fileText(args, `${prefix}cacert`),
+  };
+  const tls: Record<string, string | boolean> = {};
+  for (const [name, text] of Object.entries(texts)) if (text !== undefined) tls[name] = text;
+  if (own && args.text("discovery-srv") !== "" && !args.on("insecure-discovery")) {
+    tls["serverName"] = args.text("discovery-srv");
   }
-  if (args.text("discovery-srv") !== "" && !args.on("insecure-discovery")) {
-    tls.serverName = args.text("discovery-srv");
-  }
-  return { ...tls, ...(insecureSkipVerify ? { insecureSkipVerify } : {}) };
+  if (own && args.on("insecure-skip-tls-verify")) tls["insecureSkipVerify"] = true;
+  const wanted = !args.on(`${prefix}insecure-transport`);
+  return Object.keys(tls).length > 0 || wanted ? (tls as ClientTls) : undefined;
 }
 
 function fileText(args: Arguments, flag: string): string | undefined {
@@ -205,14 +238,26 @@ function fileText(args: Arguments, flag: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new ExitError(EXIT.BAD_ARGUMENTS, `--${flag}: ${why}`, { cause: error });
+    throw new ExitError(EXIT.BAD_ARGUMENTS, `open ${path}: ${whyNot(error)}`, { cause: error });
   }
 }
 
-function userOf(text: string, password: string | undefined): Globals["user"] {
+/** As Go says what the system says. */
+const SYSTEM_TEXTS: Readonly<Record<string, string>> = {
+  ENOENT: "no such file or directory",
+  EACCES: "permission denied",
+  EISDIR: "is a directory",
+};
+
+function whyNot(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return SYSTEM_TEXTS[(error as NodeJS.ErrnoException).code ?? ""] ?? error.message;
+}
+
+/** Of `name`, or `name:password` when no password is given apart. */
+export function userOf(text: string, password: string): User | undefined {
   if (text === "") return undefined;
-  if (password !== undefined) return { name: text, password };
+  if (password !== "") return { name: text, password };
   const colon = text.indexOf(":");
   if (colon === -1) return { name: text, password: undefined };
   return { name: text.slice(0, colon), password: text.slice(colon + 1) };

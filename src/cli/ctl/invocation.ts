@@ -1,4 +1,5 @@
 /** One run of a client command: its arguments, its connections, its output. */
+import { ByteWriter } from "../../base/bytes.ts";
 import { AetherError } from "../../base/errors.ts";
 import { EtcdClient, type EtcdClientOptions } from "../../client/etcd-client.ts";
 import { GrpcError } from "../../client/grpc-error.ts";
@@ -6,29 +7,37 @@ import type { MethodType } from "../../proto/message.ts";
 import type { Arguments } from "../arguments.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import type { Io } from "../io.ts";
-import type { CommandInfo } from "./command-info.ts";
+import type { CommandEntry, CommandInfo } from "./command-info.ts";
 import { discoverEndpoints } from "./discovery.ts";
-import type { Globals } from "./globals.ts";
+import type { Globals, User } from "./globals.ts";
 import { type Answer, formatAnswer, unsupportedFormat } from "./output/answer.ts";
 import type { Style } from "./output/key-values.ts";
 
 export interface InvocationParts {
   readonly command: CommandInfo;
-  readonly commands: readonly CommandInfo[];
+  readonly commands: readonly CommandEntry[];
   readonly args: Arguments;
   readonly globals: Globals;
   readonly io: Io;
 }
 
+/** Where a client goes, and as whom. */
+export interface Target {
+  readonly endpoints: readonly string[];
+  readonly tls: EtcdClientOptions["tls"] | undefined;
+  readonly credentials: EtcdClientOptions["credentials"] | undefined;
+  readonly token?: string | undefined;
+}
+
 export class Invocation {
   readonly command: CommandInfo;
   /** All commands there are. */
-  readonly commands: readonly CommandInfo[];
+  readonly commands: readonly CommandEntry[];
   readonly args: Arguments;
   readonly globals: Globals;
   readonly io: Io;
   readonly #clients: EtcdClient[] = [];
-  #password: string | undefined;
+  #password: Promise<string> | undefined;
 
   /** Use runCtl(). */
   constructor(parts: InvocationParts) {
@@ -60,16 +69,31 @@ export class Invocation {
   /** A client for these endpoints, by default all; closed with the invocation. */
   async client(endpoints?: readonly string[]): Promise<EtcdClient> {
     this.requireFormat();
-    const options = await this.#options(endpoints ?? (await this.endpoints()));
-    const client = connect(options);
+    const { tls, user, token } = this.globals;
+    const password = user === undefined ? undefined : await this.#passwordOf(user);
+    return await this.connect({
+      endpoints: endpoints ?? (await this.endpoints()),
+      tls,
+      credentials: user && password !== undefined ? { name: user.name, password } : undefined,
+      token,
+    });
+  }
+
+  /** A client for somewhere else; closed with the invocation. */
+  async connect({ endpoints, tls, credentials, token }: Target): Promise<EtcdClient> {
+    const { dialTimeoutMs, commandTimeoutMs: timeoutMs, connection } = this.globals;
+    const client = connect({
+      ...{ endpoints, dialTimeoutMs, timeoutMs, connection },
+      ...(tls === undefined ? {} : { tls }),
+      ...(credentials === undefined || token !== undefined ? {} : { credentials }),
+    });
     this.#clients.push(client);
-    const { token } = this.globals;
     if (token !== undefined) {
       client.channel.authorizer = {
         fields: () => ["token", token],
         renew: () => Promise.resolve(false),
       };
-    } else if (options.credentials !== undefined) {
+    } else if (credentials !== undefined) {
       await orBadConnection(client.authenticate());
     }
     return client;
@@ -82,8 +106,9 @@ export class Invocation {
     client?: EtcdClient,
   ): Promise<Response> {
     const { channel } = client ?? (await this.client());
-    const timeoutMs = this.globals.commandTimeoutMs;
-    return channel.call(method, method.request.create(request), { timeoutMs });
+    const message = method.request.create(request);
+    this.#requireSmall(method, message);
+    return channel.call(method, message, { timeoutMs: this.globals.commandTimeoutMs });
   }
 
   /** Prints in the form that was asked for. */
@@ -101,13 +126,23 @@ export class Invocation {
     for (const client of this.#clients) client.close();
   }
 
-  async #options(endpoints: readonly string[]): Promise<EtcdClientOptions> {
-    const { tls, user, dialTimeoutMs, commandTimeoutMs } = this.globals;
-    const base = { endpoints, dialTimeoutMs, timeoutMs: commandTimeoutMs };
-    const secured = tls === undefined ? base : { ...base, tls };
-    if (user === undefined) return secured;
-    this.#password ??= user.password ?? (await this.io.askSecret("Password: "));
-    return { ...secured, credentials: { name: user.name, password: this.#password } };
+  /** Asked for once, however many clients there are. */
+  #passwordOf(user: User): Promise<string> {
+    this.#password ??=
+      user.password === undefined
+        ? this.io.askSecret("Password: ")
+        : Promise.resolve(user.password);
+    return this.#password;
+  }
+
+  /** --max-request-bytes: what no server would take is not sent. */
+  #requireSmall<Request>(method: MethodType<Request, unknown>, message: Request): void {
+    const limit = this.globals.requestBytesMax;
+    const encoded = new ByteWriter(1024);
+    method.request.encode(message, encoded);
+    if (encoded.length <= limit) return;
+    const why = `trying to send message larger than max (${encoded.length} vs. ${limit})`;
+    throw new ExitError(EXIT.FAILED, `rpc error: code = ResourceExhausted desc = ${why}`);
   }
 }
 
@@ -135,6 +170,17 @@ export async function orFail<T>(
     return await result;
   } catch (cause) {
     if (!(cause instanceof GrpcError)) throw cause;
-    throw new ExitError(status, describe(cause.message), { cause });
+    throw new ExitError(status, describe(callErrorText(cause)), { cause });
   }
+}
+
+/**
+ * The failure as etcd's client shows it: the text alone when it is one of etcd's or our own, with
+ * the status around it when it is gRPC's.
+ */
+export function callErrorText({ message, codeName, unprocessed }: GrpcError): string {
+  if (unprocessed || /^(etcdserver|context|auth)\b/.test(message)) return message;
+  const words = codeName.toLowerCase().split("_");
+  const code = words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join("");
+  return `rpc error: code = ${code} desc = ${message}`;
 }

@@ -1,17 +1,22 @@
 /** Commands about the client itself: version, options, help. */
 import { API_VERSION, VERSION } from "../../../base/version.ts";
-import { renderHelp } from "../../usage.ts";
 import type { Command } from "../command.ts";
 import { findCommand } from "../find-command.ts";
-import { commandHelp, groupHelp, optionsHelp } from "../help.ts";
+import { printCommandHelp, printGroupHelp, printOptionsHelp } from "../help-page.ts";
+
+/** The release of etcd whose client this one is, command by command. */
+const ETCDCTL_VERSION = "3.7.1";
 
 export const version: Command = {
   name: "version",
   summary: "Shows the version of the client and of the API it speaks",
+  about: "Called as etcdctl, it shows the release of etcd whose commands it has.",
   args: {},
   examples: ["version"],
   async run(call) {
-    call.say(`aetherctl version: ${VERSION}`);
+    const asEtcdctl = call.io.program === "etcdctl";
+    const name = asEtcdctl ? "etcdctl" : "aetherctl";
+    call.say(`${name} version: ${asEtcdctl ? ETCDCTL_VERSION : VERSION}`);
     call.say(`API version: ${API_VERSION}`);
   },
 };
@@ -21,9 +26,7 @@ export const options: Command = {
   summary: "Shows the flags that every command understands",
   args: {},
   examples: ["options"],
-  async run(call) {
-    call.io.out(Buffer.from(await renderHelp(optionsHelp(), call.io.stdoutTerminal)));
-  },
+  run: (call) => printOptionsHelp(call.io),
 };
 
 export const help: Command = {
@@ -31,10 +34,9 @@ export const help: Command = {
   summary: "Shows what a command does",
   args: { command: { type: "positional", required: false, description: "The command's words" } },
   examples: ["help lease grant"],
-  async run(call) {
-    const found = findCommand(call.args.positionals, call.commands, {});
-    const page =
-      found.kind === "command" ? commandHelp(found.command) : groupHelp(call.commands, found.name);
-    call.io.out(Buffer.from(await renderHelp(page, call.io.stdoutTerminal)));
+  async run({ args, commands, io }) {
+    const found = findCommand(args.positionals, commands, {}, io.program);
+    if (found.kind === "command") await printCommandHelp(await found.command.load(), io);
+    else await printGroupHelp(found.name, commands, io);
   },
 };

@@ -19,7 +19,7 @@ export const alarmList: Command = {
   examples: ["alarm list"],
   async run(call) {
     requireNoArguments(call);
-    call.print(alarmsAnswer(await call.call(Maintenance.Alarm, {})));
+    call.print(alarmsAnswer(await call.call(Maintenance.Alarm, {}), call.style));
   },
 };
 
@@ -39,7 +39,7 @@ export const alarmDisarm: Command = {
       const request = { action: AlarmAction.DEACTIVATE, memberID, alarm };
       cleared.push(...(await call.call(Maintenance.Alarm, request, client)).alarms);
     }
-    call.print(alarmsAnswer(AlarmResponse.create({ alarms: cleared })));
+    call.print(alarmsAnswer(AlarmResponse.create({ alarms: cleared }), call.style));
   },
 };
 

@@ -1,13 +1,13 @@
 /** `endpoint …`: looks at servers one by one, not at the cluster as a whole. */
-import type { ArgsDef } from "citty";
 import { keyFromText } from "../../../base/bytes.ts";
 import type { EtcdClient } from "../../../client/etcd-client.ts";
 import { GrpcError } from "../../../client/grpc-error.ts";
-import { Cluster, KV, Maintenance } from "../../../proto/gen/etcdserverpb.ts";
+import { KV, Maintenance } from "../../../proto/gen/etcdserverpb.ts";
 import { EXIT, ExitError } from "../../exit.ts";
+import { CLUSTER_ARGS, endpointsToAsk } from "../cluster-endpoints.ts";
 import type { Command } from "../command.ts";
 import { REPORT_FORMATS } from "../command-info.ts";
-import { type Invocation, orFail } from "../invocation.ts";
+import type { Invocation } from "../invocation.ts";
 import { alarmName } from "../output/alarms.ts";
 import {
   type EndpointHash,
@@ -18,23 +18,16 @@ import {
   statusAnswer,
 } from "../output/reports.ts";
 
-const CLUSTER: ArgsDef = {
-  cluster: {
-    type: "boolean",
-    description: "Every server in the member list, not only those given",
-  },
-};
-
 export const endpointHealth: Command = {
   name: "endpoint health",
   summary: "Tells whether each server can serve",
   about: "A server is healthy when it answers a linearizable read and no alarm is raised.",
-  args: CLUSTER,
+  args: CLUSTER_ARGS,
   formats: REPORT_FORMATS,
   examples: ["endpoint health", "endpoint health --cluster -w table"],
   async run(call) {
     call.requireFormat();
-    const endpoints = await endpointsOf(call);
+    const endpoints = await endpointsToAsk(call);
     const reports = await Promise.all(endpoints.map((endpoint) => healthOf(call, endpoint)));
     call.print(healthAnswer(reports));
     const ill = reports.filter((report) => report.error !== "");
@@ -85,7 +78,7 @@ async function alarmsOf(call: Invocation, client: EtcdClient): Promise<string> {
     return `Active Alarm(s): ${alarms.map(({ alarm }) => `${alarmName(alarm)} `).join("")}`;
   } catch (error) {
     if (!(error instanceof GrpcError)) throw error;
-    return error.codeName === "UNIMPLEMENTED" ? "" : "Unable to fetch the alarm list";
+    return "Unable to fetch the alarm list";
   }
 }
 
@@ -97,7 +90,7 @@ export const endpointStatus: Command = {
     "percentage not in use, quota, is leader, is learner, raft term, raft index, raft applied",
     "index, errors, downgrade target version, downgrade enabled.",
   ].join("\n"),
-  args: CLUSTER,
+  args: CLUSTER_ARGS,
   formats: REPORT_FORMATS,
   examples: ["endpoint status -w table", "endpoint status --cluster"],
   async run(call) {
@@ -105,7 +98,7 @@ export const endpointStatus: Command = {
       return { endpoint, status: await call.call(Maintenance.Status, {}, client) };
     };
     const { reports, failure } = await askEach(call, "status", ask);
-    call.print(statusAnswer(reports));
+    call.print(statusAnswer(reports, call.style));
     if (failure !== undefined) throw new ExitError(EXIT.FAILED, "");
   },
 };
@@ -114,7 +107,7 @@ export const endpointHashKv: Command = {
   name: "endpoint hashkv",
   summary: "Shows a hash of each server's history: equal histories have equal hashes",
   args: {
-    ...CLUSTER,
+    ...CLUSTER_ARGS,
     rev: { type: "string", default: "0", valueHint: "n", description: "Up to this revision" },
   },
   formats: REPORT_FORMATS,
@@ -125,7 +118,7 @@ export const endpointHashKv: Command = {
       return { endpoint, hash: await call.call(Maintenance.HashKV, { revision }, client) };
     };
     const { reports, failure } = await askEach(call, "hash", ask);
-    call.print(hashAnswer(reports));
+    call.print(hashAnswer(reports, call.style));
     if (failure !== undefined) throw failure;
   },
 };
@@ -145,7 +138,7 @@ async function askEach<T>(
   call.requireFormat();
   const reports: T[] = [];
   let failure: GrpcError | undefined;
-  for (const endpoint of await endpointsOf(call)) {
+  for (const endpoint of await endpointsToAsk(call)) {
     try {
       reports.push(await ask(endpoint, await call.client([endpoint])));
     } catch (error) {
@@ -155,14 +148,4 @@ async function askEach<T>(
     }
   }
   return { reports, failure };
-}
-
-/** The servers to look at: those given, or with --cluster the client addresses of all members. */
-async function endpointsOf(call: Invocation): Promise<readonly string[]> {
-  if (!call.args.on("cluster")) return call.endpoints();
-  const listed = call.call(Cluster.MemberList, { linearizable: true });
-  const { members } = await orFail(listed, EXIT.FAILED, (why) => {
-    return `failed to fetch endpoints from etcd cluster member list: ${why}`;
-  });
-  return [...new Set(members.flatMap((member) => member.clientURLs))];
 }

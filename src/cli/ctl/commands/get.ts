@@ -120,6 +120,8 @@ export function rangeRequest(args: Arguments, keys: readonly Key[]): RangeReques
     const both = "`--keys-only` and `--count-only` cannot be set at the same time, choose one";
     throw new ExitError(EXIT.BAD_ARGUMENTS, both);
   }
+  const [minModRevision, maxModRevision] = bounds(args, "mod");
+  const [minCreateRevision, maxCreateRevision] = bounds(args, "create");
   return RangeRequest.create({
     ...range,
     serializable: isSerializable(args.text("consistency")),
@@ -129,11 +131,20 @@ export function rangeRequest(args: Arguments, keys: readonly Key[]): RangeReques
     sortTarget: chosen(TARGETS, args.text("sort-by"), "bad sort target"),
     keysOnly: args.on("keys-only"),
     countOnly: args.on("count-only"),
-    minCreateRevision: args.integer("min-create-rev"),
-    maxCreateRevision: args.integer("max-create-rev"),
-    minModRevision: args.integer("min-mod-rev"),
-    maxModRevision: args.integer("max-mod-rev"),
+    minCreateRevision,
+    maxCreateRevision,
+    minModRevision,
+    maxModRevision,
   });
+}
+
+/** Of `--min-mod-rev` and `--max-mod-rev`, say; 0 or less bounds nothing. */
+function bounds(args: Arguments, of: "mod" | "create"): [min: number, max: number] {
+  const min = Math.max(args.integer(`min-${of}-rev`), 0);
+  const max = Math.max(args.integer(`max-${of}-rev`), 0);
+  if (max === 0 || min <= max) return [min, max];
+  const name = of === "mod" ? "ModRev" : "CreateRev";
+  throw new ExitError(EXIT.UNSUPPORTED, `getMin${name}(=${min}) > getMax${name}(=${max})`);
 }
 
 /** `l` or `s`, as get and member list know it. */

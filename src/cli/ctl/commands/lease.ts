@@ -37,7 +37,7 @@ export const leaseGrant: Command = {
     const ttl = numberArgument("bad TTL", "", () => Number(parseInt64(text, 10, "counter")));
     const granted = call.call(Lease.LeaseGrant, { TTL: ttl });
     const response = await orFail(granted, EXIT.FAILED, (why) => `failed to grant lease (${why})`);
-    call.print(grantAnswer(response));
+    call.print(grantAnswer(response, call.style));
   },
 };
 
@@ -51,7 +51,7 @@ export const leaseRevoke: Command = {
     const id = leaseArgument(call, "lease revoke command needs 1 argument");
     const revoked = call.call(Lease.LeaseRevoke, { ID: id });
     const response = await orFail(revoked, EXIT.FAILED, (why) => `failed to revoke lease (${why})`);
-    call.print(revokeAnswer(id, response));
+    call.print(revokeAnswer(id, response, call.style));
   },
 };
 
@@ -65,7 +65,7 @@ export const leaseTimeToLive: Command = {
     const id = leaseArgument(call, "lease timetolive command needs lease ID as argument");
     const keys = call.args.on("keys");
     const response = await orBadConnection(call.call(Lease.LeaseTimeToLive, { ID: id, keys }));
-    call.print(timeToLiveAnswer(response, keys));
+    call.print(timeToLiveAnswer(response, keys, call.style));
   },
 };
 
@@ -76,7 +76,8 @@ export const leaseList: Command = {
   formats: MESSAGE_FORMATS,
   examples: ["lease list"],
   async run(call) {
-    call.print(leasesAnswer(await orBadConnection(call.call(Lease.LeaseLeases, {}))));
+    const response = await orBadConnection(call.call(Lease.LeaseLeases, {}));
+    call.print(leasesAnswer(response, call.style));
   },
 };
 
@@ -94,7 +95,7 @@ export const leaseKeepAlive: Command = {
       return;
     }
     const answer = await orBadConnection(renew(call, client, id));
-    if (answer.TTL > 0) call.print(keepAliveAnswer(answer));
+    if (answer.TTL > 0) call.print(keepAliveAnswer(answer, call.style));
     else throw new ExitError(EXIT.BAD_CONNECTION, "etcdserver: requested lease not found");
   },
 };
@@ -119,7 +120,7 @@ async function keepRenewing(call: Invocation, client: EtcdClient, id: bigint): P
       if (answer.TTL <= 0) break;
       ttlMs = answer.TTL * 1000;
       endsAtMs = startedMs + ttlMs;
-      call.print(keepAliveAnswer(answer));
+      call.print(keepAliveAnswer(answer, call.style));
       await pause(ttlMs / RENEWALS_PER_TTL, stop);
     } catch (error) {
       if (!(error instanceof GrpcError)) throw error;
@@ -130,7 +131,7 @@ async function keepRenewing(call: Invocation, client: EtcdClient, id: bigint): P
     }
     if (stop.aborted) return;
   }
-  call.say(`lease ${leaseHex(id)} expired or revoked.`);
+  if (call.globals.format === "simple") call.say(`lease ${leaseHex(id)} expired or revoked.`);
 }
 
 /** Waits, or less when it is interrupted. */

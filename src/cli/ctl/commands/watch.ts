@@ -127,7 +127,7 @@ async function runForEach(
       ETCD_WATCH_VALUE: quoteBytes(event.kv?.value ?? ""),
     });
     if (failure === undefined) continue;
-    call.io.err(`command [${program.map(quoteText).join(" ")}] error (${failure})\n`);
+    call.io.err(`command [${program.map(quoteText).join(" ")}] error (${failure.text})\n`);
     throw new ExitError(EXIT.FAILED, "");
   }
 }

@@ -1,7 +1,7 @@
 /** The answers of the alarm commands. */
 import { AlarmResponse, AlarmType } from "../../../proto/gen/etcdserverpb.ts";
 import type { Answer } from "./answer.ts";
-import { fieldsHeader, messageForms } from "./key-values.ts";
+import { fieldsHeader, type IdStyle, idText, messageForms } from "./key-values.ts";
 
 const NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(AlarmType).map(([name, alarm]) => [alarm, name]),
@@ -12,7 +12,7 @@ export function alarmName(alarm: number): string {
   return NAMES.get(alarm) ?? String(alarm);
 }
 
-export function alarmsAnswer(response: AlarmResponse): Answer {
+export function alarmsAnswer(response: AlarmResponse, style: IdStyle): Answer {
   return {
     ...messageForms(AlarmResponse, response),
     simple: (page) => {
@@ -23,9 +23,12 @@ export function alarmsAnswer(response: AlarmResponse): Answer {
       }
     },
     fields: (page) => {
-      fieldsHeader(page, response.header);
+      fieldsHeader(page, response.header, style);
       for (const { memberID, alarm } of response.alarms) {
-        page.field("MemberID", memberID).field("AlarmType", alarmName(alarm)).line();
+        page
+          .field("MemberID", idText(memberID, style.hex))
+          .field("AlarmType", alarmName(alarm))
+          .line();
       }
     },
   };

@@ -21,12 +21,13 @@ export function watchAnswer(news: WatchNews, style: Style): Answer {
       for (const event of news.events) simpleEvent(page, event, style);
     },
     fields: (page) => {
-      fieldsHeader(page, news.header);
-      for (const event of news.events) fieldsEvent(page, event);
+      fieldsHeader(page, news.header, style);
+      for (const event of news.events) fieldsEvent(page, event, style);
     },
     json: () => ({
       Header: messageJson(ResponseHeader, news.header ?? ResponseHeader.create()),
-      Events: news.events.map((event) => messageJson(Event, event)),
+      // Go's name for a list that nobody made.
+      Events: news.canceled ? null : news.events.map((event) => messageJson(Event, event)),
       CompactRevision: news.compactRevision,
       Canceled: news.canceled,
       Created: false,
@@ -51,8 +52,8 @@ function simpleEvent(page: Page, event: Event, style: Style): void {
   if (event.kv !== undefined) simpleKeyValue(page, event.kv, style);
 }
 
-function fieldsEvent(page: Page, event: Event): void {
+function fieldsEvent(page: Page, event: Event, style: Style): void {
   page.field("Type", eventName(event));
-  if (event.prevKv !== undefined) fieldsKeyValue(page, event.prevKv, "Prev");
-  if (event.kv !== undefined) fieldsKeyValue(page, event.kv);
+  if (event.prevKv !== undefined) fieldsKeyValue(page, event.prevKv, style, "Prev");
+  if (event.kv !== undefined) fieldsKeyValue(page, event.kv, style);
 }

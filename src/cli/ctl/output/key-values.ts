@@ -10,13 +10,14 @@ import {
 } from "../../../proto/gen/etcdserverpb.ts";
 import type { KeyValue } from "../../../proto/gen/mvccpb.ts";
 import type { MessageType } from "../../../proto/message.ts";
+import { leaseHex } from "../../integers.ts";
 import type { Answer } from "./answer.ts";
 import { messageJson } from "./go-json.ts";
 import type { Page } from "./page.ts";
 
-/** How keys and values look in simple mode. */
+/** How keys and values look in simple mode, and ids in fields. */
 export interface Style {
-  /** Each byte as \xNN. */
+  /** Each byte as \xNN, ids in hexadecimal. */
   readonly hex: boolean;
   readonly valueOnly: boolean;
 }
@@ -25,7 +26,7 @@ export function rangeAnswer(response: RangeResponse, style: Style): Answer {
   return {
     ...messageForms(RangeResponse, response),
     simple: (page) => simpleRange(page, response, style),
-    fields: (page) => fieldsRange(page, response),
+    fields: (page) => fieldsRange(page, response, style),
   };
 }
 
@@ -33,7 +34,7 @@ export function putAnswer(response: PutResponse, style: Style): Answer {
   return {
     ...messageForms(PutResponse, response),
     simple: (page) => simplePut(page, response, style),
-    fields: (page) => fieldsPut(page, response),
+    fields: (page) => fieldsPut(page, response, style),
   };
 }
 
@@ -41,7 +42,7 @@ export function deleteAnswer(response: DeleteRangeResponse, style: Style): Answe
   return {
     ...messageForms(DeleteRangeResponse, response),
     simple: (page) => simpleDelete(page, response, style),
-    fields: (page) => fieldsDelete(page, response),
+    fields: (page) => fieldsDelete(page, response, style),
   };
 }
 
@@ -49,7 +50,7 @@ export function txnAnswer(response: TxnResponse, style: Style): Answer {
   return {
     ...messageForms(TxnResponse, response),
     simple: (page) => simpleTxn(page, response, style),
-    fields: (page) => fieldsTxn(page, response),
+    fields: (page) => fieldsTxn(page, response, style),
   };
 }
 
@@ -107,51 +108,64 @@ function simpleTxn(page: Page, response: TxnResponse, style: Style): void {
   }
 }
 
-/** The header in fields mode; an absent one is all zero. */
-export function fieldsHeader(page: Page, header = ResponseHeader.create()): void {
-  page.field("ClusterID", header.clusterId);
-  page.field("MemberID", header.memberId);
-  page.field("Revision", header.revision);
+/** Only whether ids are shown in hexadecimal. */
+export type IdStyle = Pick<Style, "hex">;
+
+/** The header in fields mode; an absent one is all zero. Without a revision when it has none. */
+export function fieldsHeader(page: Page, header = ResponseHeader.create(), { hex }: IdStyle): void {
+  page.field("ClusterID", idText(header.clusterId, hex));
+  page.field("MemberID", idText(header.memberId, hex));
+  if (header.revision > 0) page.field("Revision", header.revision);
   page.field("RaftTerm", header.raftTerm);
 }
 
+/** The id of a member or cluster. */
+export function idText(id: bigint, hex: boolean): string {
+  return id.toString(hex ? 16 : 10);
+}
+
+/** The id of a lease: in hexadecimal it has all its digits. */
+export function leaseText(id: bigint, hex: boolean): string {
+  return hex ? leaseHex(id) : id.toString();
+}
+
 /** A key-value pair in fields mode, the names after `prefix`. */
-export function fieldsKeyValue(page: Page, kv: KeyValue, prefix = ""): void {
+export function fieldsKeyValue(page: Page, kv: KeyValue, { hex }: IdStyle, prefix = ""): void {
   page.quoted(`${prefix}Key`, kv.key);
   page.field(`${prefix}CreateRevision`, kv.createRevision);
   page.field(`${prefix}ModRevision`, kv.modRevision);
   page.field(`${prefix}Version`, kv.version);
   page.quoted(`${prefix}Value`, kv.value);
-  page.field(`${prefix}Lease`, kv.lease);
+  page.field(`${prefix}Lease`, leaseText(kv.lease, hex));
 }
 
-function fieldsRange(page: Page, response: RangeResponse): void {
-  fieldsHeader(page, response.header);
-  for (const kv of response.kvs) fieldsKeyValue(page, kv);
+function fieldsRange(page: Page, response: RangeResponse, style: IdStyle): void {
+  fieldsHeader(page, response.header, style);
+  for (const kv of response.kvs) fieldsKeyValue(page, kv, style);
   page.field("More", response.more);
   page.field("Count", response.count);
 }
 
-function fieldsPut(page: Page, response: PutResponse): void {
-  fieldsHeader(page, response.header);
-  if (response.prevKv !== undefined) fieldsKeyValue(page, response.prevKv, "Prev");
+function fieldsPut(page: Page, response: PutResponse, style: IdStyle): void {
+  fieldsHeader(page, response.header, style);
+  if (response.prevKv !== undefined) fieldsKeyValue(page, response.prevKv, style, "Prev");
 }
 
-function fieldsDelete(page: Page, response: DeleteRangeResponse): void {
-  fieldsHeader(page, response.header);
+function fieldsDelete(page: Page, response: DeleteRangeResponse, style: IdStyle): void {
+  fieldsHeader(page, response.header, style);
   page.field("Deleted", response.deleted);
-  for (const kv of response.prevKvs) fieldsKeyValue(page, kv, "Prev");
+  for (const kv of response.prevKvs) fieldsKeyValue(page, kv, style, "Prev");
 }
 
-function fieldsTxn(page: Page, response: TxnResponse): void {
-  fieldsHeader(page, response.header);
+function fieldsTxn(page: Page, response: TxnResponse, style: IdStyle): void {
+  fieldsHeader(page, response.header, style);
   page.field("Succeeded", response.succeeded);
-  for (const op of response.responses) fieldsOperation(page, op);
+  for (const op of response.responses) fieldsOperation(page, op, style);
 }
 
-function fieldsOperation(page: Page, op: ResponseOp): void {
-  if (op.responseRange !== undefined) fieldsRange(page, op.responseRange);
-  else if (op.responsePut !== undefined) fieldsPut(page, op.responsePut);
-  else if (op.responseDeleteRange !== undefined) fieldsDelete(page, op.responseDeleteRange);
-  else if (op.responseTxn !== undefined) fieldsTxn(page, op.responseTxn);
+function fieldsOperation(page: Page, op: ResponseOp, style: IdStyle): void {
+  if (op.responseRange !== undefined) fieldsRange(page, op.responseRange, style);
+  else if (op.responsePut !== undefined) fieldsPut(page, op.responsePut, style);
+  else if (op.responseDeleteRange !== undefined) fieldsDelete(page, op.responseDeleteRange, style);
+  else if (op.responseTxn !== undefined) fieldsTxn(page, op.responseTxn, style);
 }

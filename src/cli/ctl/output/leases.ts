@@ -11,44 +11,48 @@ import {
 import { leaseHex } from "../../integers.ts";
 import type { Answer } from "./answer.ts";
 import { base64, type JsonObject, messageJson } from "./go-json.ts";
-import { fieldsHeader, messageForms } from "./key-values.ts";
+import { fieldsHeader, type IdStyle, leaseText, messageForms } from "./key-values.ts";
 
-export function grantAnswer(response: LeaseGrantResponse): Answer {
+export function grantAnswer(response: LeaseGrantResponse, style: IdStyle): Answer {
   const { header, ID, TTL, error } = response;
   return {
     ...messageForms(LeaseGrantResponse, response),
     simple: (page) => page.line(`lease ${leaseHex(ID)} granted with TTL(${TTL}s)`),
     fields: (page) => {
-      fieldsHeader(page, header);
-      page.field("ID", ID).field("TTL", TTL);
+      fieldsHeader(page, header, style);
+      page.field("ID", leaseText(ID, style.hex)).field("TTL", TTL);
     },
     json: () => ({ ...headerJson(header), ID, TTL, Error: error }),
   };
 }
 
-export function revokeAnswer(id: bigint, response: LeaseRevokeResponse): Answer {
+export function revokeAnswer(id: bigint, response: LeaseRevokeResponse, style: IdStyle): Answer {
   return {
     ...messageForms(LeaseRevokeResponse, response),
     simple: (page) => page.line(`lease ${leaseHex(id)} revoked`),
-    fields: (page) => fieldsHeader(page, response.header),
+    fields: (page) => fieldsHeader(page, response.header, style),
   };
 }
 
-export function keepAliveAnswer(response: LeaseKeepAliveResponse): Answer {
+export function keepAliveAnswer(response: LeaseKeepAliveResponse, style: IdStyle): Answer {
   const { header, ID, TTL } = response;
   return {
     ...messageForms(LeaseKeepAliveResponse, response),
     simple: (page) => page.line(`lease ${leaseHex(ID)} keepalived with TTL(${TTL})`),
     fields: (page) => {
-      fieldsHeader(page, header);
-      page.field("ID", ID).field("TTL", TTL);
+      fieldsHeader(page, header, style);
+      page.field("ID", leaseText(ID, style.hex)).field("TTL", TTL);
     },
     json: () => ({ ...headerJson(header), ID, TTL }),
   };
 }
 
 /** `keys`: whether they were asked for. */
-export function timeToLiveAnswer(response: LeaseTimeToLiveResponse, keys: boolean): Answer {
+export function timeToLiveAnswer(
+  response: LeaseTimeToLiveResponse,
+  keys: boolean,
+  style: IdStyle,
+): Answer {
   const { header, ID, TTL, grantedTTL } = response;
   return {
     ...messageForms(LeaseTimeToLiveResponse, response),
@@ -62,8 +66,8 @@ export function timeToLiveAnswer(response: LeaseTimeToLiveResponse, keys: boolea
       page.line();
     },
     fields: (page) => {
-      fieldsHeader(page, header);
-      page.field("ID", ID).field("TTL", TTL).field("GrantedTTL", grantedTTL);
+      fieldsHeader(page, header, style);
+      page.field("ID", leaseText(ID, style.hex)).field("TTL", TTL).field("GrantedTTL", grantedTTL);
       for (const key of bytesOfKeys(response)) page.quoted("Key", key);
     },
     json: () => ({
@@ -80,7 +84,7 @@ function bytesOfKeys({ keys }: LeaseTimeToLiveResponse): Key[] {
   return keys.map((key) => (typeof key === "string" ? key : latin1(key)));
 }
 
-export function leasesAnswer(response: LeaseLeasesResponse): Answer {
+export function leasesAnswer(response: LeaseLeasesResponse, style: IdStyle): Answer {
   const { header, leases } = response;
   return {
     ...messageForms(LeaseLeasesResponse, response),
@@ -89,8 +93,8 @@ export function leasesAnswer(response: LeaseLeasesResponse): Answer {
       for (const { ID } of leases) page.line(leaseHex(ID));
     },
     fields: (page) => {
-      fieldsHeader(page, header);
-      for (const { ID } of leases) page.field("ID", ID);
+      fieldsHeader(page, header, style);
+      for (const { ID } of leases) page.field("ID", leaseText(ID, style.hex));
     },
     json: () => ({ ...headerJson(header), leases: leases.map(({ ID }) => ({ id: ID })) }),
   };

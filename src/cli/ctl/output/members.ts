@@ -10,7 +10,7 @@ import type { MessageType } from "../../../proto/message.ts";
 import { quoteText } from "../../go-text.ts";
 import type { Answer } from "./answer.ts";
 import { type Json, type JsonObject, messageJson } from "./go-json.ts";
-import { fieldsHeader, messageForms } from "./key-values.ts";
+import { fieldsHeader, idText, messageForms } from "./key-values.ts";
 import type { Page } from "./page.ts";
 import { simpleRows, type Table } from "./table.ts";
 
@@ -24,8 +24,8 @@ export function membersAnswer(response: MemberListResponse, hex: boolean): Answe
     ...memberForms(MemberListResponse, response, hex),
     simple: (page) => simpleRows(page, table),
     fields: (page) => {
-      fieldsHeader(page, response.header);
-      for (const member of response.members) fieldsMember(page, member);
+      fieldsHeader(page, response.header, { hex });
+      for (const member of response.members) fieldsMember(page, member, hex);
     },
     table: () => table,
   };
@@ -46,7 +46,7 @@ export function addedAnswer(
     ...memberForms(MemberAddResponse, response, given.hex),
     simple: (page) => {
       const how = member?.isLearner === true ? "added as learner to" : "added to";
-      page.line(`Member ${idText(member?.ID)} ${how} cluster ${idText(header?.clusterId)}`);
+      page.line(`Member ${paddedId(member?.ID)} ${how} cluster ${paddedId(header?.clusterId)}`);
       page.line();
       page.line(`ETCD_NAME=${quoteText(name)}`);
       page.line(`ETCD_INITIAL_CLUSTER=${quoteText(cluster.join(","))}`);
@@ -69,10 +69,10 @@ export function changedAnswer<T extends { header: ResponseHeader | undefined }>(
   response: T,
   { id, done, hex }: Change,
 ): Answer {
-  const cluster = idText(response.header?.clusterId);
+  const cluster = paddedId(response.header?.clusterId);
   return {
     ...memberForms(type, response, hex),
-    simple: (page) => page.line(`Member ${idText(id)} ${done} cluster ${cluster}`),
+    simple: (page) => page.line(`Member ${paddedId(id)} ${done} cluster ${cluster}`),
   };
 }
 
@@ -95,7 +95,7 @@ function memberForms<T>(type: MessageType<T>, message: T, hex: boolean) {
 }
 
 /** Go's `%16x`. */
-function idText(id = 0n): string {
+function paddedId(id = 0n): string {
   return id.toString(16).padStart(16);
 }
 
@@ -111,8 +111,8 @@ function memberRow({ ID, name, peerURLs, clientURLs, isLearner }: Member): strin
   ];
 }
 
-function fieldsMember(page: Page, member: Member): void {
-  page.field("ID", member.ID).field("Name", quoteText(member.name));
+function fieldsMember(page: Page, member: Member, hex: boolean): void {
+  page.field("ID", idText(member.ID, hex)).field("Name", quoteText(member.name));
   for (const url of member.peerURLs) page.field("PeerURL", quoteText(url));
   for (const url of member.clientURLs) page.field("ClientURL", quoteText(url));
   page.field("IsLearner", member.isLearner).line();

@@ -6,7 +6,7 @@ import { quoteText } from "../../go-text.ts";
 import { humaniseBytes } from "../../sizes.ts";
 import type { Answer } from "./answer.ts";
 import { messageJson } from "./go-json.ts";
-import { fieldsHeader } from "./key-values.ts";
+import { fieldsHeader, type IdStyle } from "./key-values.ts";
 import type { Page } from "./page.ts";
 import { simpleRows, type Table } from "./table.ts";
 
@@ -54,11 +54,11 @@ export interface EndpointStatus {
   readonly status: StatusResponse;
 }
 
-export function statusAnswer(reports: readonly EndpointStatus[]): Answer {
+export function statusAnswer(reports: readonly EndpointStatus[], style: IdStyle): Answer {
   return {
     simple: (page) => simpleRows(page, statusTable(reports)),
     fields: (page) => {
-      for (const report of reports) fieldsStatus(page, report);
+      for (const report of reports) fieldsStatus(page, report, style);
     },
     json: () =>
       reports.map(({ endpoint, status }) => ({
@@ -100,8 +100,8 @@ function unusedPercent({ dbSize, dbSizeInUse }: StatusResponse): number {
   return dbSize === 0 ? 0 : 100 - Math.floor((dbSizeInUse * 100) / dbSize);
 }
 
-function fieldsStatus(page: Page, { endpoint, status }: EndpointStatus): void {
-  fieldsHeader(page, status.header);
+function fieldsStatus(page: Page, { endpoint, status }: EndpointStatus, style: IdStyle): void {
+  fieldsHeader(page, status.header, style);
   page.field("Version", quoteText(status.version));
   page.field("StorageVersion", quoteText(status.storageVersion));
   page.field("DBSize", status.dbSize);
@@ -124,7 +124,7 @@ export interface EndpointHash {
   readonly hash: HashKVResponse;
 }
 
-export function hashAnswer(reports: readonly EndpointHash[]): Answer {
+export function hashAnswer(reports: readonly EndpointHash[], style: IdStyle): Answer {
   const table: Table = {
     header: ["endpoint", "hash", "hash_revision"],
     rows: reports.map(({ endpoint, hash }) => {
@@ -135,7 +135,7 @@ export function hashAnswer(reports: readonly EndpointHash[]): Answer {
     simple: (page) => simpleRows(page, table),
     fields: (page) => {
       for (const { endpoint, hash } of reports) {
-        fieldsHeader(page, hash.header);
+        fieldsHeader(page, hash.header, style);
         page.field("Endpoint", quoteText(endpoint));
         page.field("Hash", hash.hash).field("HashRevision", hash.hashRevision).line();
       }

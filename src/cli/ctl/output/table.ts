@@ -1,4 +1,7 @@
-/** Tables of `-w table`: a centred header in capitals, cells to the right, borders of ASCII. */
+/**
+ * Tables of `-w table` as etcdctl 3.7 draws them: light box lines, a centred header in capitals,
+ * cells to the right.
+ */
 import { stringWidth } from "bun";
 import type { Page } from "./page.ts";
 
@@ -18,7 +21,8 @@ export function renderTable(table: Table): string {
   const widths = header.map((name, column) => {
     return Math.max(stringWidth(name), ...table.rows.map((row) => stringWidth(row[column] ?? "")));
   });
-  const border = `+${widths.map((width) => "-".repeat(width + 2)).join("+")}+`;
+  const border = (left: string, middle: string, right: string): string =>
+    left + widths.map((width) => "─".repeat(width + 2)).join(middle) + right;
   const line = (cells: readonly string[], pad: (gap: number) => number): string => {
     const padded = widths.map((width, column) => {
       const cell = cells[column] ?? "";
@@ -26,10 +30,11 @@ export function renderTable(table: Table): string {
       const left = pad(gap);
       return ` ${" ".repeat(left)}${cell}${" ".repeat(gap - left)} `;
     });
-    return `|${padded.join("|")}|`;
+    return `│${padded.join("│")}│`;
   };
-  const lines = [border, line(header, (gap) => Math.floor(gap / 2)), border];
+  const lines = [border("┌", "┬", "┐"), line(header, (gap) => Math.floor(gap / 2))];
+  if (table.rows.length > 0) lines.push(border("├", "┼", "┤"));
   for (const row of table.rows) lines.push(line(row, (gap) => gap));
-  if (table.rows.length > 0) lines.push(border);
+  lines.push(border("└", "┴", "┘"));
   return `${lines.join("\n")}\n`;
 }
