@@ -37,6 +37,8 @@ export class Applier {
   readonly #parts: ApplierParts;
   /** The batch whose entry is being applied, if its callers wait here. */
   #applying: SentBatch<Outcome> | undefined = undefined;
+  /** Of the entry that is being applied. */
+  #entryTerm = 0;
   /** Among the entries that are being applied is a compaction. */
   #compacted = false;
   /** Among them is a change of the members or of an alarm. */
@@ -90,6 +92,7 @@ export class Applier {
     const bytes = asBuffer(payload);
     const batch = requests.applied(bytes);
     this.#applying = batch;
+    this.#entryTerm = entry.term;
     current.machine.apply(entry.index, entry.term, bytes, this.#onOutcome);
     this.#applying = undefined;
     const nowMs = clock.monotonicMs();
@@ -114,7 +117,7 @@ export class Applier {
   /** What an applied command means for the clocks and the stores of this node. */
   #note(outcome: Outcome): void {
     if (outcome instanceof AetherError) return;
-    const { expiry, clock, meter } = this.#parts;
+    const { raft, expiry, clock, meter } = this.#parts;
     switch (outcome.kind) {
       case "leaseGrant":
         expiry.granted(outcome.id, outcome.ttlSeconds, clock.monotonicMs());
@@ -126,6 +129,9 @@ export class Applier {
       case "leaseExpire":
         for (const id of outcome.ids) expiry.ended(id);
         meter.leasesExpired(outcome.ids.length);
+        break;
+      case "leaseCheckpoint":
+        expiry.checkpointed(outcome.ids, this.#entryTerm === raft.term, clock.monotonicMs());
         break;
       case "compact":
         this.#compacted = true;

@@ -21,6 +21,8 @@ export interface GroupOptions {
   readonly founding: Founding | undefined;
   /** False: proposals fail with not_leader unless this member leads. */
   readonly forward?: boolean;
+  /** Between two notes in the log of what is left of a lease; left out: none are made. */
+  readonly leaseCheckpointMs?: number | undefined;
   /** Settings of Raft and of the watch hub other than the defaults. */
   readonly raft?: Partial<RaftConfig>;
   readonly watch?: Partial<WatchHubOptions>;

@@ -118,7 +118,7 @@ export class Group {
     this.#stateWriter = new StateWriter({ store, current, clock, meter: this.#meter });
     this.#requests = this.#createRequests();
     this.expiry = new Expiry(current, {
-      graceMs: this.#times.electionMs,
+      ...{ graceMs: this.#times.electionMs, checkpointMs: options.leaseCheckpointMs },
       propose: (kind, bytes, done) => this.propose(kind, bytes, 0, bytes.length, done),
     });
     this.leaseCalls = new LeaseCalls({

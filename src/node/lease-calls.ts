@@ -79,10 +79,14 @@ export class LeaseCalls {
 
   /** Renewals passed on by a follower, or of our own: not_leader unless this member leads. */
   renewHere(ids: readonly bigint[], done: LeaseAnswer): void {
-    const { expiry, clock } = this.#parts;
+    const { group, expiry, clock } = this.#parts;
     this.#confirmed(done, () => {
-      const nowMs = clock.monotonicMs();
-      done(ids.map((id) => expiry.renew(id, nowMs)));
+      const { term } = group;
+      expiry.forgetCheckpoints(ids, { nowMs: clock.monotonicMs(), term }, (error) => {
+        if (error !== undefined) done(error);
+        else if (!group.isLeader || group.term !== term) done(new AetherError("not_leader"));
+        else done(ids.map((id) => expiry.renew(id, clock.monotonicMs())));
+      });
     });
   }
 
@@ -205,6 +209,7 @@ function isPassing({ code }: AetherError): boolean {
 
 const PASSING: ReadonlySet<string> = new Set([
   "not_leader",
+  "not_primary_lessor",
   "no_leader",
   "leader_changed",
   "unhealthy",

@@ -45,10 +45,10 @@ export class LeaseClock {
     return this.#due.size;
   }
 
-  /** Starts counting `ttlMs` down from `nowMs`, plus `graceMs` (a new leader's allowance). */
-  start(id: bigint, ttlMs: number, nowMs: number, graceMs = 0): void {
+  /** Starts counting a lease of `ttlMs`, which has `leftMs` from `nowMs` on (by default, all). */
+  start(id: bigint, ttlMs: number, nowMs: number, leftMs = ttlMs): void {
     this.forget(id);
-    const deadlineMs = nowMs + ttlMs + graceMs;
+    const deadlineMs = nowMs + leftMs;
     const lease = { id, ttlMs, deadlineMs, checkMs: deadlineMs, expiring: false, gone: false };
     this.#leases.set(id, lease);
     this.#due.push(lease);

@@ -18,6 +18,7 @@ import { Network } from "../net/network.ts";
 import { membersOnly } from "../net/peers/admission.ts";
 import { processTimers, socketDialer } from "../net/peers/dial.ts";
 import { peerServer } from "../net/peers/server.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../node/checkpoints.ts";
 import { Group } from "../node/group.ts";
 import type { Founding } from "../node/start.ts";
 import { Metrics } from "../observe/metrics.ts";
@@ -321,6 +322,7 @@ class Server implements RunningServer {
         founding: beginning?.kind === "found" ? foundingOf(beginning) : undefined,
         forward: config.forward,
         raft: { lease },
+        leaseCheckpointMs: config.features.LeaseCheckpoint ? CHECKPOINT_INTERVAL_MS : undefined,
         watch: {
           progressIntervalMs: config.watchProgressMs,
           fragmentBytes: config.requestBytesMax + REQUEST_SLACK_BYTES,

@@ -52,6 +52,7 @@ export const CommandKind = {
   roleRevokePermission: 26, // etcdserverpb.AuthRoleRevokePermissionRequest
   clusterVersion: 40, // etcdserverpb.DowngradeRequest, of which the version counts
   downgrade: 41, // etcdserverpb.DowngradeRequest: enable or cancel
+  leaseCheckpoint: 50, // aether.v1.LeaseCheckpoints: what is left of leases, refused as leaseExpire
   quotaAlarm: 42, // etcdserverpb.AlarmRequest: a member's own quota raises or clears NOSPACE
 } as const;
 

@@ -74,12 +74,17 @@ export class Inner {
   live = 0;
 }
 
-/** A lease: replicated are its id, its granted seconds and what it owns; not the time left. */
+/**
+ * A lease: replicated are its id, its granted seconds and what it owns; of the time left only what
+ * a leader wrote down last, if it did.
+ */
 export class Lease {
   readonly id: bigint;
   readonly ttlSeconds: number;
   /** The lease field of an encoded KeyValue. */
   readonly field: Uint8Array;
+  /** What was left at its last checkpoint, in seconds; 0: all of it. */
+  remainingSeconds = 0;
   readonly keys = new Set<KeyEntry>();
 
   constructor(id: bigint, ttlSeconds: number, field: Uint8Array) {

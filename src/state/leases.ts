@@ -1,20 +1,23 @@
 /**
  * The replicated part of leases: which exist, with what granted time, and which keys each owns.
- * How much of the time is left is the leader's knowledge alone and lives with its clock.
+ * How much of the time is left is the leader's knowledge and lives with its clock; if it is told
+ * to, it writes that down from time to time (a checkpoint), for whoever leads next.
  *
  * Invariants, checked by the machine's verify(): entry.lease = L ⇔ L.keys has the entry; only
  * live entries are attached; an attached lease exists (revoking deletes its keys first).
  */
 import { assert } from "../base/assert.ts";
-import type { Key } from "../base/bytes.ts";
+import { asBuffer, type Key } from "../base/bytes.ts";
 import { type KeyEntry, Lease } from "./key-entry.ts";
 import type { StateRecord } from "./ports.ts";
 import { encodeLeaseField } from "./stored-form.ts";
 
-/** Records of leases: the id, big-endian; and the granted seconds. */
+/** Records of leases: the id, big-endian; the granted seconds, and those of a checkpoint. */
 export const LEASE_SPACE = "lease";
 const RECORD_FORMAT = 1;
 const RECORD_BYTES = 1 + 8;
+const CHECKPOINTED_FORMAT = 2;
+const CHECKPOINTED_BYTES = 1 + 8 + 8;
 
 export class Leases {
   readonly #leases = new Map<bigint, Lease>();
@@ -62,9 +65,11 @@ export function sortedEntries(lease: Lease): KeyEntry[] {
 
 /** The record that keeps a lease. */
 export function leaseRecord(lease: Lease): StateRecord {
-  const value = Buffer.alloc(RECORD_BYTES);
-  value[0] = RECORD_FORMAT;
-  value.writeBigUInt64BE(BigInt(lease.ttlSeconds), 1);
+  const { ttlSeconds, remainingSeconds } = lease;
+  const value = Buffer.alloc(remainingSeconds === 0 ? RECORD_BYTES : CHECKPOINTED_BYTES);
+  value[0] = remainingSeconds === 0 ? RECORD_FORMAT : CHECKPOINTED_FORMAT;
+  value.writeBigUInt64BE(BigInt(ttlSeconds), 1);
+  if (remainingSeconds !== 0) value.writeBigUInt64BE(BigInt(remainingSeconds), RECORD_BYTES);
   return { space: LEASE_SPACE, key: recordKey(lease.id), value };
 }
 
@@ -73,12 +78,23 @@ export function leaseGone(id: bigint): StateRecord {
   return { space: LEASE_SPACE, key: recordKey(id), value: undefined };
 }
 
+/** What a record says of its lease's time. */
+export function timesIn(value: Uint8Array): { ttlSeconds: number; remainingSeconds: number } {
+  const isCheckpointed = value[0] === CHECKPOINTED_FORMAT;
+  const [format, length] = isCheckpointed
+    ? [CHECKPOINTED_FORMAT, CHECKPOINTED_BYTES]
+    : [RECORD_FORMAT, RECORD_BYTES];
+  assert(value.length === length && value[0] === format, "a lease record is whole");
+  const bytes = asBuffer(value);
+  const remainingSeconds = isCheckpointed ? Number(bytes.readBigUInt64BE(RECORD_BYTES)) : 0;
+  return { ttlSeconds: Number(bytes.readBigUInt64BE(1)), remainingSeconds };
+}
+
 /** Adds the lease that a record kept. */
 export function restoreLease(leases: Leases, key: Key, value: Uint8Array): void {
-  assert(value.length === RECORD_BYTES && value[0] === RECORD_FORMAT, "a lease record is whole");
   const id = Buffer.from(key, "latin1").readBigInt64BE(0);
-  const ttlSeconds = Number(Buffer.from(value).readBigUInt64BE(1));
-  leases.add(id, ttlSeconds);
+  const { ttlSeconds, remainingSeconds } = timesIn(value);
+  leases.add(id, ttlSeconds).remainingSeconds = remainingSeconds;
 }
 
 function recordKey(id: bigint): Key {

@@ -15,7 +15,7 @@ import { asBuffer, type Key } from "../base/bytes.ts";
 import { AetherError } from "../base/errors.ts";
 import { MIB } from "../base/units.ts";
 import { DecodeError } from "../proto/decode-error.ts";
-import { LeaseExpire } from "../proto/gen/aether.v1.ts";
+import { LeaseCheckpoints, LeaseExpire } from "../proto/gen/aether.v1.ts";
 import {
   type AlarmMember,
   CompactionRequest,
@@ -232,9 +232,16 @@ export class StateMachine {
     return this.#space.leases.get(id) !== undefined;
   }
 
-  /** Calls `visit` for every lease. */
-  forEachLease(visit: (id: bigint, ttlSeconds: number) => void): void {
-    for (const lease of this.#space.leases.all()) visit(lease.id, lease.ttlSeconds);
+  /** Calls `visit` for every lease; remainingSeconds: see Lease. */
+  forEachLease(visit: (id: bigint, ttlSeconds: number, remainingSeconds: number) => void): void {
+    for (const { id, ttlSeconds, remainingSeconds } of this.#space.leases.all()) {
+      visit(id, ttlSeconds, remainingSeconds);
+    }
+  }
+
+  /** What a checkpoint says that is left of a lease, in seconds; 0 for none. */
+  checkpointOf(id: bigint): number {
+    return this.#space.leases.get(id)?.remainingSeconds ?? 0;
   }
 
   /** In order of id; borrowed, as all that is returned of members and alarms. */
@@ -373,6 +380,8 @@ export class StateMachine {
         return this.#revoke(LeaseRevokeRequest.decode(bytes, start, end).ID);
       case CommandKind.leaseExpire:
         return this.#expire(LeaseExpire.decode(bytes, start, end), term);
+      case CommandKind.leaseCheckpoint:
+        return this.#checkpoint(LeaseCheckpoints.decode(bytes, start, end), term);
       default:
         return this.#cluster.run(
           { kind, payload: bytes, start, end, index: this.#entryIndex },
@@ -413,11 +422,21 @@ export class StateMachine {
 
   /** Each lease that owns keys takes a revision of its own, as if revoked one by one. */
   #expire({ IDs, term }: LeaseExpire, entryTerm: number): LeaseExpireResult {
-    if (term !== entryTerm) {
-      throw new AetherError("not_primary_lessor", `of term ${term}, applied in ${entryTerm}`);
-    }
+    requireTerm(term, entryTerm);
     const ids = IDs.filter((id) => this.#endLease(id));
     return { kind: "leaseExpire", revision: this.#space.revision, ids };
+  }
+
+  /** Notes what is left of leases; unknown ones are passed over. */
+  #checkpoint({ IDs, remaining, term }: LeaseCheckpoints, entryTerm: number): CommandResult {
+    requireTerm(term, entryTerm);
+    for (const [at, id] of IDs.entries()) {
+      const lease = this.#space.leases.get(id);
+      if (lease === undefined) continue;
+      lease.remainingSeconds = Math.min(Math.max(remaining[at] ?? 0, 0), lease.ttlSeconds);
+      this.#records.push(leaseRecord(lease));
+    }
+    return { kind: "leaseCheckpoint", revision: this.#space.revision, ids: IDs };
   }
 
   /** Deletes what a lease owns, in order of key and in one revision, and the lease. */
@@ -431,4 +450,10 @@ export class StateMachine {
     this.#records.push(leaseGone(id));
     return true;
   }
+}
+
+/** A leader's clock counts in its own term only. */
+function requireTerm(term: number, entryTerm: number): void {
+  if (term === entryTerm) return;
+  throw new AetherError("not_primary_lessor", `of term ${term}, applied in ${entryTerm}`);
 }

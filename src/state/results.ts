@@ -67,6 +67,13 @@ export interface LeaseExpireResult {
   readonly ids: readonly bigint[];
 }
 
+export interface LeaseCheckpointResult {
+  readonly kind: "leaseCheckpoint";
+  readonly revision: number;
+  /** Those that it was about, whether they are still there or not. */
+  readonly ids: readonly bigint[];
+}
+
 export interface MemberResult {
   readonly kind: "member";
   readonly revision: number;
@@ -112,6 +119,7 @@ export type CommandResult =
   | LeaseGrantResult
   | LeaseRevokeResult
   | LeaseExpireResult
+  | LeaseCheckpointResult
   | MemberResult
   | AlarmResult
   | VersionResult

@@ -15,7 +15,8 @@ export function stateHash(machine: StateMachine): string {
   machine.forEachLease((id) => {
     const lease = machine.lease(id);
     assert(lease !== undefined, "a lease that is listed exists");
-    leases.push(`${id}:${lease.ttlSeconds}:${lease.keys.join(",")}`);
+    const left = machine.checkpointOf(id);
+    leases.push(`${id}:${lease.ttlSeconds}:${left}:${lease.keys.join(",")}`);
   });
   const leaseHash = Bun.hash.crc32(leases.sort().join(";"));
   const { appliedIndex, revision, compactRevision } = machine;

@@ -1,5 +1,5 @@
 /**
- * How apiservers compact, each for itself and only one at a time (k8s.io/apiserver etcd3/compact.go):
+ * How apiservers compact, each for itself and one at a time (k8s.io/apiserver etcd3/compact.go):
  * the version of one key is a clock that each tries to move on; who does compacts at the revision
  * of an interval ago, the others read how late it is.
  */

@@ -1,6 +1,6 @@
 /**
- * What kube-apiserver needs of etcd, performed exactly as it does: the same test for the etcd of our
- * version and for us, one node each. contract-cluster.test.ts takes the leader away.
+ * What kube-apiserver needs of etcd, performed exactly as it does: the same test for the etcd of
+ * our version and for us, one node each. contract-cluster.test.ts takes the leader away.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { startWitness, witness } from "../support/etcd-witness.ts";

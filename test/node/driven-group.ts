@@ -102,6 +102,7 @@ export interface DrivenOptions {
   readonly forward?: boolean;
   readonly logger?: Log;
   readonly raft?: Partial<RaftConfig>;
+  readonly leaseCheckpointMs?: number;
 }
 
 export class DrivenGroup {
@@ -148,6 +149,7 @@ export class DrivenGroup {
         forward,
         raft,
         founding: { ...founding(configurationOf([...voters])), members: [] },
+        leaseCheckpointMs: this.#options.leaseCheckpointMs,
       },
       {
         log: this.log,

@@ -34,6 +34,8 @@ class Desk {
 
   constructor() {
     const expiry = {
+      forgetCheckpoints: (_ids: unknown, _now: unknown, done: (error: undefined) => void) =>
+        done(undefined),
       renew: (id: bigint): LeaseLife => {
         this.renewed.push(id);
         return { id, leftMs: this.over.has(id) ? 0 : 9000, ttlSeconds: 9 };

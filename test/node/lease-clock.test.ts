@@ -46,7 +46,7 @@ describe("lease clock", () => {
 
   test("a renewal does not take back a new leader's allowance", () => {
     const clock = new LeaseClock();
-    clock.start(1n, 2000, 0, 1000);
+    clock.start(1n, 2000, 0, 3000);
     clock.renew(1n, 10);
     expect(clock.remainingMs(1n, 10)).toBe(2990);
     clock.verify();

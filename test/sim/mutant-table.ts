@@ -276,7 +276,7 @@ export const MUTANTS: readonly Mutant[] = [
       {
         file: "src/watch/hub.ts",
         find:
-          "        register.forget(watcher);\n" +
+          "        register.forgetCompacted(watcher);\n" +
           '        sink.send({ kind: "canceled", watchId: watcher.id, ' +
           "revision: 0, compactRevision });",
         replace: "        register.place(watcher, compactRevision);",
@@ -290,7 +290,7 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [
       {
         file: "src/node/lease-clock.ts",
-        find: "const deadlineMs = nowMs + ttlMs + graceMs;",
+        find: "const deadlineMs = nowMs + leftMs;",
         replace: "const deadlineMs = nowMs + 0.9 * ttlMs;",
       },
     ],
@@ -304,9 +304,10 @@ export const MUTANTS: readonly Mutant[] = [
         file: "src/node/expiry.ts",
         find:
           "    this.#clock.clear();\n" +
-          "    this.#current.machine.forEachLease((id, ttlSeconds) => {\n" +
-          "      this.#clock.start(id, ttlSeconds * MS_PER_S, nowMs, " +
-          "this.#options.graceMs);\n    });",
+          "    this.checkpoints.clear();\n" +
+          "    this.#current.machine.forEachLease((id, ttlSeconds, remainingSeconds) => {\n" +
+          "      this.#count(id, ttlSeconds * MS_PER_S, remainingSeconds, nowMs);\n" +
+          "      if (remainingSeconds > 0) this.checkpoints.noted(id, true);\n    });",
         replace: "    assert(nowMs >= 0);",
       },
       {
@@ -316,8 +317,8 @@ export const MUTANTS: readonly Mutant[] = [
       },
       {
         file: "src/node/expiry.ts",
-        find: "if (this.#leading) this.#clock.start",
-        replace: "this.#clock.start",
+        find: "    if (!this.#leading) return;\n    this.#clock.start",
+        replace: "    this.#clock.start",
       },
       {
         file: "src/node/expiry.ts",
@@ -335,8 +336,8 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [
       {
         file: "src/state/machine.ts",
-        find: "if (term !== entryTerm) {",
-        replace: "if (term < 0) {",
+        find: "if (term === entryTerm) return;",
+        replace: "if (term >= 0) return;",
       },
     ],
   },

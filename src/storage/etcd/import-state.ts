@@ -167,10 +167,13 @@ class StateImport {
   }
 
   #lease({ key, value }: Entry): void {
-    const { ID: id, TTL } = this.#decode(StoredLease, value, `a lease ${hex(key)}`);
+    const stored = this.#decode(StoredLease, value, `a lease ${hex(key)}`);
+    const { ID: id, TTL, RemainingTTL } = stored;
     if (id === 0n || this.#leases.has(id)) throw this.#options.damaged(`lease ${id} cannot be`);
     this.#leases.add(id);
-    this.#records.push(leaseRecord(new Lease(id, Math.max(1, TTL), EMPTY)));
+    const lease = new Lease(id, Math.max(1, TTL), EMPTY);
+    lease.remainingSeconds = Math.min(Math.max(0, RemainingTTL), lease.ttlSeconds);
+    this.#records.push(leaseRecord(lease));
   }
 
   /** A compaction that was scheduled and not finished is finished here. */
