@@ -26,6 +26,8 @@ export interface RestoreOptions {
   /** Of this member. */
   readonly name: string;
   readonly dataDir: string;
+  /** Where the log goes, if not there; made, and gone again if this fails. */
+  readonly logDir: string | undefined;
   readonly peerUrls: readonly string[];
   /** All members of the new cluster, this one among them. */
   readonly members: readonly { readonly name: string; readonly peerUrls: readonly string[] }[];
@@ -51,7 +53,9 @@ export async function restoreMember(options: RestoreOptions): Promise<Imported> 
   try {
     return await restore(options);
   } catch (error) {
-    rmSync(dataDir, { recursive: true, force: true });
+    for (const made of [dataDir, options.logDir ?? dataDir]) {
+      rmSync(made, { recursive: true, force: true });
+    }
     if (wasThere) mkdirSync(dataDir, { mode: 0o700 });
     throw error;
   }
@@ -60,7 +64,7 @@ export async function restoreMember(options: RestoreOptions): Promise<Imported> 
 async function restore(options: RestoreOptions): Promise<Imported> {
   const { name, peerUrls, members: founders, token } = options;
   const { clusterId, members } = foundCluster(founders, token);
-  const directory = openDataDir(options.dataDir);
+  const directory = openDataDir(options.dataDir, options.logDir);
   try {
     const start = founding(configurationOf(members.map(({ id }) => id)));
     const records = members.map(({ id, name, peerUrls: peerURLs }) =>
