@@ -94,10 +94,10 @@ export function decodeRequest<T>(
   }
 }
 
-/** etcd's --max-request-bytes: what one request may put into the log. */
-const REQUEST_BYTES_MAX = 1.5 * MIB;
+/** etcd's default --max-request-bytes: what one request may put into the log. */
+export const REQUEST_BYTES_MAX = 1.5 * MIB;
 
 /** request_too_large: before a request goes to the log, and after all other checks, as in etcd. */
-export function checkSize(start: number, end: number): void {
-  if (end - start > REQUEST_BYTES_MAX) throw new AetherError("request_too_large");
+export function checkSize(start: number, end: number, bytesMax = REQUEST_BYTES_MAX): void {
+  if (end - start > bytesMax) throw new AetherError("request_too_large");
 }

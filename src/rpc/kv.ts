@@ -63,11 +63,19 @@ const TXN_TOO_LARGE =
 const SLICE_KEYS = 1000;
 const SLICE_BYTES = 1 * MIB;
 
+export interface KvLimits {
+  /** Of one request in its wire form, at most 16 MiB: members must be able to pass it on. */
+  readonly requestBytesMax: number;
+  /** Of each list of a transaction. */
+  readonly txnOpsMax: number;
+}
+
 export interface KvBackend {
   readonly group: Group;
   readonly identity: Identity;
   readonly turn: Turn;
   readonly auth: Authorizer;
+  readonly limits: KvLimits;
 }
 
 export class KvService {
@@ -75,16 +83,18 @@ export class KvService {
   readonly #identity: Identity;
   readonly #turn: Turn;
   readonly #auth: Authorizer;
+  readonly #limits: KvLimits;
   readonly #header: HeaderEncoder;
   readonly #put = new PutView();
   /** Streams that were begun and had something to send when we looked last. */
   readonly #streams = new Set<RangeStreamSender>();
 
-  constructor({ group, identity, turn, auth }: KvBackend) {
+  constructor({ group, identity, turn, auth, limits }: KvBackend) {
     this.#group = group;
     this.#identity = identity;
     this.#turn = turn;
     this.#auth = auth;
+    this.#limits = limits;
     this.#header = new HeaderEncoder(identity.clusterId, identity.memberId);
   }
 
@@ -134,7 +144,7 @@ export class KvService {
 
   #onTxn(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
     const request = decodeRequest(TxnRequest, bytes, start, end);
-    checkTxn(request);
+    checkTxn(request, this.#limits.txnOpsMax);
     if (!isReadOnly(request)) {
       this.#propose(CommandKind.txn, call, bytes, start, end);
       return;
@@ -165,7 +175,7 @@ export class KvService {
     start: number,
     end: number,
   ): void {
-    checkSize(start, end);
+    checkSize(start, end, this.#limits.requestBytesMax);
     const onOutcome = (outcome: Outcome): void => this.#answerOutcome(call, outcome);
     this.#group.propose(kind, bytes, start, end, onOutcome, this.#auth.callerOf(call));
   }

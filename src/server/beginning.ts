@@ -6,7 +6,7 @@ import { AetherError } from "../base/errors.ts";
 import type { Log, Random } from "../base/ports.ts";
 import { type BootstrapStep, bootstrap } from "../cluster/bootstrap.ts";
 import { foundCluster, memberIdOf } from "../cluster/founding.ts";
-import { type Admission, admitGuest, membersOnly, PeerRefusal } from "../net/peers/admission.ts";
+import { type Admission, admitGuest, PeerRefusal } from "../net/peers/admission.ts";
 import { askMembers } from "../net/peers/ask-members.ts";
 import { callMethods } from "../net/peers/calls.ts";
 import type { Authorize, PeerDialer } from "../net/peers/ports.ts";
@@ -18,6 +18,7 @@ import type { Method } from "../wire/grpc/server-call.ts";
 import type { HttpHandler } from "../wire/http1/http.ts";
 import type { Config } from "./config/config.ts";
 import type { Answering } from "./doors.ts";
+import { peerTrust } from "./peer-trust.ts";
 
 /** For the connection, and as much again for the answer. */
 const ASK_MS_MAX = 1000;
@@ -111,11 +112,11 @@ export function foundingMethods(config: Config, authorize: Authorize): readonly 
 
 /** Answers the questions of other founders, and nothing else. */
 export function whileBeginning(config: Config): Answering {
-  const methods = foundingMethods(config, membersOnly(config.secret));
+  const methods = foundingMethods(config, peerTrust(config));
   const handler: HttpHandler = (_request, response) => {
     response.end(503, ["content-type", "text/plain; charset=utf-8"], "starting\n");
   };
   const http = { handler, bodyBytesMax: RECEIVE_BYTES_DEFAULT };
   const server = peerServer(methods, () => ({ code: 14, message: "starting" }), http);
-  return { clients: server, peers: server, observers: server };
+  return { clients: server, clientsHttp: server, peers: server, observers: server };
 }

@@ -4,14 +4,15 @@
  *
  *   openPeers() ─▶ questions of other founders ─▶ serve() ─▶ everything ─▶ openClients()
  *
- * Without an address of their own, members come to the clients' addresses.
+ * Without an address of their own, members come to the clients' addresses. Plaintext and TLS may
+ * share a host and port; gRPC and HTTP of clients may be kept apart.
  */
-import { assert } from "../base/assert.ts";
 import type { Log } from "../base/ports.ts";
-import { addressText, parseAddress } from "../net/address.ts";
-import { type ConnectionFactory, type Listener, listen } from "../net/listener.ts";
+import { type Address, addressText, parseAddress } from "../net/address.ts";
+import { type ConnectionFactory, type Listener, listen, type Peer } from "../net/listener.ts";
 import type { Network } from "../net/network.ts";
-import type { GrpcServer } from "../wire/grpc/grpc-server.ts";
+import type { ServerTls } from "../net/tls.ts";
+import type { GrpcServer, HttpService } from "../wire/grpc/grpc-server.ts";
 import { GrpcServerConnection } from "../wire/grpc/server-connection.ts";
 import { HTTP_LIMITS } from "../wire/http1/limits.ts";
 import { Http1Connection } from "../wire/http1/server-connection.ts";
@@ -20,6 +21,8 @@ import type { Config } from "./config/config.ts";
 /** What answers at the addresses: gRPC, and its `http` over HTTP/1.1 and HTTP/2. */
 export interface Answering {
   readonly clients: GrpcServer;
+  /** Where clients' HTTP has addresses of its own. */
+  readonly clientsHttp: GrpcServer;
   /** Where members have addresses of their own. */
   readonly peers: GrpcServer;
   /** Metrics and health; no calls, since nobody asks there who is asking. */
@@ -35,26 +38,46 @@ export interface Traffic {
 
 type Kind = keyof Answering;
 
+/** The certificates of the addresses that ask for TLS. */
+export interface DoorTls {
+  readonly clients: ServerTls | undefined;
+  readonly peers: ServerTls | undefined;
+}
+
+export interface DoorsParts {
+  readonly config: Config;
+  readonly network: Network;
+  readonly log: Log;
+  readonly tls: DoorTls;
+  /** What answers before serve(). */
+  readonly answering: Answering;
+}
+
+/** One listener: an address, perhaps with plaintext beside TLS. */
+interface Door {
+  readonly address: Address;
+  readonly plaintextToo: boolean;
+  /** How many of the configured addresses it is. */
+  readonly count: number;
+}
+
 export class Doors {
-  readonly #config: Config;
-  readonly #network: Network;
-  readonly #log: Log;
+  readonly #parts: DoorsParts;
   #answering: Answering;
   readonly #clients: Listener[] = [];
   readonly #peers: Listener[] = [];
   readonly #observers: Listener[] = [];
+  /** What each configured address for clients became. */
+  readonly #clientAddresses: string[] = [];
 
-  /** `answering` is what answers before serve(). */
-  constructor(config: Config, network: Network, log: Log, answering: Answering) {
-    this.#config = config;
-    this.#network = network;
-    this.#log = log;
-    this.#answering = answering;
+  constructor(parts: DoorsParts) {
+    this.#parts = parts;
+    this.#answering = parts.answering;
   }
 
   /** host:port of each address for clients, with the port the system gave when 0 was asked for. */
-  get clientAddresses(): string[] {
-    return this.#clients.map(({ address }) => addressText(address));
+  get clientAddresses(): readonly string[] {
+    return this.#clientAddresses;
   }
 
   get metricsAddresses(): string[] {
@@ -82,24 +105,37 @@ export class Doors {
    * no others.
    */
   async openPeers(): Promise<void> {
-    const { listenPeer } = this.#config;
+    const { listenPeer } = this.#parts.config;
     if (this.#peers.length > 0) return;
     if (listenPeer.length === 0) await this.openClients();
-    else for (const address of listenPeer) this.#peers.push(await this.#open(address, "peers"));
+    for (const door of doorsOf(listenPeer)) {
+      const listener = await this.#open(door, "peers");
+      this.#peers.push(listener);
+      this.#parts.log.info("serving peer traffic", { address: addressText(listener.address) });
+    }
   }
 
   /** Opens the addresses for clients, unless they are open. */
   async openClients(): Promise<void> {
     if (this.#clients.length > 0) return;
-    for (const address of this.#config.listenClient) {
-      this.#clients.push(await this.#open(address, "clients"));
+    const { listenClient, listenClientHttp } = this.#parts.config;
+    const isSplit = listenClientHttp.length > 0;
+    for (const door of doorsOf(listenClient)) {
+      const listener = await this.#openClient(door, "clients", isSplit ? "grpc" : "grpc+http");
+      const address = addressText(listener.address);
+      for (let i = 0; i < door.count; i++) this.#clientAddresses.push(address);
+    }
+    for (const door of doorsOf(listenClientHttp)) {
+      await this.#openClient(door, "clientsHttp", "http");
     }
   }
 
   /** Opens the addresses for observers. */
   async openObservers(): Promise<void> {
-    for (const address of this.#config.listenMetrics) {
-      this.#observers.push(await this.#openObserver(address));
+    for (const door of doorsOf(this.#parts.config.listenMetrics)) {
+      const listener = await this.#openObserver(door);
+      this.#observers.push(listener);
+      this.#parts.log.info("serving metrics", { address: addressText(listener.address) });
     }
   }
 
@@ -110,30 +146,83 @@ export class Doors {
     await Promise.all(this.#peers.map((listener) => listener.stop(0)));
   }
 
-  #open(address: string, kind: Kind): Promise<Listener> {
+  /** The messages are etcd's: scripts wait for them. */
+  async #openClient(door: Door, kind: Kind, traffic: string): Promise<Listener> {
+    const listener = await this.#open(door, kind);
+    this.#clients.push(listener);
+    const fields = { traffic, address: addressText(listener.address) };
+    const { log } = this.#parts;
+    if (!door.address.secure || door.plaintextToo) {
+      log.info("serving client traffic insecurely", fields);
+    }
+    if (door.address.secure) log.info("serving client traffic securely", fields);
+    return listener;
+  }
+
+  #open({ address, plaintextToo }: Door, kind: Kind): Promise<Listener> {
+    const { config, network, tls } = this.#parts;
     const http2: ConnectionFactory = (peer, nowMs) =>
-      new GrpcServerConnection(this.#answering[kind], { peer: peer.address, nowMs });
+      new GrpcServerConnection(this.#answering[kind], { ...whoIs(peer), nowMs });
     const http1: ConnectionFactory = (peer, nowMs) => {
-      const { http } = this.#answering[kind];
-      assert(http !== undefined, "every address answers HTTP");
-      const { handler, bodyBytesMax } = http;
+      const { handler, bodyBytesMax } = this.#answering[kind].http ?? GRPC_ALONE;
       const limits = { ...HTTP_LIMITS, bodyBytesMax };
-      return new Http1Connection({ peer: peer.address, handler, limits }, nowMs);
+      return new Http1Connection({ ...whoIs(peer), handler, limits }, nowMs);
     };
-    return listen(this.#network, { address: parseAddress(address), http1, http2 });
+    const own = kind === "peers" ? tls.peers : tls.clients;
+    return listen(network, {
+      ...{ address, plaintextToo, http1, http2, reusePort: config.reusePort },
+      ...(address.secure && own !== undefined ? { tls: own } : {}),
+    });
   }
 
   /** A taken metrics address that nobody chose is no reason not to serve. */
-  async #openObserver(wanted: string): Promise<Listener> {
-    const address = parseAddress(wanted);
+  async #openObserver(door: Door): Promise<Listener> {
+    const { address } = door;
     try {
-      return await this.#open(wanted, "observers");
+      return await this.#open(door, "observers");
     } catch (error) {
-      if (this.#config.metricsChosen || address.kind !== "tcp") throw error;
-      const free = await this.#open(addressText({ ...address, port: 0 }), "observers");
-      const now = addressText(free.address);
-      this.#log.warn("metrics address is taken, using a free port", { taken: wanted, now });
+      if (this.#parts.config.metricsChosen || address.kind !== "tcp") throw error;
+      const free = await this.#open({ ...door, address: { ...address, port: 0 } }, "observers");
+      const [taken, now] = [addressText(address), addressText(free.address)];
+      this.#parts.log.warn("metrics address is taken, using a free port", { taken, now });
       return free;
     }
   }
 }
+
+/** Addresses as listeners: TLS and plaintext of one host and port are one. */
+function doorsOf(addresses: readonly string[]): Door[] {
+  const doors = new Map<string, Door>();
+  for (const [place, text] of addresses.entries()) {
+    const address = parseAddress(text);
+    const isDrawn = address.kind === "tcp" && address.port === 0;
+    const name = isDrawn ? `${place}` : addressText(address);
+    const other = doors.get(name);
+    if (other === undefined) doors.set(name, { address, plaintextToo: false, count: 1 });
+    else {
+      const secure = address.secure || other.address.secure;
+      const plaintextToo = address.secure !== other.address.secure || other.plaintextToo;
+      doors.set(name, { address: { ...address, secure }, plaintextToo, count: other.count + 1 });
+    }
+  }
+  return [...doors.values()];
+}
+
+/** Who asks, as far as the connection tells. */
+function whoIs({ address, certificate, secure }: Peer): {
+  peer: string;
+  peerName: string | undefined;
+  secure: boolean;
+} {
+  const { CN } = certificate?.subject ?? {};
+  return { peer: address, peerName: Array.isArray(CN) ? CN[0] : CN, secure };
+}
+
+/** What a browser or curl hears where --listen-client-http-urls has taken HTTP elsewhere. */
+const GRPC_ALONE: HttpService = {
+  handler: (_request, response) => {
+    const text = "this address takes gRPC alone: HTTP has another (--listen-client-http-urls)\n";
+    response.end(404, ["content-type", "text/plain; charset=utf-8"], text);
+  },
+  bodyBytesMax: 0,
+};

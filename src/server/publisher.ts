@@ -23,6 +23,7 @@ export class Publisher {
   readonly #published = Promise.withResolvers<void>();
   #started = false;
   #underWay = false;
+  #isPublished = false;
 
   constructor(parts: PublisherParts) {
     this.#parts = parts;
@@ -35,6 +36,15 @@ export class Publisher {
     return this.#published.promise;
   }
 
+  #onPublished(): void {
+    if (this.#isPublished) return;
+    this.#isPublished = true;
+    const { name, memberId, clientUrls, log } = this.#parts;
+    const urls = clientUrls();
+    log.info("published local member to cluster", { name, id: memberId.toString(16), urls });
+    this.#published.resolve();
+  }
+
   /** Tries again what was not heard. */
   tick(): void {
     if (!this.#started || this.#underWay) return;
@@ -43,7 +53,7 @@ export class Publisher {
     const record = group.machine.member(ID);
     if (record === undefined) return; // the members have not arrived here yet
     if (record.name === name && record.clientURLs.join() === clientURLs.join()) {
-      this.#published.resolve();
+      this.#onPublished();
       return;
     }
     const out = new ByteWriter(256);
@@ -51,7 +61,7 @@ export class Publisher {
     this.#underWay = true;
     group.propose(CommandKind.memberPublish, out.bytes, 0, out.length, (outcome) => {
       this.#underWay = false;
-      if (!(outcome instanceof AetherError)) this.#published.resolve();
+      if (!(outcome instanceof AetherError)) this.#onPublished();
       else this.#parts.log.debug("not published yet", { reason: outcome.message });
     });
   }

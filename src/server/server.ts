@@ -9,15 +9,14 @@
  * acknowledged after it, and trying again is not safe).
  */
 import { AetherError } from "../base/errors.ts";
-import type { Clock, Log, Random } from "../base/ports.ts";
+import type { Log } from "../base/ports.ts";
 import { Turn } from "../base/turn.ts";
 import { KIB } from "../base/units.ts";
 import { Consistency } from "../cluster/consistency.ts";
 import { Membership } from "../cluster/membership.ts";
 import { Network } from "../net/network.ts";
-import { membersOnly } from "../net/peers/admission.ts";
 import { processTimers, socketDialer } from "../net/peers/dial.ts";
-import { peerServer } from "../net/peers/server.ts";
+import type { PeerDialer } from "../net/peers/ports.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../node/checkpoints.ts";
 import { Group } from "../node/group.ts";
 import type { Founding } from "../node/start.ts";
@@ -29,8 +28,8 @@ import { HashQueue } from "../rpc/hash-queue.ts";
 import { type StoredIdentity, writeIdentity } from "../storage/identity.ts";
 import { stageState } from "../storage/state-staging.ts";
 import { StorageError } from "../storage/storage-error.ts";
-import { GrpcServer } from "../wire/grpc/grpc-server.ts";
 import type { Failure } from "../wire/grpc/server-call.ts";
+import { answeringOf } from "./answering.ts";
 import { authPartsOf } from "./auth-tokens.ts";
 import { type Beginning, findBeginning, whileBeginning } from "./beginning.ts";
 import { ClusterLink } from "./cluster-link.ts";
@@ -42,8 +41,11 @@ import { KnownMembers } from "./known-members.ts";
 import { MeteredGroup } from "./metrics/group.ts";
 import { RoundTrips, registerNode } from "./metrics/node.ts";
 import { registerProcess } from "./metrics/process.ts";
+import { peerTrust } from "./peer-trust.ts";
 import { Publisher } from "./publisher.ts";
+import { removed } from "./removed.ts";
 import { Services } from "./services.ts";
+import { WarningMeter } from "./slow-requests.ts";
 import { FileSpools } from "./snapshot-spools.ts";
 import {
   closeStores,
@@ -53,7 +55,9 @@ import {
   openStores,
   type Stores,
 } from "./stores.ts";
+import { loadNodeTls } from "./tls.ts";
 import { Upkeep } from "./upkeep.ts";
+import { clock, random } from "./world.ts";
 
 /** Calls in flight get this long to finish when the server stops: a stop stays under 2 s. */
 const DRAIN_MS = 1200;
@@ -75,10 +79,6 @@ const MS_PER_S = 1000;
 /** What a message may be larger than the request in it (etcd's grpcOverheadBytes). */
 const REQUEST_SLACK_BYTES = 512 * KIB;
 
-const REMOVED_ADVICE =
-  "its id cannot come back: to return, set the data directory aside, add the member anew " +
-  "(aether ctl member add) and start it with cluster.state = existing";
-
 /** The exit status of a member that was removed, or cannot go on: see cli/serve. */
 const EXIT_FAILED = 1;
 
@@ -92,17 +92,6 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-const clock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
-
-const random: Random = {
-  below: (bound) => Math.floor(Math.random() * bound),
-  id63: () => {
-    const [drawn = 0n] = crypto.getRandomValues(new BigUint64Array(1));
-    const id = drawn & 0x7fff_ffff_ffff_ffffn;
-    return id === 0n ? 1n : id;
-  },
-};
-
 /** What exists before it is known who this node is. */
 interface Base {
   readonly config: Config;
@@ -111,6 +100,7 @@ interface Base {
   readonly network: Network;
   readonly doors: Doors;
   readonly stores: Stores;
+  readonly dialer: PeerDialer;
 }
 
 /**
@@ -118,11 +108,16 @@ interface Base {
  * the directory is locked or damaged, an address is taken, the cluster does not want it.
  */
 export async function startServer(config: Config, log: Log): Promise<RunningServer> {
+  const tls = loadNodeTls(config);
   let stores = await openStores(config.dataDir, config);
   const turn = new Turn(setImmediate);
   const network = new Network({ turn, log });
-  const doors = new Doors(config, network, log, whileBeginning(config));
-  const base: Base = { config, log, turn, network, doors, stores };
+  const dialer = socketDialer(network, tls.peers?.client);
+  const doors = new Doors({
+    ...{ config, network, log, answering: whileBeginning(config) },
+    tls: { clients: tls.clients?.server, peers: tls.peers?.server },
+  });
+  const base: Base = { config, log, turn, network, doors, stores, dialer };
   let server: Server | undefined;
   try {
     const beginning = stores.identity === undefined ? await begin(base) : undefined;
@@ -141,9 +136,9 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
 }
 
 /** Decides with the others how a node without data begins. */
-async function begin({ config, log, network, doors }: Base): Promise<Beginning> {
+async function begin({ config, log, doors, dialer }: Base): Promise<Beginning> {
   if (config.founders.length > 1 && config.initialState === "new") await doors.openPeers();
-  return findBeginning({ config, log, random, dialer: socketDialer(network) });
+  return findBeginning({ config, log, random, dialer });
 }
 
 /** The identity is durable before the log begins: a log without one is somebody's, not ours. */
@@ -310,6 +305,7 @@ class Server implements RunningServer {
     const { electionTimeoutMs, heartbeatIntervalMs, leaseReads } = config;
     const meter = new MeteredGroup(config.warnApplyMs);
     meter.register(this.#metrics);
+    const watched = new WarningMeter(meter, config, log);
     const drift = leaseReads?.clockDriftPercentMax;
     const lease =
       drift === undefined ? undefined : { tickMs: heartbeatIntervalMs, driftPercentMax: drift };
@@ -319,6 +315,7 @@ class Server implements RunningServer {
         tickMs: heartbeatIntervalMs,
         electionTicks: Math.max(2, Math.round(electionTimeoutMs / heartbeatIntervalMs)),
         snapshotTriggerEntries: config.snapshotTriggerLogEntries,
+        ...(config.keptLogEntries === undefined ? {} : { keptEntries: config.keptLogEntries }),
         founding: beginning?.kind === "found" ? foundingOf(beginning) : undefined,
         forward: config.forward,
         raft: { lease },
@@ -331,7 +328,7 @@ class Server implements RunningServer {
       {
         ...{ log: stores.log, store: stores.state, clock, random, turn, logger: log },
         transport: this.#link.transport,
-        meter,
+        meter: watched,
         onAuth: (change) => this.#services.authChanged(change),
         onMembership: () => this.#tellMembers(),
         onRemoved: () => this.#onRemoved(),
@@ -340,16 +337,16 @@ class Server implements RunningServer {
   }
 
   #createLink(): ClusterLink {
-    const { config, log, network, stores } = this.#base;
+    const { config, log, network, stores, dialer } = this.#base;
     const { clusterId, memberId } = this.#identity;
     const { dataDir } = stores;
     return new ClusterLink({
       peers: {
         clusterId,
         self: memberId as MemberId,
-        authorize: membersOnly(config.secret),
+        authorize: peerTrust(config),
         ...(config.secret === undefined ? {} : { secret: config.secret }),
-        dialer: socketDialer(network),
+        dialer,
         timers: processTimers(network),
         ...{ random, log },
         observeRoundTripMs: (id, ms) => this.#roundTrips.observe(id, ms),
@@ -412,6 +409,7 @@ class Server implements RunningServer {
       ...{ turn, clock, random },
       ttlSecondsMin: Math.ceil((1.5 * config.electionTimeoutMs) / 1000),
       native: { leasesMax: config.leasesMax, ttlSecondsMax: config.leaseTtlSecondsMax },
+      limits: config,
       snapshots: this.#createSpools(),
       ...authPartsOf(config.auth, clock, this.#base.log),
       membership: this.#membership,
@@ -440,23 +438,18 @@ class Server implements RunningServer {
     const identity = { clusterId, memberId };
     const { meters } = this.#services;
     const mapError = (error: unknown): Failure => this.#services.failureOf(error);
-    const isShared = config.listenPeer.length === 0;
-    const methods = [...this.#services.methods(), ...(isShared ? this.#link.methods : [])];
+    const methods = this.#services.methods();
+    const receiveBytesMax = config.requestBytesMax + REQUEST_SLACK_BYTES;
+    const shared = { config, methods, mapError, meter: meters.meterOf, receiveBytesMax };
     const http = createHttpSide({
-      ...{ config, group: this.#group, identity, clock, mapError, meter: meters.meterOf },
-      methods: this.#services.methods(),
+      ...{ ...shared, group: this.#group, identity, clock },
       metrics: () => this.#metrics.text(),
       cluster: () => clusterView({ group: this.#group, identity, peers: this.#link.status() }),
       clusterVersion: () => this.#group.machine.clusterVersion.version,
-      receiveBytesMax: config.requestBytesMax + REQUEST_SLACK_BYTES,
     });
     this.#http = http;
-    const { clients, peers, observers } = http.front;
-    doors.serve({
-      clients: new GrpcServer({ methods, mapError, http: clients, meter: meters.meterOf }),
-      peers: peerServer(this.#link.methods, mapError, peers),
-      observers: new GrpcServer({ methods: [], mapError, http: observers }),
-    });
+    const peerMethods = this.#link.methods;
+    doors.serve(answeringOf({ ...shared, peerMethods, front: http.front }));
     meters.register(this.#metrics);
     registerProcess(this.#metrics);
     registerNode(this.#metrics, {
@@ -484,11 +477,6 @@ class Server implements RunningServer {
       return bound === undefined ? url : url.replace(/:0$/, bound.slice(bound.lastIndexOf(":")));
     });
   }
-}
-
-function removed(memberId: bigint): StorageError {
-  const text = `member ${memberId.toString(16)} was removed from the cluster`;
-  return new StorageError("unusable", `${text}; ${REMOVED_ADVICE}`);
 }
 
 function foundingOf({ members }: Beginning): Founding {

@@ -13,7 +13,7 @@ import { ElectionService } from "../rpc/election.ts";
 import { expectedFailure } from "../rpc/errors.ts";
 import type { Identity } from "../rpc/headers.ts";
 import { HealthService } from "../rpc/health.ts";
-import { KvService } from "../rpc/kv.ts";
+import { type KvLimits, KvService } from "../rpc/kv.ts";
 import { type LeaseLimits, LeaseService } from "../rpc/lease.ts";
 import { lockMethods } from "../rpc/lock.ts";
 import { type MaintenanceBackend, maintenanceMethods } from "../rpc/maintenance.ts";
@@ -38,6 +38,7 @@ export interface ServicesBackend extends MaintenanceBackend {
   readonly random: Random;
   readonly ttlSecondsMin: number;
   readonly native: LeaseLimits;
+  readonly limits: KvLimits;
   readonly snapshots: SnapshotSpools;
   readonly tokens: Tokens;
   readonly bcryptCost: number;

@@ -3,13 +3,16 @@
 import { rmSync } from "node:fs";
 import type { LogStore, StateStore } from "../node/ports.ts";
 import { type Founding, storeFounding } from "../node/start.ts";
+import type { MemberId } from "../raft/types.ts";
 import { requireFiles, requireFit } from "../storage/data-check.ts";
 import { type DataDir, openDataDir } from "../storage/data-dir.ts";
-import { type StoredIdentity, writeIdentity } from "../storage/identity.ts";
+import { readIdentity, type StoredIdentity, writeIdentity } from "../storage/identity.ts";
 import { openLogStore } from "../storage/log-store.ts";
 import type { CompactionPace } from "../storage/state-database.ts";
 import { openStateStore } from "../storage/state-store.ts";
 import { StorageError } from "../storage/storage-error.ts";
+import { standAlone } from "./stand-alone.ts";
+import { random } from "./world.ts";
 
 /** The first group owns the whole key space; regions will add more. */
 export const FIRST_GROUP = 1;
@@ -21,7 +24,7 @@ export interface Stores {
   readonly dataDir: DataDir;
   readonly log: LogStore;
   readonly state: StateStore;
-  readonly compaction: CompactionPace;
+  readonly options: StoresOptions;
   /** Who this node is, if it has begun: with a log that says so. */
   readonly identity: StoredIdentity | undefined;
 }
@@ -29,23 +32,40 @@ export interface Stores {
 export interface StoresOptions {
   /** How fast what compaction superseded is removed. */
   readonly compaction: CompactionPace;
+  /** Where the log lies, if not in the data directory. */
+  readonly logDir?: string | undefined;
+  /** Nothing is synced: what was answered may be gone after a power cut. */
+  readonly unsafeNoFsync?: boolean;
+  /** The other members are gone for good: a member that has begun goes on alone. */
+  readonly forceNewCluster?: boolean;
 }
 
 /** Opens everything in the order in which it is relied upon. Rejects with a text for people. */
-export async function openStores(path: string, { compaction }: StoresOptions): Promise<Stores> {
-  const dataDir = openDataDir(path);
+export async function openStores(path: string, options: StoresOptions): Promise<Stores> {
+  const dataDir = openDataDir(path, options.logDir);
   let log: LogStore | undefined;
   let state: StateStore | undefined;
   try {
     requireFiles(dataDir, FIRST_GROUP); // opening would make what is missing
-    const options = { group: FIRST_GROUP, onFatal: dieOfStorage };
-    log = await openLogStore({ ...options, path: dataDir.logPath });
+    const sync = options.unsafeNoFsync !== true;
+    const shared = { group: FIRST_GROUP, onFatal: dieOfStorage, sync };
+    const openLog = (): Promise<LogStore> => openLogStore({ ...shared, path: dataDir.logPath });
+    log = await openLog();
+    const begun = readIdentity(dataDir.path);
+    if (options.forceNewCluster === true && begun?.begun === true) {
+      const isWritten = await standAlone(log, begun.memberId as MemberId, random);
+      if (isWritten) {
+        await log.close();
+        log = await openLog();
+      }
+    }
     const logStart = log.stored.snapshot?.index;
+    const { compaction } = options;
     const statePath = dataDir.statePath(FIRST_GROUP);
-    state = await openStateStore({ ...options, path: statePath, logStart, compaction });
+    state = await openStateStore({ ...shared, path: statePath, logStart, compaction });
     const { appliedIndex } = state.stored;
     const identity = requireFit(dataDir, FIRST_GROUP, { log: log.stored, appliedIndex });
-    return { dataDir, log, state, compaction, identity };
+    return { dataDir, log, state, options, identity };
   } catch (error) {
     await log?.close();
     await state?.close();
@@ -59,9 +79,9 @@ export async function openStores(path: string, { compaction }: StoresOptions): P
  * earlier attempt left is removed: the members may have been others then.
  */
 export async function foundState(stores: Stores, founding: Founding): Promise<Stores> {
-  const { compaction } = stores;
+  const { compaction, unsafeNoFsync } = stores.options;
   const path = stores.dataDir.statePath(FIRST_GROUP);
-  const begin = { path, logStart: undefined, compaction };
+  const begin = { path, logStart: undefined, compaction, sync: unsafeNoFsync !== true };
   const options = { group: FIRST_GROUP, onFatal: dieOfStorage, ...begin };
   await stores.state.close();
   for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });

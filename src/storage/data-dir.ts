@@ -53,11 +53,13 @@ export interface DataDir {
 }
 
 /**
- * Opens or creates a data directory and locks it. Throws StorageError: "locked" (with the pid that
+ * Opens or creates a data directory and locks it, and so with the directory of the log, if that is
+ * another. Throws StorageError: "locked" (with the pid that
  * holds it), "format" (newer, or not ours), "unusable" (cannot be made, read or written).
  */
-export function openDataDir(given: string): DataDir {
+export function openDataDir(given: string, givenForLog: string | undefined = given): DataDir {
   const path = resolve(given);
+  const logDirectory = resolve(givenForLog);
   try {
     makeDirectory(path);
     const fresh = requireFresh(path);
@@ -66,21 +68,28 @@ export function openDataDir(given: string): DataDir {
       if (fresh) writeText(path, FORMAT_FILE, `${PROGRAM} ${DIRECTORY_FORMAT}\n`);
       requireFormat(path);
       writeText(path, PID_FILE, `${process.pid}\n`);
+      const locks = logDirectory === path ? [lock] : [lock, takeLogDirectory(logDirectory)];
+      return lockedDirectory(path, logDirectory, locks);
     } catch (error) {
       giveUp(lock);
       throw error;
     }
-    return lockedDirectory(path, lock);
   } catch (error) {
     if (error instanceof StorageError) throw error;
     throw new StorageError("unusable", `${path}: cannot be used: ${causeText(error)}`);
   }
 }
 
-function lockedDirectory(path: string, lock: Database): DataDir {
+/** The log may lie on a disk of its own: the directory there is locked as well. */
+function takeLogDirectory(path: string): Database {
+  makeDirectory(path);
+  return takeLock(path);
+}
+
+function lockedDirectory(path: string, logDirectory: string, locks: Database[]): DataDir {
   return {
     path,
-    logPath: join(path, "raft.db"),
+    logPath: join(logDirectory, "raft.db"),
     openToOthers: (statSync(path).mode & 0o077) !== 0,
     statePath(group) {
       const folder = join(path, `group-${group}`);
@@ -88,7 +97,7 @@ function lockedDirectory(path: string, lock: Database): DataDir {
       return join(folder, "state.db");
     },
     release() {
-      giveUp(lock);
+      for (const lock of locks) giveUp(lock);
     },
   };
 }

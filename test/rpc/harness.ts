@@ -2,6 +2,7 @@
 import { ByteWriter } from "../../src/base/bytes.ts";
 import { AetherError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/ports.ts";
+import { MIB } from "../../src/base/units.ts";
 import type { MessageType } from "../../src/proto/message.ts";
 import { Admission } from "../../src/rpc/admission.ts";
 import { authMethods } from "../../src/rpc/auth.ts";
@@ -10,7 +11,7 @@ import { clusterMethods } from "../../src/rpc/cluster.ts";
 import { expectedFailure } from "../../src/rpc/errors.ts";
 import { HashQueue } from "../../src/rpc/hash-queue.ts";
 import { HealthService } from "../../src/rpc/health.ts";
-import { KvService } from "../../src/rpc/kv.ts";
+import { type KvLimits, KvService } from "../../src/rpc/kv.ts";
 import { type LeaseLimits, LeaseService } from "../../src/rpc/lease.ts";
 import { maintenanceMethods } from "../../src/rpc/maintenance.ts";
 import { Passwords } from "../../src/rpc/passwords.ts";
@@ -125,6 +126,7 @@ export class FakeCall implements ServerCall {
 
 export const ELECTION_MS = ELECTION_TICKS * TICK_MS;
 
+const LIMITS: KvLimits = { requestBytesMax: 1.5 * MIB, txnOpsMax: 128 };
 const NO_LIMITS: LeaseLimits = { leasesMax: 1000, ttlSecondsMax: 86_400 };
 
 export interface HarnessOptions extends DrivenOptions {
@@ -173,7 +175,7 @@ export class Harness {
     const native = options.native ?? NO_LIMITS;
     const grants = { group, identity, clock, random, ttlSecondsMin: 2 };
     this.lease = new LeaseService({ ...grants, native, auth });
-    this.kv = new KvService({ group, identity, turn, auth });
+    this.kv = new KvService({ group, identity, turn, auth, limits: LIMITS });
     this.admission = new Admission({
       group,
       memberId: MEMBER,

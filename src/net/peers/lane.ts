@@ -134,7 +134,7 @@ export class Lane implements ConnectionEvents {
     const { connection, log, name, peer } = this.#options;
     const wasUp = state.kind === "up";
     if (wasUp && connection.timers.nowMs() - state.sinceMs >= STABLE_MS) this.#backoff.reset();
-    if (wasUp || reason !== this.#reason) log.warn("peer lost", { peer, lane: name, reason });
+    if (wasUp || reason !== this.#reason) log.warn(LOST, { peer, lane: name, reason });
     this.#reason = reason;
     const cancel = connection.timers.after(this.#backoff.nextMs(), () => this.#connect());
     this.#state = { kind: "waiting", cancel };
@@ -153,8 +153,12 @@ export class Lane implements ConnectionEvents {
   #welcomed(connection: PeerConnection): void {
     const { connection: settings, log, name, peer } = this.#options;
     this.#state = { kind: "up", connection, sinceMs: settings.timers.nowMs() };
-    log.info("peer reached", { peer, lane: name });
+    log.info(ESTABLISHED, { peer, lane: name });
   }
 }
+
+/** What etcd's members say of theirs, for who looks for it in logs. */
+const ESTABLISHED = "established TCP streaming connection with remote peer";
+const LOST = "lost TCP streaming connection with remote peer";
 
 function nothing(): void {}

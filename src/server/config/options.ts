@@ -58,6 +58,8 @@ export interface Options {
   readonly logDir: string | undefined;
   /** Writes are promised before they are on the disk. */
   readonly unsafeNoFsync: boolean;
+  /** The other members are gone for good: this one goes on alone. */
+  readonly forceNewCluster: boolean;
   readonly reusePort: boolean;
   /** To be logged once, when there is a log. */
   readonly notices: readonly Notice[];
@@ -68,6 +70,7 @@ export function optionsOf(settings: Gathered): Options {
   const number = (flag: string): number => settings.number(`--${flag}`);
   const chosen = (flag: string): boolean => settings.chosen(`--${flag}`) !== undefined;
   const { features, notices } = featuresOf(settings);
+  warnOfChoices(settings, notices);
   return {
     requestBytesMax: number("max-request-bytes"),
     txnOpsMax: number("max-txn-ops"),
@@ -94,9 +97,10 @@ export function optionsOf(settings: Gathered): Options {
       : undefined,
     logDir: settings.text("--wal-dir") || undefined,
     unsafeNoFsync: settings.on("--unsafe-no-fsync"),
+    forceNewCluster: settings.on("--force-new-cluster"),
     reusePort: settings.on("--socket-reuse-port"),
     features,
-    notices: [...settings.notices, ...notices],
+    notices: [...settings.notices, ...notices.all()],
   };
 }
 
@@ -137,7 +141,27 @@ function httpOf(settings: Gathered): Options["http"] {
   };
 }
 
-function featuresOf(settings: Gathered): { features: Features; notices: readonly Notice[] } {
+/** Unsafe ones, and capnslog, which was how etcd 3.4 wrote its lines. */
+function warnOfChoices(settings: Gathered, notices: Notices): void {
+  if (settings.text("--logger") === "capnslog") {
+    notices.inert(
+      settings.where("--logger"),
+      "log lines have the form of zap's, as since etcd 3.5",
+    );
+  }
+  if (settings.on("--unsafe-no-fsync")) {
+    notices.warn("nothing is synced: a power cut takes what was answered", {
+      where: settings.where("--unsafe-no-fsync"),
+    });
+  }
+  if (settings.on("--force-new-cluster")) {
+    notices.warn("this member goes on alone; never let the others of its cluster start again", {
+      where: settings.where("--force-new-cluster"),
+    });
+  }
+}
+
+function featuresOf(settings: Gathered): { features: Features; notices: Notices } {
   const notices = new Notices();
   const given = settings.where("--feature-gates");
   const twins: string[] = [];
@@ -154,5 +178,5 @@ function featuresOf(settings: Gathered): { features: Features; notices: readonly
   if (all.LeaseCheckpointPersist && !all.LeaseCheckpoint) {
     throw new ConfigError(`${given}: LeaseCheckpointPersist needs LeaseCheckpoint`);
   }
-  return { features: all, notices: notices.all() };
+  return { features: all, notices };
 }

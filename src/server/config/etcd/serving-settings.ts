@@ -1,4 +1,5 @@
 /** etcd's flags for the store, for limits of what is served, and for HTTP. */
+import { MIB } from "../../../base/units.ts";
 import type { EtcdSetting } from "../settings.ts";
 
 const SQLITE = "the store is SQLite, not bbolt";
@@ -26,6 +27,7 @@ export const SERVING_SETTINGS: readonly EtcdSetting[] = [
     etcd: "max-request-bytes",
     kind: "integer",
     initial: 1_572_864,
+    max: 16 * MIB, // what members pass on in one piece; etcd advises 10 MiB at most
     help: "Bytes of a client's request",
   },
   {

@@ -73,7 +73,7 @@ export const TOPOLOGY_SETTINGS: readonly EtcdSetting[] = [
     kind: "boolean",
     initial: true,
     help: "Elect sooner after a start",
-    inert: "a start waits for no more than one election timeout either way",
+    inert: "a member that hears no leader asks for votes early, and disturbs no other leader",
   },
   {
     etcd: "raft-read-timeout",
@@ -93,8 +93,7 @@ export const TOPOLOGY_SETTINGS: readonly EtcdSetting[] = [
     etcd: "force-new-cluster",
     kind: "boolean",
     initial: false,
-    help: "Make this member, with its data, a cluster of its own",
-    refused: "recovery of one member from its data directory is not in this version",
+    help: "Make this member, with its data, a cluster of its own; unsafe while the others live",
   },
   {
     etcd: "discovery-fallback",

@@ -9,7 +9,7 @@ export const WATCHING_SETTINGS: readonly EtcdSetting[] = [
     etcd: "logger",
     kind: "choice",
     initial: "zap",
-    choices: ["zap"],
+    choices: ["zap", "capnslog"],
     help: "The form of log lines that etcd's --log-format speaks of",
   },
   {
@@ -101,8 +101,8 @@ export const WATCHING_SETTINGS: readonly EtcdSetting[] = [
     twins: ["experimental-compact-hash-check-time"],
     kind: "duration",
     initial: 60_000,
-    help: "Between two comparisons of hashes at compactions",
-    inert: "members are compared at the newest revision, as often as --corrupt-check-time says",
+    min: 1,
+    help: "Between two looks for compactions, which the feature CompactHashCheck compares after",
   },
   {
     etcd: "downgrade-check-time",
@@ -110,7 +110,7 @@ export const WATCHING_SETTINGS: readonly EtcdSetting[] = [
     kind: "duration",
     initial: 5000,
     help: "Between two looks whether a downgrade is done",
-    inert: "members tell each other their version when it changes",
+    inert: "a downgrade is over when somebody cancels it: all members are this program",
   },
   {
     etcd: "feature-gates",
