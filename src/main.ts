@@ -8,5 +8,7 @@ const isClient = called === "aetherctl" || called === "etcdctl";
 
 if (isClient) await (await import("./cli/ctl/ctl.ts")).ctl(words);
 else if (called === "etcd") await (await import("./cli/serve/serve.ts")).serve(words, "etcd");
+else if (called === "etcdutl") await (await import("./cli/utl/utl.ts")).utl(words);
+else if (words[0] === "utl") await (await import("./cli/utl/utl.ts")).utl(words.slice(1));
 else if (words[0] === "ctl") await (await import("./cli/ctl/ctl.ts")).ctl(words.slice(1));
 else await (await import("./cli/serve/serve.ts")).serve(words, "aether");
