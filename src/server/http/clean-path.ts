@@ -13,7 +13,7 @@ export function cleanTarget(path: string, query: string, hasGateway: boolean): s
 
 /** Without empty segments, "." and ".."; a slash at the end stays. */
 function cleaned(path: string): string {
-  if (!path.startsWith("/") || !/\/(?:\/|\.\.?(?:\/|$))/.test(path)) return path;
+  if (!/\/(?:\/|\.\.?(?:\/|$))/.test(path)) return path;
   const segments: string[] = [];
   for (const segment of path.split("/")) {
     if (segment === "..") segments.pop();

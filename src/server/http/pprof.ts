@@ -148,7 +148,7 @@ function putNumber(out: ByteWriter, field: number, value: number): void {
   putVarint(out, value);
 }
 
-/** A safe whole number that is not negative. */
+/** A whole number that is not negative. */
 function putVarint(out: ByteWriter, value: number): void {
   let rest = value;
   while (rest >= 128) {

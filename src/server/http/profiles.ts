@@ -14,7 +14,7 @@ const SECONDS_DEFAULT = 30;
 const SECONDS_MAX = 300;
 
 const SAMPLE_INTERVAL_US = 1000;
-const NS_PER_US = 1000;
+const SAMPLE_INTERVAL_NS = SAMPLE_INTERVAL_US * 1000;
 const MS_PER_S = 1000;
 
 const TEXT = ["content-type", "text/plain; charset=utf-8", "x-content-type-options", "nosniff"];
@@ -91,7 +91,10 @@ export class Profiles {
         this.#isSampling = false;
         session.disconnect();
         if (error !== null) response.end(500, TEXT, `${error.message}\n`);
-        else download(response, "profile", encodeProfile(profileOf(answer.profile, takenMs)));
+        else {
+          const span = { takenMs, durationMs: this.#wallMs() - takenMs };
+          download(response, "profile", encodeProfile(profileOf(answer.profile, span)));
+        }
       });
     };
     const timer = setTimeout(end, durationMs);
@@ -99,28 +102,31 @@ export class Profiles {
   }
 }
 
-/** A sampled profile of the runtime, with the time of each sample on its stack. */
-export function profileOf(taken: Profiler.Profile, takenMs: number): Profile {
-  const { nodes, samples = [], timeDeltas = [], startTime, endTime } = taken;
+/** When a profile was taken, by the wall clock, and for how long. */
+export interface Span {
+  readonly takenMs: number;
+  readonly durationMs: number;
+}
+
+/**
+ * A sampled profile of the runtime. A sample stands for one interval: the time since the sample
+ * before it would also count what the process slept.
+ */
+export function profileOf(taken: Profiler.Profile, span: Span): Profile {
+  const { nodes, samples = [] } = taken;
   const stacks = stacksOf(nodes);
-  const sums = new Map<number, { count: number; ns: number }>();
-  for (const [position, id] of samples.entries()) {
-    const sum = sums.get(id) ?? { count: 0, ns: 0 };
-    sum.count++;
-    sum.ns += Math.max(0, Math.round(timeDeltas[position] ?? 0)) * NS_PER_US;
-    sums.set(id, sum);
-  }
+  const counts = new Map<number, number>();
+  for (const id of samples) counts.set(id, (counts.get(id) ?? 0) + 1);
   return {
+    ...span,
     types: [
       ["samples", "count"],
       ["cpu", "nanoseconds"],
     ],
-    samples: [...sums].map(([id, { count, ns }]): Sample => {
-      return { stack: stacks.get(id) ?? [], values: [count, ns] };
+    samples: [...counts].map(([id, count]): Sample => {
+      return { stack: stacks.get(id) ?? [], values: [count, count * SAMPLE_INTERVAL_NS] };
     }),
-    takenMs,
-    durationMs: Math.max(0, endTime - startTime) / MS_PER_S,
-    period: SAMPLE_INTERVAL_US * NS_PER_US,
+    period: SAMPLE_INTERVAL_NS,
   };
 }
 
@@ -130,6 +136,7 @@ function stacksOf(nodes: readonly Profiler.ProfileNode[]): Map<number, readonly 
   const stacks = new Map<number, readonly Frame[]>();
   const root = nodes[0];
   const open = root === undefined ? [] : [root];
+  if (root !== undefined) stacks.set(root.id, []); // it stands for the process
   for (let node = open.pop(); node !== undefined; node = open.pop()) {
     const below = stacks.get(node.id) ?? [];
     for (const id of node.children ?? []) {
