@@ -191,7 +191,8 @@ class Server implements RunningServer {
     this.#consistency = this.#createConsistency();
     this.#services = this.#createServices();
     const { config, log } = base;
-    this.#upkeep = new Upkeep({ config, group: this.#group, clock, log });
+    const compared = { group: this.#group, hashes: this.#hashes, hashAt: this.#link.askHash };
+    this.#upkeep = new Upkeep({ config, memberId: identity.memberId, ...compared, clock, log });
     this.#publisher = new Publisher({
       group: this.#group,
       memberId: identity.memberId,
@@ -224,6 +225,7 @@ class Server implements RunningServer {
     const ready = this.#group.whenReady();
     await this.#unlessEnded(Promise.race([ready, patience]));
     if (!this.#group.isReady) log.warn("no leader yet: only stale reads and status are served");
+    else await this.#unlessEnded(this.#upkeep.beforeServing());
     await doors.openClients();
     await doors.openObservers();
     await this.#unlessEnded(ready);
@@ -391,6 +393,7 @@ class Server implements RunningServer {
       {
         memberId: this.#identity.memberId as MemberId,
         intervalMs: config.corruptCheckIntervalS * MS_PER_S,
+        compactedIntervalMs: config.compactedCheckMs,
       },
       {
         ...{ group: this.#group, clock, log },

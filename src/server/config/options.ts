@@ -25,6 +25,8 @@ export interface Options {
   readonly quotaBackendBytes: number;
   /** What automatic compaction keeps; undefined: everything, there is none. */
   readonly autoCompaction: Retention | undefined;
+  /** Between two looks for compactions, after which states are compared; undefined: never. */
+  readonly compactedCheckMs: number | undefined;
   /** How fast what compaction superseded is removed. */
   readonly compaction: CompactionPace;
   readonly auth: {
@@ -83,6 +85,7 @@ export function optionsOf(settings: Gathered): Options {
       settings.text("--auto-compaction-mode"),
       settings.text("--auto-compaction-retention"),
     ),
+    compactedCheckMs: features.CompactHashCheck ? number("compact-hash-check-time") : undefined,
     compaction: {
       sliceRows: number("compaction-batch-limit"),
       restMs: number("compaction-sleep-interval"),
