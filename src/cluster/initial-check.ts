@@ -17,7 +17,7 @@ export interface InitialCheckParts extends Pick<ConsistencyPorts, "hashHere" | "
 }
 
 const ADVICE =
-  "replace the one that is wrong (aether ctl member remove, member add, an empty data directory), " +
+  "replace the one that is wrong (aether ctl member remove, member add, an empty directory), " +
   "or start without the feature InitialCorruptCheck: the leader then finds out which one it is";
 
 /** Fails with corrupt if a member holds another state. `done` is called once. */

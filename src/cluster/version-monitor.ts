@@ -1,7 +1,7 @@
 /**
  * The version that the cluster speaks (state/cluster-version.ts): the leader looks now and then
- * whether it should be another one, as etcd's does every five seconds. All members are this program,
- * so what they can speak is what it does.
+ * whether it should be another one, as etcd's does every five seconds. All members are this
+ * program, so what they can speak is what it does.
  */
 import { ByteWriter } from "../base/bytes.ts";
 import { AetherError } from "../base/errors.ts";

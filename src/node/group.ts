@@ -36,7 +36,7 @@ import type { Outcome } from "../state/results.ts";
 import { WatchHub } from "../watch/hub.ts";
 import { AppliedWaiters } from "./applied-waiters.ts";
 import { Applier } from "./applier.ts";
-import { type CompactedDone, Compactor } from "./compactor.ts";
+import { Compactor } from "./compactor.ts";
 import { Copies } from "./copies.ts";
 import { CurrentMachine } from "./current-machine.ts";
 import { Expiry } from "./expiry.ts";
@@ -63,6 +63,8 @@ export class Group {
   readonly hub: WatchHub;
   readonly expiry: Expiry;
   readonly leaseCalls: LeaseCalls;
+  /** Calls when rows or space are given back. */
+  readonly compactor: Compactor;
   readonly #options: GroupOptions;
   readonly #meter: GroupMeter;
   readonly #ports: GroupPorts;
@@ -74,7 +76,6 @@ export class Group {
   readonly #requests: Requests;
   readonly #logWriter: LogWriter;
   readonly #stateWriter: StateWriter;
-  readonly #compactor: Compactor;
   readonly #copies: Copies;
   readonly #installation: Installation;
   readonly #applier: Applier;
@@ -126,19 +127,19 @@ export class Group {
       leaderWaitMs: this.#times.leaderWaitMs,
       absenceMs: this.#times.electionMs / 2,
     });
-    this.#compactor = new Compactor({
+    this.compactor = new Compactor({
       ...{ raft, current, log, store, logger, keptEntries, clock, meter: this.#meter },
       triggerEntries: snapshotTriggerEntries,
     });
     this.#copies = new Copies({ raft, store, transport, logger });
     this.#installation = new Installation({
       ...{ raft, current, store, logger, hub: this.hub, requests: this.#requests },
-      ...{ stateWriter: this.#stateWriter, compactor: this.#compactor },
+      ...{ stateWriter: this.#stateWriter, compactor: this.compactor },
       onReplaced: () => this.#tellApplied(true),
     });
     this.#applier = new Applier({
       ...{ raft, current, hub: this.hub, requests: this.#requests, expiry: this.expiry, clock },
-      ...{ stateWriter: this.#stateWriter, compactor: this.#compactor, meter: this.#meter },
+      ...{ stateWriter: this.#stateWriter, compactor: this.compactor, meter: this.#meter },
       onAuth: (change) => ports.onAuth?.(change),
     });
   }
@@ -270,19 +271,6 @@ export class Group {
     this.leaseCalls.look(id, done);
   }
 
-  /** Calls `done` when rows superseded at `revision` are physically gone, or with "stopped". */
-  whenCompacted(revision: number, done: CompactedDone): void {
-    this.#compactor.whenRemoved(revision, done);
-  }
-
-  /**
-   * Gives space that nothing holds back to the file system; calls `done` when the file has shrunk,
-   * or with "stopped". Everything else goes on meanwhile.
-   */
-  defragment(done: CompactedDone): void {
-    this.#compactor.defragment(done);
-  }
-
   /** The watch hub has catching up to do: its steps run between turns until it has none. */
   wakeHub(): void {
     if (this.#hubAwake || this.#stopped) return;
@@ -363,7 +351,7 @@ export class Group {
     this.hub.tick(nowMs);
     this.machine.sweep(SWEEP_PER_TICK);
     this.#stateWriter.flush();
-    this.#compactor.tick();
+    this.compactor.tick();
     this.#drive();
   }
 
@@ -372,7 +360,7 @@ export class Group {
     if (this.#stopped) return;
     this.#stopped = true;
     this.leaseCalls.stop();
-    this.#compactor.stop();
+    this.compactor.stop();
     this.#copies.stop();
     this.#installation.stop();
     this.#requests.stop();

@@ -161,7 +161,9 @@ export class KvService {
     const onOutcome = (outcome: Outcome): void => {
       if (outcome instanceof AetherError || !physical) this.#answerOutcome(call, outcome);
       else {
-        this.#group.whenCompacted(revision, (error) => this.#answerOutcome(call, error ?? outcome));
+        this.#group.compactor.whenRemoved(revision, (error) =>
+          this.#answerOutcome(call, error ?? outcome),
+        );
       }
     };
     const caller = this.#auth.callerOf(call);

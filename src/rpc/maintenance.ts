@@ -70,7 +70,7 @@ export function maintenanceMethods(backend: MaintenanceBackend): Method[] {
     });
   };
   const defragment = (call: ServerCall): void => {
-    backend.group.defragment((error) => {
+    backend.group.compactor.defragment((error) => {
       // Without a header, as in etcd.
       if (error === undefined) reply(call, DefragmentResponse, { header: undefined });
       else fail(call, error);

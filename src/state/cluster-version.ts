@@ -46,7 +46,7 @@ export class ClusterVersion {
     records.push(recordOf(CLUSTER_KEY, this.#version));
   }
 
-  /** Begins or ends a downgrade. Fails as checkDowngrade(); to end what was not begun is no error. */
+  /** Begins or ends a downgrade; fails as checkDowngrade(). What was not begun can be ended. */
   downgrade({ action, version }: DowngradeRequest, records: StateRecord[]): void {
     if (action === DowngradeAction.ENABLE) this.#target = this.checkDowngrade(version);
     else this.#target = undefined;

@@ -5,8 +5,8 @@
  *     its place   main revision u64 · "_" · sub u64 · "t" if it is a tombstone
  *     its value   the encoded KeyValue; of a tombstone one with the key alone
  *
- * Of the rows up to the compaction point C only those count that would be left by a compaction at R:
- * of each key the newest up to R, unless that is a tombstone. Where there is none at all, neither
+ * Of the rows up to the compaction point C only those count that would be left by a compaction
+ * at R: of each key the newest up to R, unless that is a tombstone. Where there is none at all, neither
  * in these rows nor after them, etcd leaves that filter out, and what counts is what it has not
  * removed: what is visible at C.
  *
@@ -128,7 +128,7 @@ export class KvHash {
     }
   }
 
-  /** Whether the row is what its key was at `revision`. A key that is forgotten was dead by then. */
+  /** Whether the row is what its key was at `revision`. What is forgotten was dead by then. */
   #isNewest(row: KeyRow, revision: number): boolean {
     const entry = this.#space.index.get(row.key);
     if (entry === undefined) return false;

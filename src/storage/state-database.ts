@@ -59,7 +59,7 @@ export type StateEvent =
   | { readonly compacted: number } // compaction at this revision, and those below, is done
   | { readonly held: Applied } // the file is this state and stays it
   | { readonly heldTooLong: true } // the WAL is full: let go of it
-  | { readonly defragmented: number }; // so many, the oldest, who asked for free pages to be given back
+  | { readonly defragmented: number }; // answers so many, the oldest, who asked for free space
 
 /**
  * Frames in the WAL at which it is checkpointed: 8 MiB. The copy delays this Worker's next batch

@@ -124,7 +124,7 @@ describe("rows", () => {
     driven.compact(3);
     const answers: unknown[] = [];
     driven.settle();
-    driven.group.whenCompacted(3, (error) => answers.push(error));
+    driven.group.compactor.whenRemoved(3, (error) => answers.push(error));
     driven.tick();
     driven.settle();
     expect(answers).toEqual([]);
@@ -149,7 +149,7 @@ describe("rows", () => {
     driven.tick();
     driven.settle();
     const answers: unknown[] = [];
-    driven.group.whenCompacted(3, (error) => answers.push(error));
+    driven.group.compactor.whenRemoved(3, (error) => answers.push(error));
     expect(answers).toEqual([undefined]);
   });
 });

@@ -543,9 +543,9 @@ describe("stop", () => {
     driven.endTurn();
     driven.syncLog();
     const answers: string[] = [];
-    driven.group.whenCompacted(2, (error) => answers.push(error?.code ?? "done"));
+    driven.group.compactor.whenRemoved(2, (error) => answers.push(error?.code ?? "done"));
     driven.group.stop();
-    driven.group.whenCompacted(2, (error) => answers.push(error?.code ?? "done"));
+    driven.group.compactor.whenRemoved(2, (error) => answers.push(error?.code ?? "done"));
     driven.store.store();
     expect(answers).toEqual(["stopped", "stopped"]);
   });

@@ -106,7 +106,7 @@ describe("at each point of a copy's way", () => {
       const compact = encoded(CompactionRequest, { revision: revision - 3 });
       const calls = [leader.propose(CommandKind.compact, compact), behind.put("during", "1")];
       const read = behind.read();
-      behind.group.whenCompacted(revision - 3, () => {});
+      behind.group.compactor.whenRemoved(revision - 3, () => {});
       cluster.pass(PATIENCE_MS);
       expect(calls.map(({ code }) => code)).not.toContain("waiting");
       expect(read.code).toBe("ok");
