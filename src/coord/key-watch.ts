@@ -80,9 +80,11 @@ export class KeyWatch implements WatchSink, Disposable {
   async #change(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#wake = resolve;
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    const wake = (): void => resolve();
+    this.#wake = wake;
+    signal.addEventListener("abort", wake);
     await promise;
+    signal.removeEventListener("abort", wake); // an observer waits many times on one signal
     this.#wake = undefined;
   }
 }

@@ -208,6 +208,46 @@ test("progress marks of streams opened together are spread by up to a tenth", ()
   expect(marked()).toBe(200);
 });
 
+test("progress marks come as often as etcd lets them, by default every ten minutes", () => {
+  for (const [asked, intervalMs] of [
+    [1, 100],
+    [99, 100],
+    [101, 101],
+    [0, 600_000],
+    [-5, 600_000],
+  ] as const) {
+    const hub = new WatchHub(new MemorySource(), {
+      ...{ random: new Prng(1), progressIntervalMs: asked },
+    });
+    const { sink } = watch(hub, { progressNotify: true });
+    hub.tick(1000);
+    hub.tick(1000 + intervalMs - 1);
+    expect([asked, sink.responses.length]).toEqual([asked, 1]);
+    hub.tick(1000 + 1.1 * intervalMs);
+    expect([asked, sink.responses.length]).toEqual([asked, 2]);
+  }
+});
+
+test("a compacted watcher keeps its id until it is cancelled, but holds up no marks", () => {
+  const { source, hub, put } = start();
+  for (let index = 0; index < 5; index++) put("a");
+  const { sink, stream } = watch(hub, { startRevision: 1, watchId: 7 });
+  source.compact(4);
+  hub.step();
+  const [, gone] = sink.responses;
+  expect(gone).toMatchObject({ kind: "canceled", watchId: 7, compactRevision: 4, revision: 0 });
+  stream.create({ ...plain, watchId: 7 });
+  expect(sink.responses.at(-1)).toMatchObject({ watchId: -1, reason: expect.any(String) });
+  stream.create({ ...plain, watchId: 8 });
+  stream.requestProgress();
+  expect(sink.responses.at(-1)).toMatchObject({ kind: "progress", watchId: -1, revision: 6 });
+  stream.cancel(7);
+  expect(sink.responses.at(-1)).toMatchObject({ kind: "canceled", watchId: 7, revision: 6 });
+  stream.create({ ...plain, watchId: 7 });
+  expect(sink.responses.at(-1)).toMatchObject({ kind: "created", watchId: 7, reason: undefined });
+  hub.verify();
+});
+
 test("counters count streams, watchers and sent events", () => {
   const { hub, put } = start();
   const { stream } = watch(hub, {});
