@@ -38,6 +38,8 @@ export interface AuthRow {
   readonly needs: Need | ((...request: Bytes) => Need);
   /** Throws what is wrong with the request whoever asks: said before who may not ask. */
   readonly validate?: (...request: Bytes) => void;
+  /** Refusals are UNKNOWN, with the right text: etcd's service is a client of its own server. */
+  readonly losesCode?: true;
 }
 
 /** The row of a method, by its path. */
@@ -61,8 +63,9 @@ function rows<S extends Service>(
 }
 
 /** The same need for all methods of a service. */
-function all(service: Service, needs: Need): [string, AuthRow][] {
-  return Object.values(service).map(({ path }) => [path, { needs }]);
+function all(service: Service, row: Need | AuthRow): [string, AuthRow][] {
+  const needs = typeof row === "string" ? { needs: row } : row;
+  return Object.values(service).map(({ path }) => [path, needs]);
 }
 
 const RANGE: AuthRow = {
@@ -154,8 +157,8 @@ const ROWS: ReadonlyMap<string, AuthRow> = new Map([
     Downgrade: "root",
   }),
   ...rows(etcd.Auth, AUTH),
-  ...all(Lock, "judged"),
-  ...all(Election, "judged"),
+  ...all(Lock, { needs: "judged", losesCode: true }),
+  ...all(Election, { needs: "judged", losesCode: true }),
   ...rows(aether.AetherKV, {
     ...{ Range: RANGE, Put: PUT, Delete: DELETE_RANGE, Txn: TXN },
     Get: "judged",

@@ -22,8 +22,10 @@ import type { NamedRange } from "../state/auth/key-ranges.ts";
 import type { StateMachine } from "../state/machine.ts";
 import type { AuthChange } from "../state/results.ts";
 import type { Method, ServerCall, StreamMethod, UnaryMethod } from "../wire/grpc/server-call.ts";
+import { GrpcCode } from "../wire/grpc/status.ts";
 import { guarded } from "./answer.ts";
 import { type AuthRow, rowOf } from "./authorize-table.ts";
+import { textOf } from "./errors.ts";
 import { LateStream } from "./late-stream.ts";
 import type { Tokens } from "./tokens.ts";
 
@@ -135,8 +137,10 @@ export class Authorizer {
 
   #guardUnary({ path, unary }: UnaryMethod, row: AuthRow): UnaryMethod {
     const gated = (call: ServerCall, bytes: Uint8Array, start: number, end: number): void => {
-      this.#admit(call, row, bytes, start, end);
-      unary(call, bytes, start, end);
+      const refusal = this.refusalOf(() => this.#admit(call, row, bytes, start, end));
+      if (refusal === undefined) unary(call, bytes, start, end);
+      else if (row.losesCode === true) call.fail(GrpcCode.UNKNOWN, textOf(refusal));
+      else throw refusal;
     };
     return {
       path,

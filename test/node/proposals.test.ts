@@ -8,6 +8,7 @@ import {
   type SentBatch,
   WAITING_BYTES_MAX,
 } from "../../src/node/proposals.ts";
+import { type Caller, decodeCaller } from "../../src/state/auth/caller.ts";
 import { BatchReader, CommandKind } from "../../src/state/command.ts";
 
 const ORIGIN = 0x8e9e05c52164694dn;
@@ -35,6 +36,32 @@ describe("proposals", () => {
       [CommandKind.deleteRange, [2, 3]],
     ]);
     expect(proposals.take(6)).toBeUndefined();
+  });
+
+  test("on somebody's behalf have a prefix, where he is another than before, in each batch", () => {
+    const proposals = new Proposals<string>(ORIGIN, 1);
+    const one = { user: "u", authRevision: 7 };
+    const callers = [undefined, one, { ...one }, { ...one, authRevision: 8 }, undefined, one];
+    /** Who asks for each command, and how many prefixes there are. */
+    const read = (): unknown => {
+      for (const caller of callers) {
+        proposals.add(CommandKind.put, body, 0, body.length, () => {}, caller);
+      }
+      const reader = new BatchReader(asBuffer(proposals.take(0)?.payload as Uint8Array));
+      const asked: unknown[] = [];
+      let prefixes = 0;
+      let caller: Caller | undefined;
+      while (reader.next()) {
+        if (reader.kind === CommandKind.onBehalf) {
+          prefixes++;
+          caller = decodeCaller(reader.payload, reader.start, reader.end);
+        } else asked.push(caller);
+      }
+      return { asked, prefixes, count: reader.count };
+    };
+    expect(read()).toEqual({ asked: callers, prefixes: 4, count: callers.length });
+    callers.reverse(); // the second batch begins with whom the first ended with
+    expect(read()).toEqual({ asked: callers, prefixes: 5, count: callers.length });
   });
 
   test("an outcome finds its call once, and only if the batch is ours", () => {

@@ -9,6 +9,7 @@ import { GrpcJsClient } from "../support/grpc-js.ts";
 /** A call: by a user with his token, by nobody, or with a token of this text. */
 export interface Step {
   readonly as?: string | { readonly token: string };
+  /** "KV/Put" of etcd's own package, or with the name of another. */
   readonly rpc: string;
   readonly request?: object;
 }
@@ -44,7 +45,8 @@ export class AuthSession {
 
   async #unary(rpc: string, request: object, metadata: Metadata): Promise<string> {
     try {
-      const message = await this.#client.unary(`etcdserverpb.${rpc}`, request, { metadata });
+      const name = rpc.includes(".") ? rpc : `etcdserverpb.${rpc}`;
+      const message = await this.#client.unary(name, request, { metadata });
       if (rpc === "Maintenance/Status" || rpc === "Maintenance/HashKV") return "OK";
       return `OK ${JSON.stringify(message, shown)}`;
     } catch (error) {

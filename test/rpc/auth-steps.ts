@@ -1,4 +1,4 @@
-/** Sequences of calls about users and by users: one that tells a story, and any number by chance. */
+/** Sequences of calls about users and by users: one tells a story, others come by chance. */
 import type { Prng } from "../../src/base/prng.ts";
 import { PASSWORDS, type Step } from "./auth-session.ts";
 
@@ -132,6 +132,31 @@ export class AuthSteps {
       { rpc: "Auth/Authenticate", request: { name: "u1", password: "first" } },
       { rpc: "Auth/UserDelete", request: { name: "root" } },
       { rpc: "Auth/AuthEnable" },
+    ];
+  }
+
+  /** Locks and elections are operations on keys; after beginning(). */
+  static coordination(): Step[] {
+    const lock = (as: string | undefined, name: string): Step => ({
+      ...(as === undefined ? {} : { as }),
+      rpc: "v3lockpb.Lock/Lock",
+      request: { name: key(name), lease: 11 },
+    });
+    const campaign = (as: string, name: string): Step => {
+      const request = { name: key(name), lease: 11, value: key("v") };
+      return { as, rpc: "v3electionpb.Election/Campaign", request };
+    };
+    const leader = (as: string, name: string): Step => {
+      return { as, rpc: "v3electionpb.Election/Leader", request: { name: key(name) } };
+    };
+    return [
+      { as: "u1", rpc: "Lease/LeaseGrant", request: { ID: 11, TTL: 500 } },
+      ...[lock("u1", "b"), lock("u2", "b"), lock("u1", "x"), lock(undefined, "b")],
+      { ...lock("u1", "b"), as: { token: "bad" } },
+      { as: "u2", rpc: "v3lockpb.Lock/Unlock", request: { key: key("b/b") } },
+      { as: "u1", rpc: "v3lockpb.Lock/Unlock", request: { key: key("b/b") } },
+      ...[campaign("u1", "c"), campaign("u2", "c"), campaign("u1", "z")],
+      ...[leader("u1", "c"), leader("u2", "c"), leader("u1", "z"), leader("root", "c")],
     ];
   }
 

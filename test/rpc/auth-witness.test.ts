@@ -57,6 +57,10 @@ for (const [name, isThere, start] of [
   test.skipIf(!isThere)(`etcd ${name}: the rules that hold since 3.4`, isKept, TEST_MS_MAX);
 }
 
+test.skipIf(witness === undefined)("etcd 3.7.1: locks and elections ask for their keys", () =>
+  compare(startWitness, [...AuthSteps.beginning(), ...AuthSteps.coordination()], 15),
+);
+
 describe.skipIf(witness === undefined)("etcd 3.7.1, calls by chance", () => {
   for (let seed = SEED; seed < SEED + RUNS; seed++) {
     test(`seed ${seed}`, () => compare(startWitness, byChance(seed), 40), TEST_MS_MAX);

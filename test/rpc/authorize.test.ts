@@ -16,6 +16,7 @@ import {
   LeaseKeepAliveRequest,
   LeaseLeasesRequest,
   LeaseTimeToLiveRequest,
+  Maintenance,
   PutRequest,
   RangeRequest,
   TxnRequest,
@@ -25,13 +26,16 @@ import {
   WatchResponse,
 } from "../../src/proto/gen/etcdserverpb.ts";
 import { SERVICES } from "../../src/proto/gen/registry.ts";
+import { Lock } from "../../src/proto/gen/v3lockpb.ts";
 import type { MessageType } from "../../src/proto/message.ts";
-import { Authorizer } from "../../src/rpc/authorize.ts";
+import { Authorizer, type AuthorizerParts } from "../../src/rpc/authorize.ts";
 import { rowOf } from "../../src/rpc/authorize-table.ts";
+import { callerKeys } from "../../src/rpc/caller-keys.ts";
 import { SimpleTokens } from "../../src/rpc/tokens.ts";
 import { CommandKind } from "../../src/state/command.ts";
 import type { Outcome } from "../../src/state/results.ts";
-import type { ServerCall } from "../../src/wire/grpc/server-call.ts";
+import type { ServerCall, StreamHandler } from "../../src/wire/grpc/server-call.ts";
+import { codeOf } from "../state/driver.ts";
 import { bytesOfMessage, FakeCall, Harness } from "./harness.ts";
 
 const EMPTY = "3 etcdserver: user name is empty";
@@ -238,6 +242,73 @@ describe("who asks", () => {
     expect(named.callerOf(call(["grpcgateway-accept", "*/*"], "u"))).toBeUndefined();
     expect(() => named.callerOf(call(["token", "x"], "u"))).toThrow("invalid_auth_token");
     expect(authorizer(false).callerOf(call([], "u"))).toBeUndefined();
+  });
+});
+
+describe("the gate", () => {
+  const { driven } = enabled();
+  const { clock, turn } = driven;
+
+  function gate(group: AuthorizerParts["group"]): {
+    readonly tokens: SimpleTokens;
+    auth: Authorizer;
+  } {
+    const tokens = new SimpleTokens(clock, 300);
+    return { tokens, auth: new Authorizer({ group, tokens, clientCertAuth: false, clock, turn }) };
+  }
+
+  test("forgets tokens with the state that they belong to", () => {
+    const replaced = enabled().driven.group.machine;
+    const group = { machine: driven.group.machine, appliedIndex: 9 };
+    const { auth, tokens } = gate(group);
+    auth.onAuth({ of: "token", user: "root", token: "t.1" });
+    const call = new FakeCall(KV.Range.path, ["token", "t.1"]);
+    expect(auth.callerOf(call)?.user).toBe("root");
+    group.machine = replaced;
+    expect(() => auth.callerOf(call)).toThrow("invalid_auth_token");
+    expect(tokens.size).toBe(0);
+  });
+
+  test("opens no stream that needs root to anybody else", () => {
+    const { auth } = gate(driven.group);
+    const opened: string[] = [];
+    const stream = (call: ServerCall): StreamHandler => {
+      opened.push(call.path);
+      return { onMessage() {}, onHalfClose() {}, onCancel() {}, onDrain() {} };
+    };
+    const [method] = auth.guard([{ path: Maintenance.Snapshot.path, stream }]);
+    if (method === undefined || !("stream" in method)) throw new Error("a stream stays one");
+    for (const user of ["u", "root"]) auth.onAuth({ of: "token", user, token: `${user}.1` });
+    const open = (shown: string[]): string =>
+      codeOf(() => method.stream(new FakeCall(Maintenance.Snapshot.path, shown)));
+    const codes = [[], ["token", "u.1"], ["token", "x"], ["token", "root.1"]].map(open);
+    expect(codes).toEqual(["user_empty", "permission_denied", "invalid_auth_token", "none"]);
+    expect(opened.length).toBe(1);
+  });
+
+  test("lets operations of coordination do what their caller may, and no more", async () => {
+    const harness = enabled();
+    const { group, random } = harness.driven;
+    const keysOf = (shown: string[]) => {
+      const call = new FakeCall(Lock.Lock.path, shown);
+      return callerKeys({ group, random, ttlSecondsMin: 2 }, harness.auth, call);
+    };
+    const ended = async (work: Promise<unknown>): Promise<string> => {
+      const code = work.then(
+        () => "none",
+        (error: AetherError) => error.code,
+      );
+      harness.driven.settle();
+      return await code;
+    };
+    const range = (key: string) => RangeRequest.create({ key });
+    const user = keysOf(harness.token("u"));
+    expect(await ended(user.range(range("k")))).toBe("none");
+    expect(await ended(user.range(range("z")))).toBe("permission_denied");
+    expect(await ended(user.delete("z"))).toBe("permission_denied");
+    expect(await ended(user.delete("k"))).toBe("none");
+    expect(await ended(keysOf([]).range(range("k")))).toBe("user_empty");
+    expect(await ended(keysOf([]).delete("k"))).toBe("user_empty");
   });
 });
 

@@ -65,7 +65,8 @@ describe("web tokens", () => {
       );
       expect(other.callerOf(token)).toEqual({ user: "ü", authRevision: 7 });
       const [head = "", claims = "", signature = ""] = token.split(".");
-      const turned = `${signature.slice(0, 8)}${signature[8] === "A" ? "B" : "A"}${signature.slice(9)}`;
+      const turn = signature[8] === "A" ? "B" : "A";
+      const turned = `${signature.slice(0, 8)}${turn}${signature.slice(9)}`;
       expect(other.callerOf(`${head}.${claims}.${turned}`)).toBeUndefined();
       expect(other.callerOf(`${head}.${claims}`)).toBeUndefined();
       clock.nowMs += TTL_MS - 1000;
