@@ -216,6 +216,29 @@ describe.each(SERVERS)("%s", (_name, launch, skip) => {
       expect(await Promise.all([deleted, ended])).toEqual([expired, expired]);
     });
 
+    test("is waited for over JSON, too, for as long as the client is there", async () => {
+      const name = newName();
+      const [first, second] = [await lease(), await lease()];
+      const post = (ID: string, signal?: AbortSignal): Promise<Response> =>
+        fetch(`http://${server.endpoint}/v3/lock/lock`, {
+          method: "POST",
+          body: JSON.stringify({ name: bytes(name).toString("base64"), lease: ID }),
+          ...(signal === undefined ? {} : { signal }),
+        });
+      const held = (await (await post(first)).json()) as { key: string };
+      expect(Buffer.from(held.key, "base64").toString()).toBe(`${name}/${hexOf(first)}`);
+      const abort = new AbortController();
+      const gaveUp = post(second, abort.signal).catch((error: Error) => error.name);
+      await queueLength(name, 2);
+      abort.abort();
+      expect(await gaveUp).toBe("AbortError");
+      await queueLength(name, 1);
+      const waiting = post(second);
+      await queueLength(name, 2);
+      await unlock(bytes(`${name}/${hexOf(first)}`));
+      expect((await waiting).status).toBe(200);
+    });
+
     test("is freed when the lease of its holder ends", async () => {
       const name = newName();
       const short = await grant(SHORT_SECONDS);

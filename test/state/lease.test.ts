@@ -1,5 +1,8 @@
 /** The replicated part of leases, one test a sentence (surface 3.8). */
 import { describe, expect, test } from "bun:test";
+import { EMPTY_BYTES } from "../../src/base/bytes.ts";
+import { Lease } from "../../src/state/key-entry.ts";
+import { Leases, leaseRecord, restoreLease } from "../../src/state/leases.ts";
 import { LEASE_TTL_SECONDS_MAX } from "../../src/state/machine.ts";
 import { verify } from "../../src/state/verify.ts";
 import { codeOf, Driver } from "./driver.ts";
@@ -132,4 +135,15 @@ describe("expire", () => {
     expect(driver.machine.leaseCount).toBe(3);
     expect(codeOf(() => driver.expire([1n], 2))).toBe("none");
   });
+});
+
+test("the record of a lease holds what its last checkpoint said", () => {
+  for (const remainingSeconds of [0, 1, 600]) {
+    const lease = new Lease(-7n, 600, EMPTY_BYTES);
+    lease.remainingSeconds = remainingSeconds;
+    const { key, value = EMPTY_BYTES } = leaseRecord(lease);
+    const restored = new Leases();
+    restoreLease(restored, key, value);
+    expect(restored.get(-7n)).toMatchObject({ id: -7n, ttlSeconds: 600, remainingSeconds });
+  }
 });
