@@ -9,7 +9,6 @@ import { ETCD_VERSION } from "../base/version.ts";
 import type { Group } from "../node/group.ts";
 import { AlarmType } from "../proto/gen/etcdserverpb.ts";
 import { textOf } from "../rpc/errors.ts";
-import { ETCD_STORAGE_VERSION } from "../rpc/maintenance.ts";
 import { WHOLE_CLUSTER } from "../state/alarms.ts";
 
 export interface HttpAnswer {
@@ -136,7 +135,7 @@ export class Endpoints {
     const body = JSON.stringify({
       etcdserver: ETCD_VERSION,
       etcdcluster: this.#parts.clusterVersion() ?? "not_decided",
-      storage: ETCD_STORAGE_VERSION,
+      storage: this.#parts.clusterVersion() ?? "unknown", // it follows the cluster's
     });
     return { status: 200, fields: JSON_TYPE, body };
   }

@@ -1,8 +1,9 @@
 /**
  * Alarms, as replicated records: which member raised which, and which of them a quota did.
  * Raising and clearing may be repeated, as in etcd: raising again changes nothing and names the
- * alarm, clearing what is not there changes nothing and names none. Member 0 and type NONE stand for themselves, not for all: who
- * wants to clear everything lists the alarms and clears each (etcd's clients do).
+ * alarm, clearing what is not there changes nothing and names none. Member 0 and type NONE stand
+ * for themselves, not for all: who wants to clear everything lists the alarms and clears each
+ * (etcd's clients do).
  *
  * Invariants, checked by the machine's verify(): alarms rise strictly by member, then type; none
  * has the type NONE.

@@ -6,9 +6,9 @@
  *     its value   the encoded KeyValue; of a tombstone one with the key alone
  *
  * Of the rows up to the compaction point C only those count that would be left by a compaction
- * at R: of each key the newest up to R, unless that is a tombstone. Where there is none at all, neither
- * in these rows nor after them, etcd leaves that filter out, and what counts is what it has not
- * removed: what is visible at C.
+ * at R: of each key the newest up to R, unless that is a tombstone. Where there is none at all,
+ * neither in these rows nor after them, etcd leaves that filter out, and what counts is what it has
+ * not removed: what is visible at C.
  *
  * So it does not depend on what a replica has removed, cached or flushed. Taken in steps while
  * writes go on; it pins what it needs.
