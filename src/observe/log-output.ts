@@ -7,6 +7,7 @@ import {
   closeSync,
   createReadStream,
   createWriteStream,
+  existsSync,
   openSync,
   readdirSync,
   renameSync,
@@ -103,12 +104,18 @@ class LogFile {
   }
 }
 
-/** `etcd.log` becomes `etcd-2026-01-31T10-00-00.000.log`, as lumberjack (etcd's rotation) has it. */
+/**
+ * `etcd.log` becomes `etcd-2026-01-31T10-00-00.000.log`, as lumberjack (etcd's rotation) has it; a
+ * later millisecond if that one's name is taken.
+ */
 function backupPath(path: string, now: Date, localTime: boolean): string {
   const shiftMs = localTime ? now.getTimezoneOffset() * 60_000 : 0;
-  const time = new Date(now.getTime() - shiftMs).toISOString().replaceAll(":", "-").slice(0, -1);
   const { stem, extension } = partsOf(path);
-  return join(dirname(path), `${stem}-${time}${extension}`);
+  for (let ms = now.getTime() - shiftMs; ; ms++) {
+    const time = new Date(ms).toISOString().replaceAll(":", "-").slice(0, -1);
+    const backup = join(dirname(path), `${stem}-${time}${extension}`);
+    if (!existsSync(backup) && !existsSync(`${backup}.gz`)) return backup;
+  }
 }
 
 function partsOf(path: string): { stem: string; extension: string } {
