@@ -39,7 +39,7 @@ export class AuthSession {
     if (step.rpc === "Watch/Watch") return await this.#first(step.rpc, request, metadata);
     if (step.rpc === "Lease/LeaseKeepAlive") return await this.#first(step.rpc, request, metadata);
     const answer = await this.#unary(step.rpc, request, metadata);
-    if (answer.includes("invalid auth token")) this.#tokens.clear();
+    if (/invalid auth token|auth store is old/.test(answer)) this.#tokens.clear();
     return answer;
   }
 

@@ -2,6 +2,9 @@
  * Users and roles against real etcd: the same calls by the same people are answered alike.
  */
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Prng } from "../../src/base/prng.ts";
 import { startWitness, witness } from "../support/etcd-witness.ts";
 import { ETCD, isInstalled, type Launcher, startAether, startEtcd } from "../support/processes.ts";
@@ -37,9 +40,14 @@ function* byChance(seed: number): Iterable<Step> {
 }
 
 /** Both servers, fresh, and the same steps; the answers, of which there must be so many. */
-async function compare(start: Launcher, steps: Iterable<Step>, answersMin: number): Promise<void> {
-  await using theirs = await start({ args });
-  await using ours = await startAether({ args });
+async function compare(
+  start: Launcher,
+  steps: Iterable<Step>,
+  answersMin: number,
+  more: readonly string[] = [],
+): Promise<void> {
+  await using theirs = await start({ args: [...args, ...more] });
+  await using ours = await startAether({ args: [...args, ...more] });
   const [a, b] = [new AuthSession(theirs.endpoint), new AuthSession(ours.endpoint)];
   const answers = await same(a, b, steps);
   a.close();
@@ -62,6 +70,22 @@ test.skipIf(witness === undefined)("etcd 3.7.1: locks and elections ask for thei
 );
 
 describe.skipIf(witness === undefined)("etcd 3.7.1, calls by chance", () => {
+  test(
+    "with signed tokens, which every change of users makes old",
+    async () => {
+      const directory = mkdtempSync(join(tmpdir(), "auth-witness-"));
+      try {
+        const key = join(directory, "key");
+        writeFileSync(key, "a secret of the members");
+        const jwt = [`--auth-token=jwt,priv-key=${key},sign-method=HS256,ttl=10m`];
+        await compare(startWitness, byChance(SEED), 40, jwt);
+      } finally {
+        rmSync(directory, { recursive: true });
+      }
+    },
+    TEST_MS_MAX,
+  );
+
   for (let seed = SEED; seed < SEED + RUNS; seed++) {
     test(`seed ${seed}`, () => compare(startWitness, byChance(seed), 40), TEST_MS_MAX);
   }
