@@ -44,6 +44,8 @@ describe("log files", () => {
     expect(backups()).toHaveLength(1);
     expect(backups()[0]).toMatch(BACKUP);
     expect(readFileSync(join(folder, "a.log"), "utf8")).toBe(LINE);
+    for (let i = 0; i < 20; i++) write(LINE); // several in one millisecond, each by its own name
+    expect(backups()).toHaveLength(21);
   });
 
   test("no more are kept than asked for, and none that is too old", () => {
