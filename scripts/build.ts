@@ -13,6 +13,7 @@ const ENTRY_POINTS = [
   "src/main.ts",
   "src/storage/log-worker.ts",
   "src/storage/state-worker.ts",
+  "src/storage/snapshot-worker.ts",
 ] as const;
 
 const SOURCES = ["src", "proto", "package.json", "bun.lock", "scripts"] as const;

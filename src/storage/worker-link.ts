@@ -3,16 +3,16 @@
  * write, counts what comes back, and turns any failure into one call of `onFatal`.
  *
  * Where the Worker's file is. From source, it lies beside this module. In an executable made by
- * `bun build --compile src/main.ts src/storage/log-worker.ts src/storage/state-worker.ts`, this
+ * `bun build --compile src/main.ts src/storage/log-worker.ts src/storage/state-worker.ts …`, this
  * module is part of main, every entry point keeps its path below the entry points' common folder
  * (src/), and all lie under /$bunfs/root: an absolute address there works from any working
- * directory, a relative one does not. Both entry points must be named in the build.
+ * directory, a relative one does not. Every entry point must be named in the build.
  */
 import { assert } from "../base/assert.ts";
 import { KIB } from "../base/units.ts";
 import { type PackedError, StorageError, unpackError } from "./storage-error.ts";
 
-export type WorkerFile = "log-worker.ts" | "state-worker.ts";
+export type WorkerFile = "log-worker.ts" | "state-worker.ts" | "snapshot-worker.ts";
 
 /** Larger messages change hands; smaller ones are cheaper to copy (measured, 0.7 and 1.4 µs). */
 const TRANSFER_BYTES_MIN = 16 * KIB;

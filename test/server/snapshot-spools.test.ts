@@ -23,7 +23,7 @@ interface Bench {
   readonly spools: FileSpools;
   readonly directory: string;
   /** Puts `count` keys, one revision each; the index after. */
-  put(count: number): number;
+  put(count: number, onStored?: () => void): number;
   readonly names: () => string[];
 }
 
@@ -43,7 +43,7 @@ async function bench(index?: () => number): Promise<Bench> {
   let seq = 0;
   const appliedIndex = index ?? (() => applied);
   const spools = new FileSpools({ dataDir: directory, path, group: 1, appliedIndex, log: quiet });
-  const put = (count: number): number => {
+  const put: Bench["put"] = (count, onStored = () => {}) => {
     const rows: Row[] = [];
     for (let i = 0; i < count; i++) {
       const revision = ++seq + 1;
@@ -54,7 +54,7 @@ async function bench(index?: () => number): Promise<Bench> {
       const chain = { prev: 0, jump: 0, depth: 1, tombstone: false };
       rows.push({ seq, revision, sub: 0, ...chain, kv });
     }
-    store.write({ appliedIndex: ++applied, appliedTerm: 1, rows, records: [] }, () => {});
+    store.write({ appliedIndex: ++applied, appliedTerm: 1, rows, records: [] }, onStored);
     return applied;
   };
   const names = (): string[] => readdirSync(join(directory, "snapshot-spool"));
@@ -99,9 +99,8 @@ describe("a snapshot", () => {
       ended = true;
     });
     while (!ended) {
-      put(50);
+      await new Promise<void>((resolve) => put(50, resolve));
       writes++;
-      await new Promise(setImmediate);
     }
     const spool = await asked;
     expect((await revisionsOf(spool, directory)) % 50).toBe(0); // whole batches

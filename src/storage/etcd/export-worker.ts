@@ -39,9 +39,9 @@ function nothing(): void {}
  */
 export async function exportInWorker(request: ExportRequest): Promise<Exported> {
   const link = new WorkerLink({
-    file: "state-worker.ts",
+    file: "snapshot-worker.ts",
     path: request.path,
-    open: { export: request },
+    open: request,
     onCommitted: nothing,
     onEvent: nothing,
     onFatal: nothing, // after opened() it has nothing left to do that could fail
