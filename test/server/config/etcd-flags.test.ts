@@ -1,5 +1,6 @@
 /** Flags, variables and files of etcd: that none is unknown, and what each kind of row does. */
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { readEtcdCommandLine } from "../../../src/cli/serve/etcd-command-line.ts";
 import { type Config, loadConfig } from "../../../src/server/config/config.ts";
 import { ConfigError } from "../../../src/server/config/config-error.ts";
@@ -103,6 +104,12 @@ describe("what changes nothing here", () => {
 });
 
 describe("what cannot be honoured", () => {
+  test("is written down in README", async () => {
+    const readme = await Bun.file(join(import.meta.dir, "../../../README.md")).text();
+    const missing = refused.filter(({ etcd: name }) => !readme.includes(`\`--${name}\``));
+    expect(missing.map(({ etcd: name }) => name)).toEqual([]);
+  });
+
   const refused = ETCD_SETTINGS.filter((row) => row.refused !== undefined && !row.yamlOnly);
   test.each(refused.map((row) => [row.etcd, row] as const))("is refused: %s", (name, row) => {
     const other = row.kind === "boolean" ? "true" : row.kind === "choice" ? "on" : "x";
