@@ -114,13 +114,6 @@ export async function restoreFile(
   );
 }
 
-/** Names, on standard error, the flags that mean nothing here. */
-export function warnOfNoEffect(args: Arguments, flags: readonly string[], io: Io): void {
-  const given = flags.filter((flag) => args.given(flag).length > 0);
-  if (given.length === 0) return;
-  io.err(`${io.program}: no effect here: ${given.map((flag) => `--${flag}`).join(", ")}\n`);
-}
-
 /** One line about what is there now, on standard error. */
 export function tellRestored(found: Imported, { dataDir, name }: NewMember, io: Io): void {
   const { keys, revision, leases, users, roles, authEnabled } = found;

@@ -13,6 +13,7 @@ import { type Help, renderHelp } from "../usage.ts";
 import type { UtlCommand } from "./command.ts";
 import { UTL_COMMANDS } from "./command-table.ts";
 import { UTL_GLOBAL_ARGS } from "./global-args.ts";
+import { warnOfNoEffect } from "./no-effect.ts";
 
 /** Runs the tool as this process and ends it. */
 export async function utl(words: readonly string[]): Promise<never> {
@@ -56,6 +57,7 @@ async function run(words: readonly string[], io: Io): Promise<void> {
     throw new ExitError(EXIT.UNSUPPORTED, "unsupported output format");
   }
   requireDuration(args.text("timeout"));
+  warnOfNoEffect(args, ["timeout"], io);
   const { formats } = command;
   if (formats !== undefined && !formats.includes(format)) throw unsupportedFormat(format);
   await command.run({

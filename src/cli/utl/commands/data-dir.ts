@@ -7,6 +7,7 @@ import { type DataDir, openDataDir } from "../../../storage/data-dir.ts";
 import { EXIT, ExitError, UsageError } from "../../exit.ts";
 import type { UtlCommand } from "../command.ts";
 import { orExit, requireFile } from "../failures.ts";
+import { warnOfNoEffect } from "../no-effect.ts";
 
 const DATA_DIR = {
   "data-dir": { type: "string", valueHint: "dir", description: "Of a member that does not run" },
@@ -65,6 +66,7 @@ export const migrate: UtlCommand = {
     const path = requireDataDir(args.text("data-dir"), args.text("target-version") === "");
     const target = args.text("target-version");
     requireTarget(target);
+    warnOfNoEffect(args, ["force"], io);
     requireFile(path);
     await orExit(() => openOurs(path).release());
     if (target === API_VERSION) {

@@ -5,8 +5,9 @@ import { openSnapshot } from "../../../storage/etcd/snapshot-file.ts";
 import { EXIT, ExitError } from "../../exit.ts";
 import type { UtlCommand } from "../command.ts";
 import { orExit, requireFile } from "../failures.ts";
+import { warnOfNoEffect } from "../no-effect.ts";
 import { snapshotAnswer, UTL_FORMATS } from "../reports.ts";
-import { newMember, RESTORE_ARGS, restoreFile, tellRestored, warnOfNoEffect } from "../restore.ts";
+import { newMember, RESTORE_ARGS, restoreFile, tellRestored } from "../restore.ts";
 
 export const snapshotStatusCommand: UtlCommand = {
   name: "snapshot status",
