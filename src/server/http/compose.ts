@@ -44,13 +44,15 @@ export function createHttpSide(parts: HttpParts): HttpSide {
   const gateway = config.http.gateway ? new JsonGateway(parts) : undefined;
   const members = () => group.machine.members();
   const wallMs = (): number => clock.wallMs();
+  // etcd's --log-level=debug brings the profiles, too.
+  const isProfiled = config.http.pprof || (config.speaksEtcd && config.log.level === "debug");
   const front = new HttpFront({
     ...{ endpoints, gateway, clock },
     cors: config.http.cors,
     hostWhitelist: config.http.hostWhitelist,
     debug: new DebugPages({
       variables: () => variablesOf(group, identity),
-      profiles: config.http.pprof ? new Profiles(wallMs, process.argv) : undefined,
+      profiles: isProfiled ? new Profiles(wallMs, process.argv) : undefined,
     }),
     peerPages: new PeerPages({ endpoints, clusterId, members }),
     isShared: config.listenPeer.length === 0,

@@ -35,7 +35,7 @@ export class PeerPages {
   }
 }
 
-/** As etcd's server writes its members. Their ids are numbers that JavaScript's JSON cannot hold. */
+/** As etcd's server writes its members, whose ids are numbers too long for JavaScript's JSON. */
 function memberJson({ ID, name, peerURLs, clientURLs, isLearner }: Member): string {
   const rest = {
     peerURLs,

@@ -143,7 +143,7 @@ describe("who answers", () => {
     }
   });
 
-  test("pages of members at their addresses, and at those of clients if there are no others", () => {
+  test("pages of members at their addresses, or at those of clients", () => {
     const front = frontWith();
     const peers = (line: string) => ask(front, line, { kind: "peers" });
     expect(peers("GET /members")).toMatchObject({
