@@ -37,7 +37,7 @@ export interface LogOptions {
   readonly rotation?: Rotation | undefined;
 }
 
-/** A log that writes lines of at least `level`. Throws the system's error for a file that cannot. */
+/** A log that writes lines of at least `level`. Throws the system's error if a file cannot be. */
 export function createLog(options: LogOptions): Log {
   const { level, form, outputs = ["stdout"], rotation } = options;
   const rank = RANK[level];

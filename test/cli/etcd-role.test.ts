@@ -102,7 +102,8 @@ describe("as a process", () => {
     const { endpoint, words } = await alone("limits", limits);
     await using _etcd = await new EtcdRole(words).ready();
     expect(await etcdctl(endpoint, "put", "a", "x".repeat(900))).toBe("OK\n");
-    expect(await etcdctl(endpoint, "put", "a", "x".repeat(1100))).toContain("request is too large");
+    const tooLarge = await etcdctl(endpoint, "put", "a", "x".repeat(1100));
+    expect(tooLarge).toContain("request is too large");
     const txn = join(home, "txn");
     writeFileSync(txn, "\nput a 1\nput b 2\nput c 3\n\n\n");
     const command = `'${ETCDCTL}' --endpoints=${endpoint} txn < '${txn}'`;
@@ -111,7 +112,7 @@ describe("as a process", () => {
 });
 
 describe("units and pods", () => {
-  /** Debian's etcd-server: variables of the unit and of /etc/default/etcd, no words, Type=notify. */
+  /** Debian's etcd-server: variables of the unit and /etc/default/etcd, no words, Type=notify. */
   test("Debian's unit file is told that the service is up", async () => {
     const [client, peer] = [await freePort(), await freePort()];
     const socket = await NotifySocket.open(join(home, "notify.sock"));
@@ -175,7 +176,7 @@ describe("units and pods", () => {
     expect(JSON.parse(health)).toMatchObject({ health: "true" });
   });
 
-  test("three members by flags, with certificates shown both ways, then one of them alone", async () => {
+  test("three members with certificates shown both ways, then one of them alone", async () => {
     const names = ["a", "b", "c"];
     const ports = await Promise.all(names.map(async () => [await freePort(), await freePort()]));
     const cluster = names.map((name, i) => `${name}=https://127.0.0.1:${ports[i]?.[1]}`).join();

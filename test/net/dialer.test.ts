@@ -197,7 +197,7 @@ describe.each(KINDS)("TLS %s", (_name, plaintextToo) => {
     link.terminate();
   });
 
-  test("a certificate has to name the address that its bearer calls from, where asked", async () => {
+  test("a certificate has to name where its bearer calls from, if that is asked", async () => {
     const demand = { ca: CA_CERT, clientCertRequired: true, callerNamed: true };
     const { listener, peers } = await secure(demand);
     const named = { ca: CA_CERT, cert: SERVER_CERT, key: SERVER_KEY }; // for 127.0.0.1
