@@ -8,7 +8,7 @@
  * are ours, never a client's.
  */
 import { assert } from "../../base/assert.ts";
-import { asBuffer, type Key } from "../../base/bytes.ts";
+import { type Key, latin1 } from "../../base/bytes.ts";
 import type { KeyValue } from "../gen/mvccpb.ts";
 import { putBigint, putNumber, putUint32, sizeOfBigint, sizeOfNumber } from "../writer.ts";
 import { putDelimited, sizeOfDelimited } from "./responses.ts";
@@ -98,7 +98,7 @@ export class StoredKeyValue {
   }
 
   key(): Key {
-    return asBuffer(this.bytes).latin1Slice(this.keyStart, this.keyEnd);
+    return latin1(this.bytes, this.keyStart, this.keyEnd);
   }
 
   /** A view; valid as long as the stored bytes are kept. */
