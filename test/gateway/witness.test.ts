@@ -137,6 +137,27 @@ describe.skipIf(witness === undefined)("beside etcd", () => {
     expect(await aether.page(page)).toEqual(await etcd.page(page));
   });
 
+  test("health while there is no room", async () => {
+    const alarm = (action: string): Step => ({
+      path: "/v3/maintenance/alarm",
+      body: JSON.stringify({ action, alarm: "NOSPACE", memberID: "1" }),
+    });
+    for (const action of ["ACTIVATE", "DEACTIVATE"]) {
+      for (const side of [aether, etcd]) await side.ask(alarm(action));
+      for (const page of [
+        "/health",
+        "/health?exclude=NOSPACE",
+        "/readyz",
+        "/livez",
+        "HEAD /health",
+      ]) {
+        const ours = await aether.page(page);
+        expect(ours).toEqual(await etcd.page(page));
+        if (page === "/health") expect(ours.status).toBe(action === "ACTIVATE" ? 503 : 200);
+      }
+    }
+  });
+
   test("a snapshot ends with the version, and its blobs are whole", async () => {
     const step = { path: "/v3/maintenance/snapshot", body: "" };
     for (const side of [aether, etcd]) {
