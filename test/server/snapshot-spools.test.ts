@@ -78,7 +78,7 @@ async function revisionsOf(spool: SnapshotSpool, directory: string): Promise<num
 }
 
 describe("a snapshot", () => {
-  test("has what was applied when it was asked for, though it is on its way to the store", async () => {
+  test("has what was applied when it was asked for", async () => {
     const { spools, put, store, directory } = await bench();
     put(5000);
     const asked = take(spools);

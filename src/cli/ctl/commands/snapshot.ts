@@ -11,7 +11,8 @@ export const snapshotSave: Command = {
   summary: "Saves the state of one server in a file",
   about: [
     "The file is a snapshot as etcd's: etcdutl, etcd and Aether restore from it. It has the whole",
-    "history that is not compacted, leases, users and roles. --command-timeout counts only if given.",
+    "history that is not compacted, leases, users and roles. It takes its time, unless",
+    "--command-timeout is given.",
   ].join("\n"),
   args: { file: { type: "positional", required: false, description: "The file to make" } },
   examples: ["snapshot save backup.db", "--endpoints=10.0.0.1:2379 snapshot save backup.db"],
