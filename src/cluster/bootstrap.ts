@@ -12,9 +12,9 @@
 import type { MembersPeerResponse } from "../proto/gen/aether.v1.ts";
 import { Member } from "../proto/gen/etcdserverpb.ts";
 import type { MemberId } from "../raft/types.ts";
+import { sameUrls } from "../state/peer-urls.ts";
 import { isStarted } from "./change-plan.ts";
 import { type Founder, type Founding, foundCluster, memberIdOf } from "./founding.ts";
-import { sameUrls } from "./peer-urls.ts";
 
 export interface BootstrapConfig {
   readonly name: string;

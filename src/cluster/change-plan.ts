@@ -23,8 +23,8 @@ import type { MessageType } from "../proto/message.ts";
 import type { ChangeAction, ChangeStep } from "../raft/membership/change.ts";
 import type { MemberId } from "../raft/types.ts";
 import { CommandKind } from "../state/command.ts";
+import { checkedPeerUrls } from "../state/peer-urls.ts";
 import { addedMemberId } from "./founding.ts";
-import { checkedPeerUrls } from "./peer-urls.ts";
 import type { MemberRecords } from "./ports.ts";
 
 /** How much of the leader's log a learner must have before it may vote (etcd's readyPercent). */

@@ -12,6 +12,7 @@ import { ServerReflection } from "../proto/gen/grpc.reflection.v1.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../proto/gen/grpc.reflection.v1alpha.ts";
 import { Election } from "../proto/gen/v3electionpb.ts";
 import { Lock } from "../proto/gen/v3lockpb.ts";
+import { checkedPeerUrls } from "../state/peer-urls.ts";
 import {
   checkDeleteRange,
   checkPut,
@@ -109,8 +110,15 @@ const LEASE = {
   LeaseLeases: "judged",
 } as const;
 
+const MEMBER_ADD: AuthRow = {
+  needs: "root",
+  validate: (...bytes) => {
+    checkedPeerUrls(decodeRequest(etcd.MemberAddRequest, ...bytes).peerURLs);
+  },
+};
+
 const CLUSTER = {
-  MemberAdd: "root",
+  MemberAdd: MEMBER_ADD,
   MemberRemove: "root",
   MemberUpdate: "root",
   MemberPromote: "root",

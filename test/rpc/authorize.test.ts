@@ -9,6 +9,7 @@ import {
   AuthRoleGrantPermissionRequest,
   AuthUserAddRequest,
   AuthUserGrantRoleRequest,
+  Cluster,
   Compare,
   KV,
   Lease,
@@ -17,6 +18,7 @@ import {
   LeaseLeasesRequest,
   LeaseTimeToLiveRequest,
   Maintenance,
+  MemberAddRequest,
   PutRequest,
   RangeRequest,
   TxnRequest,
@@ -94,6 +96,9 @@ function requestOf(path: string, key: string): Uint8Array {
   if (path.endsWith("/Txn")) return bytesOfMessage(TxnRequest, { compare: [compare] });
   const createRequest = WatchCreateRequest.create({ key });
   if (path.endsWith("/Watch")) return bytesOfMessage(WatchRequest, { createRequest });
+  if (path.endsWith("/MemberAdd")) {
+    return bytesOfMessage(MemberAddRequest, { peerURLs: ["http://127.0.0.1:1"] });
+  }
   return bytesOfMessage(RangeRequest, { key }); // as good a message as any
 }
 
@@ -205,6 +210,11 @@ describe("who asks", () => {
     const harness = enabled();
     expect(range(harness, [], "")).toBe("3 etcdserver: key is not provided");
     expect(range(harness, ["token", "x"], "")).toBe("3 etcdserver: key is not provided");
+    const badUrl = bytesOfMessage(MemberAddRequest, { peerURLs: ["http://127.0.0.1"] });
+    for (const shown of [[], ["token", "x"]]) {
+      const { text } = harness.start(Cluster.MemberAdd.path, badUrl, shown);
+      expect(text).toBe("3 etcdserver: given member URLs are invalid");
+    }
   });
 
   test("has a token as long as it is used, and until his password or he is gone", () => {

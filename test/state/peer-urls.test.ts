@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { checkedPeerUrls, sameUrls } from "../../src/cluster/peer-urls.ts";
-import { codeOf } from "../state/driver.ts";
+import { checkedPeerUrls, sameUrls } from "../../src/state/peer-urls.ts";
+import { codeOf } from "./driver.ts";
 
 const codes = (...urls: string[]): string => codeOf(() => checkedPeerUrls(urls));
 
