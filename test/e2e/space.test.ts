@@ -12,6 +12,7 @@ import {
   type Launcher,
   type ServerProcess,
   startAether,
+  until,
 } from "../support/processes.ts";
 import { SteadyLoad } from "../support/steady-load.ts";
 
@@ -107,6 +108,28 @@ for (const [name, start, isHere] of servers) {
     );
   }
 }
+
+test(
+  "old history goes by itself, and a quota larger than advised is pointed out",
+  async () => {
+    const retention = { ETCD_AUTO_COMPACTION_RETENTION: "500ms" };
+    const env = { ...retention, ETCD_QUOTA_BACKEND_BYTES: "9000000000" };
+    await using server = await startAether({ env });
+    expect(server.log).toContain("the space quota is larger than advised");
+    const client = new EtcdClient({ endpoints: [server.endpoint] });
+    const first = (await client.put("k", Buffer.from("1"))).header?.revision ?? 0;
+    await until("the first revision is compacted", async () => {
+      await client.put("k", Buffer.from("2"));
+      const seen = client.range({ key: "k", revision: first - 1 });
+      return await seen.then(
+        () => false,
+        (error: Error) => error.message.includes("required revision has been compacted"),
+      );
+    });
+    client.close();
+  },
+  TEST_MS_MAX,
+);
 
 describe("making room", () => {
   test(
