@@ -1,0 +1,110 @@
+/** Cluster and Maintenance: who the members are, learners, alarms, hashes, sizes. */
+import type { Prng } from "../../../src/base/prng.ts";
+import { type Body, type Call, call, type Open } from "../steps.ts";
+import type { Limits } from "./keys.ts";
+
+const OWN: Open = { $: "own", what: "member" };
+const LEARNER: Open = { $: "saved", name: "member", path: "member.ID", otherwise: 12345 };
+/** Nobody listens there: members with these addresses are learners that never start. */
+const STRANGERS = ["http://127.0.0.1:1", "http://127.0.0.1:2"];
+const BAD_URLS = [
+  "",
+  "127.0.0.1:1",
+  "http://127.0.0.1",
+  "ftp://127.0.0.1:1",
+  "http://127.0.0.1:1/x",
+];
+
+const ALARMS = { none: 0, noSpace: 1, corrupt: 2 };
+const ACTIONS = { get: 0, activate: 1, deactivate: 2 };
+
+export class OperationGenerator {
+  readonly #prng: Prng;
+  readonly #isOld: boolean;
+  readonly #isHashed: boolean;
+
+  constructor(prng: Prng, options: Limits) {
+    this.#prng = prng;
+    this.#isOld = options.isOld;
+    this.#isHashed = options.isHashed;
+  }
+
+  /** One of the cluster's. A single voter stays alone: a second that is not there is no majority. */
+  cluster(): Call {
+    const roll = this.#prng.below(100);
+    const ID = this.#prng.pick([LEARNER, LEARNER, 0, 12345, OWN]);
+    if (roll < 40) return call("Cluster/MemberList", this.#isOld ? {} : this.#linearizable());
+    if (roll < 60) return this.#add();
+    if (roll < 72) {
+      return call("Cluster/MemberRemove", { ID: ID === OWN ? LEARNER : ID });
+    }
+    if (roll < 86) return call("Cluster/MemberPromote", { ID });
+    // etcd takes any text for the URLs of a member that it knows, and dies of those that are none.
+    if (this.#prng.chance(80)) {
+      const peerURLs = [this.#prng.pick(STRANGERS)];
+      return call("Cluster/MemberUpdate", { ID: ID === OWN ? LEARNER : ID, peerURLs });
+    }
+    return call("Cluster/MemberUpdate", { ID: 12345, peerURLs: this.#urls() });
+  }
+
+  maintenance(): Call {
+    const roll = this.#prng.below(100);
+    if (roll < 30) return call("Maintenance/Status", {});
+    if (roll < 50) return this.#alarm();
+    if (roll < 58) return call("Maintenance/Hash", {});
+    if (roll < 75 && this.#isHashed) {
+      const revision: Open | number = this.#prng.pick([
+        0,
+        -1,
+        { $: "revision", plus: 0 },
+        { $: "revision", plus: 3 },
+        { $: "revision", plus: -2, min: 1 },
+        { $: "compact", plus: 0 },
+        { $: "compact", plus: -1 },
+      ]);
+      return call("Maintenance/HashKV", { revision });
+    }
+    if (roll < 80) return call("Maintenance/Defragment", {});
+    if (roll < 85)
+      return call("Maintenance/MoveLeader", { targetID: this.#prng.pick([OWN, 0, 5]) });
+    if (roll < 90) return call("Maintenance/Snapshot", {});
+    return this.#isOld ? call("Maintenance/Status", {}) : this.#downgrade();
+  }
+
+  #linearizable(): Body {
+    return { linearizable: this.#prng.chance(50) };
+  }
+
+  #add(): Call {
+    const body = { peerURLs: this.#urls(), isLearner: true };
+    return call("Cluster/MemberAdd", body, { save: "member" });
+  }
+
+  #urls(): (string | Open)[] {
+    const roll = this.#prng.below(10);
+    if (roll === 0) return [];
+    if (roll === 1) return [this.#prng.pick(BAD_URLS)];
+    if (roll === 2) return [{ $: "own", what: "peerUrl" }];
+    if (roll === 3) return [...STRANGERS];
+    if (roll === 4) return [STRANGERS[0] as string, this.#prng.pick(BAD_URLS)];
+    return [this.#prng.pick(STRANGERS)];
+  }
+
+  /** Mostly lifted rather than raised, for while there is one nothing can be written. */
+  #alarm(): Call {
+    const memberID = this.#prng.pick<Open | number>([0, 5, OWN]);
+    if (this.#prng.chance(8)) {
+      const body = { action: ACTIONS.activate, memberID, alarm: ALARMS.noSpace };
+      return call("Maintenance/Alarm", body);
+    }
+    const action = this.#prng.pick([ACTIONS.get, ACTIONS.deactivate, ACTIONS.deactivate]);
+    const alarm = this.#prng.pick([ALARMS.none, ALARMS.noSpace, ALARMS.noSpace, ALARMS.corrupt]);
+    return call("Maintenance/Alarm", { action, memberID, alarm });
+  }
+
+  /** VALIDATE and CANCEL: nothing is downgraded. */
+  #downgrade(): Call {
+    const version = this.#prng.pick(["", "x", "3.6", "3.6.0", "3.5", "3.5.0", "3.8.0", "v3.6.0"]);
+    return call("Maintenance/Downgrade", { action: this.#prng.pick([0, 0, 2, 7]), version });
+  }
+}
