@@ -79,6 +79,8 @@ function restoreCompact(space: KeySpace, value: Uint8Array): number {
 class Restore {
   readonly #space: KeySpace;
   readonly #reader = new StoredKeyValue();
+  /** Entries whose latest version so far names a lease that is not there (revoked since). */
+  readonly #dangling = new Set<KeyEntry>();
 
   constructor(space: KeySpace) {
     this.#space = space;
@@ -98,6 +100,7 @@ class Restore {
       this.#row(row);
     }
     space.revision = revision;
+    assert(this.#dangling.size === 0, "the lease of a live key is stored");
     space.index.restoreTree();
     for (const entry of space.index.all()) if (entry.lease !== null) entry.lease.keys.add(entry);
     return lastSeq;
@@ -112,9 +115,12 @@ class Restore {
     entry.modRevision = row.revision;
     entry.createRevision = read.createRevision;
     entry.version = read.version;
-    // One that is not there was revoked since; or a snapshot of etcd's came without it: then the
-    // key shows its id and is nobody's, as after a restore by etcd (lessor.go: Attach).
-    entry.lease = read.hasLease() ? (leases.get(read.lease()) ?? null) : null;
+    entry.lease = null;
+    if (this.#dangling.size > 0) this.#dangling.delete(entry);
+    if (read.hasLease()) {
+      entry.lease = leases.get(read.lease()) ?? null;
+      if (entry.lease === null) this.#dangling.add(entry);
+    }
     if (row.tombstone) cache.drop(entry);
     else cache.offer(entry, row.kv);
   }

@@ -69,6 +69,8 @@ class StateImport {
   readonly #records: StateRecord[] = [];
   readonly #leases = new Set<bigint>();
   readonly #entries = new Map<Key, KeyEntry>();
+  /** Of live keys: newest versions whose lease is not there, not handed over yet. */
+  readonly #dangling = new Map<Key, { readonly row: Row; readonly kv: KeyValue }>();
   #rows: Row[] = [];
   #rowBytes = 0;
   #lastSeq = 0;
@@ -91,6 +93,7 @@ class StateImport {
       this.#bucket(name);
     }
     this.#bucket(Bucket.key);
+    this.#cutDangling();
     this.#flush();
     this.#settleRevision();
     const members = new Members();
@@ -146,7 +149,31 @@ class StateImport {
     const jump = extendChain(entry, seq);
     const bytes = tombstone ? encodeTombstone(kv.key, main) : encodeKeyValue(kv);
     const at = { seq, revision: main, sub, prev, jump, depth: entry.depth };
-    this.#push({ ...at, tombstone, kv: bytes });
+    this.#place({ ...at, tombstone, kv: bytes }, kv);
+  }
+
+  /**
+   * A live key may name a lease that is not there any more: etcd leaves it without one when it
+   * restores (lessor.Attach), but would give it to a lease that is granted that id later, after its
+   * next start only. Here members must agree, so the newest version of such a key has no lease;
+   * that it is the newest is known when a newer one, or nothing more, comes.
+   */
+  #place(row: Row, kv: KeyValue): void {
+    const held = this.#dangling.get(kv.key);
+    if (held !== undefined) {
+      this.#dangling.delete(kv.key);
+      this.#push(held.row);
+    }
+    const dangles = !row.tombstone && kv.lease !== 0n && !this.#leases.has(kv.lease);
+    if (dangles) this.#dangling.set(kv.key, { row, kv });
+    else this.#push(row);
+  }
+
+  #cutDangling(): void {
+    for (const { row, kv } of this.#dangling.values()) {
+      this.#push({ ...row, kv: encodeKeyValue({ ...kv, lease: 0n }) });
+    }
+    this.#dangling.clear();
   }
 
   #push(row: Row): void {

@@ -59,6 +59,9 @@ const HISTORY: Buckets["key"] = [
   [at(8), kv("a", 2, 8, 3, 5n)],
 ];
 
+/** The lease that HISTORY names. */
+const leases: Buckets = { lease: [[latin1(counterBytes(5)), lease(5n, 60)]] };
+
 /** A database of etcd's with these buckets. */
 function database(buckets: Buckets): Buffer {
   return written(directory, "etcd.db", (root) => {
@@ -139,8 +142,6 @@ describe("what is taken over is what is given back", () => {
     authRoles: [["r", "\x0a\x01r"]],
     authUsers: [["root", "\x0a\x04root\x12\x03pwd\x1a\x04root"]],
   };
-  const leases: Buckets = { lease: [[latin1(counterBytes(5)), lease(5n, 60)]] };
-
   test("history, leases, users, roles", () => {
     const file = database({ key: HISTORY, meta: [], ...leases, ...auth });
     const state = imported(file);
@@ -163,6 +164,21 @@ describe("what is taken over is what is given back", () => {
     expect(bucketOf(copy, "meta")).toContain("meta/storageVersion=3.7.0");
   });
 
+  test("a live key whose lease is gone has none; what came before says what it said", () => {
+    const key: Buckets["key"] = [
+      [at(2), kv("a", 2, 2, 1, 9n)],
+      [at(3), kv("b", 3, 3, 1, 9n)],
+      [at(4), kv("a", 2, 4, 2, 9n)],
+      [at(5), kv("b", 3, 5, 2, 5n)],
+    ];
+    const file = database({ key, meta: [], ...leases });
+    const state = imported(file);
+    expect([state.rows, state.keys]).toEqual([4, 2]);
+    const expected = bucketOf(file, "key");
+    expected[2] = `key/${at(4)}=${kv("a", 2, 4, 2)}`;
+    expect(bucketOf(exported(state.path), "key")).toEqual(expected);
+  });
+
   test("a database of etcd 3.4, without the buckets that came later", () => {
     expect(imported(database({ key: HISTORY, meta: [] })).keys).toBe(2);
   });
@@ -176,7 +192,7 @@ describe("what is taken over is what is given back", () => {
 
 describe("compaction", () => {
   test("what is superseded and not removed yet is left out, as etcd would have removed it", () => {
-    const state = imported(database({ key: HISTORY, meta: meta(7) }));
+    const state = imported(database({ key: HISTORY, meta: meta(7), ...leases }));
     const kept = bucketOf(exported(state.path), "key");
     // Of a, b and c the newest at 7: c's is the tombstone at 7 itself, which stays.
     expect(kept).toEqual(
