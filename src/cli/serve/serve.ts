@@ -36,7 +36,6 @@ import {
 } from "./etcd-command-line.ts";
 import { hints, programName } from "./hints.ts";
 import { Signals } from "./signals.ts";
-import { notifySystemd } from "./systemd.ts";
 
 /** Runs a node as this process and ends it. */
 export async function serve(words: readonly string[], role: Role): Promise<never> {
@@ -125,7 +124,7 @@ async function run(config: Config, io: Io): Promise<never> {
     return signals.end(failed(error, config, log, io));
   }
   signals.serving(server);
-  announce(config, server, log, io);
+  await announce(config, server, log, io);
   return signals.end(await server.ended);
 }
 
@@ -137,7 +136,7 @@ function failed(error: unknown, { role }: Config, log: Log, io: Io): number {
   return EXIT.FAILED;
 }
 
-function announce(config: Config, server: RunningServer, log: Log, io: Io): void {
+async function announce(config: Config, server: RunningServer, log: Log, io: Io): Promise<void> {
   const { clientAddress, metricsAddress } = server;
   log.info("ready to serve client requests", {
     address: clientAddress,
@@ -145,15 +144,16 @@ function announce(config: Config, server: RunningServer, log: Log, io: Io): void
     data: config.dataDir,
     version: VERSION,
   });
-  tellSystemd(io.environment["NOTIFY_SOCKET"], log);
+  await tellSystemd(io.environment["NOTIFY_SOCKET"], log);
   if (io.environment["AETHER_HINTS"] !== "1") return;
   const started = { clientAddress, metricsAddress, dataDir: config.dataDir };
   io.out(Buffer.from(hints(started, programName())));
 }
 
-/** A unit of Type=notify would be killed as one that never started. */
-function tellSystemd(socket: string | undefined, log: Log): void {
+/** A unit of Type=notify would be killed as one that never started. Others load no libc for it. */
+async function tellSystemd(socket: string | undefined, log: Log): Promise<void> {
   if (socket === undefined || socket === "") return;
+  const { notifySystemd } = await import("./systemd.ts");
   const reason = notifySystemd(socket, "READY=1");
   if (reason !== undefined) log.warn("systemd was not told that the service is up", { reason });
 }
