@@ -18,7 +18,7 @@ import { DecodeError } from "./decode-error.ts";
 
 /**
  * Nested messages: 100 is what the C++ and Java runtimes allow. A transaction in a transaction
- * takes two levels, so 49 of them nest, far more than the operation limit leaves room for.
+ * takes two levels, so 49 of them could be read (state/validate.ts takes 48, for its answers).
  */
 export const DEPTH_MAX = 100;
 

@@ -18,6 +18,13 @@ import { checkDuplicates } from "./duplicates.ts";
 /** Operations in one transaction: etcd's --max-txn-ops. */
 export const TXN_OPERATIONS_MAX = 128;
 
+/**
+ * Transactions inside each other, the outermost not counted. The answer of an operation holds one
+ * message more than its request; nested deeper, a request could be read and its answer could not
+ * (proto/reader.ts DEPTH_MAX), neither by clients in C++ and Java nor by our JSON gateway.
+ */
+export const TXN_DEPTH_MAX = 48;
+
 /** empty_key, invalid_sort_option. */
 export function checkRange(request: RangeRequest): void {
   if (request.key === "") throw new AetherError("empty_key");
@@ -61,27 +68,27 @@ export function checkDeleteRange(request: DeleteRangeRequest): void {
  * say, and then duplicate_key. Both branches are checked, also the one that will not run.
  */
 export function checkTxn(request: TxnRequest, operationsMax: number = TXN_OPERATIONS_MAX): void {
-  checkOperations(request, operationsMax);
+  checkOperations(request, operationsMax, 0);
   checkDuplicates(request.success);
   checkDuplicates(request.failure);
 }
 
 /** A nested transaction may have as many operations as the one around it leaves over. */
-function checkOperations(request: TxnRequest, operationsMax: number): void {
+function checkOperations(request: TxnRequest, operationsMax: number, depth: number): void {
   const { compare, success, failure } = request;
   const count = Math.max(compare.length, success.length, failure.length);
-  if (count > operationsMax) throw new AetherError("too_many_ops");
+  if (count > operationsMax || depth > TXN_DEPTH_MAX) throw new AetherError("too_many_ops");
   for (const { key } of compare) if (key === "") throw new AetherError("empty_key");
-  for (const operation of success) checkOperation(operation, operationsMax - count);
-  for (const operation of failure) checkOperation(operation, operationsMax - count);
+  for (const operation of success) checkOperation(operation, operationsMax - count, depth);
+  for (const operation of failure) checkOperation(operation, operationsMax - count, depth);
 }
 
-function checkOperation(operation: RequestOp, operationsMax: number): void {
+function checkOperation(operation: RequestOp, operationsMax: number, depth: number): void {
   const { requestRange, requestPut, requestDeleteRange, requestTxn } = operation;
   if (requestRange !== undefined) checkRange(requestRange);
   else if (requestPut !== undefined) checkPut(requestPut);
   else if (requestDeleteRange !== undefined) checkDeleteRange(requestDeleteRange);
-  else if (requestTxn !== undefined) checkOperations(requestTxn, operationsMax);
+  else if (requestTxn !== undefined) checkOperations(requestTxn, operationsMax, depth + 1);
   else throw new AetherError("key_not_found");
 }
 

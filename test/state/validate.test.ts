@@ -9,6 +9,7 @@ import {
   RequestOp,
   TxnRequest,
 } from "../../src/proto/gen/etcdserverpb.ts";
+import { DEPTH_MAX } from "../../src/proto/reader.ts";
 import { checkDuplicates } from "../../src/state/duplicates.ts";
 import {
   checkDeleteRange,
@@ -18,6 +19,7 @@ import {
   checkTxn,
   isReadOnly,
   isSerializable,
+  TXN_DEPTH_MAX,
 } from "../../src/state/validate.ts";
 import { bytes, codeOf } from "./driver.ts";
 
@@ -108,6 +110,18 @@ describe("operations of a transaction", () => {
     expect(txnCode({ success: [nested({ success: [inner(126)] })] })).toBe("none");
     expect(txnCode({ success: [nested({ success: [inner(127)] })] })).toBe("too_many_ops");
     expect(txnCode({ failure: [inner(3)] }, 3)).toBe("too_many_ops");
+  });
+
+  test("nests no deeper than its answer can be read, which holds one message more", () => {
+    const deep = (levels: number): RequestOp => {
+      let operation = range("a");
+      for (let level = 0; level < levels; level++) operation = nested({ failure: [operation] });
+      return operation;
+    };
+    expect(txnCode({ success: [deep(TXN_DEPTH_MAX)] })).toBe("none");
+    expect(txnCode({ success: [deep(TXN_DEPTH_MAX + 1)] })).toBe("too_many_ops");
+    // an operation and a transaction for each level; an operation, its answer, and its header
+    expect(2 * TXN_DEPTH_MAX + 3).toBeLessThanOrEqual(DEPTH_MAX);
   });
 
   test("too many are refused before an empty key is", () => {
