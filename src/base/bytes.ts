@@ -18,8 +18,8 @@ export type Key = string;
 export const EMPTY_BYTES = new Uint8Array(0);
 
 /**
- * Buffer's own, which takes any Uint8Array: to make a Buffer over one that SQLite returned costs ten
- * times as much, since its memory becomes an ArrayBuffer for that.
+ * Buffer's own, which takes any Uint8Array: to make a Buffer over one that SQLite returned costs
+ * ten times as much, since its memory becomes an ArrayBuffer for that.
  */
 const slice: (this: Uint8Array, start: number, end: number) => string =
   Buffer.prototype.latin1Slice;

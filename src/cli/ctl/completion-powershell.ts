@@ -1,4 +1,4 @@
-/** The completion script for PowerShell: a table of what may follow, and a look at what is typed. */
+/** The completion script for PowerShell: a table of what may follow, and what looks it up. */
 
 /** What may come after some words of a command. */
 export interface Position {
