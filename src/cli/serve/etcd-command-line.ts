@@ -13,7 +13,7 @@ import { UsageError } from "../exit.ts";
 import type { ServeCommand } from "./command-line.ts";
 import { type GoFlagKind, parseGoFlags } from "./go-flags.ts";
 
-/** A flag that follows no rule of the command line but one of the settings': etcd ends with 1. */
+/** What etcd complains of after its flags were read; it ends with 1 then. */
 export class StrayWordError extends Error {
   override readonly name = "StrayWordError";
 }

@@ -51,7 +51,7 @@ function urlsOf({ founders }: Topology): readonly string[] {
   return founders.flatMap(({ peerUrls }) => peerUrls);
 }
 
-export function isSecure(address: string): boolean {
+function isSecure(address: string): boolean {
   return /^(https|unixs):/.test(address);
 }
 
