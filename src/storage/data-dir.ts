@@ -13,7 +13,7 @@
  * a test for life was rejected, because pids are reused and two can come at once.
  */
 import { Database } from "bun:sqlite";
-import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { syncPath, writeDurably } from "./durable-file.ts";
 import { causeText, StorageError } from "./storage-error.ts";
@@ -26,6 +26,9 @@ const FORMAT_FILE = "format";
 const LOCK_FILE = "lock.db";
 const PID_FILE = "lock.pid";
 const PART_FILE = "new.part";
+
+/** Where etcd keeps its state, in its data directory. */
+const ETCD_FILE = "member/snap/db";
 
 /** What a fresh directory may hold: an empty volume's own, and ours if we died while making it. */
 const FRESH = new Set(["lost+found", LOCK_FILE, `${LOCK_FILE}-journal`, PID_FILE, PART_FILE]);
@@ -114,8 +117,20 @@ function requireFresh(path: string): boolean {
   if (names.includes(FORMAT_FILE)) return false;
   const foreign = names.find((name) => !FRESH.has(name));
   if (foreign === undefined) return true;
+  const etcdFile = join(path, ETCD_FILE);
+  if (existsSync(etcdFile)) throw new StorageError("format", ofEtcd(path, etcdFile));
   const text = `${path}: not a data directory of ${PROGRAM}: it holds ${foreign}`;
   throw new StorageError("format", `${text} and no file named ${FORMAT_FILE}`);
+}
+
+/** Whoever replaced the program alone is told how its data come along. */
+function ofEtcd(path: string, file: string): string {
+  return (
+    `${path}: a data directory of etcd, which is left as it is. To go on with its data, stop etcd ` +
+    `and make a directory from it: aether utl snapshot restore ${file} --skip-hash-check ` +
+    "--data-dir NEW (and --name, --initial-cluster, --initial-advertise-peer-urls as the member " +
+    "has them)"
+  );
 }
 
 function requireFormat(path: string): void {

@@ -82,6 +82,11 @@ test("a newer format, a foreign directory and a file are refused", () => {
   mkdirSync(join(foreign, "member"), { recursive: true });
   expect(refusal(foreign).message).toContain("it holds member and no file named format");
 
+  mkdirSync(join(foreign, "member/snap"), { recursive: true });
+  writeFileSync(join(foreign, "member/snap/db"), "");
+  const advice = `aether utl snapshot restore ${foreign}/member/snap/db --skip-hash-check`;
+  expect(refusal(foreign).message).toContain(advice);
+
   const file = join(home, "file");
   writeFileSync(file, "");
   expect(refusal(file).kind).toBe("unusable");
