@@ -1,6 +1,6 @@
 /** The executable as a process: both roles, signals, exit statuses, what goes to which stream. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
@@ -163,6 +163,22 @@ describe("a node", () => {
     const child = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "pipe", env });
     expect(await ended(child)).toEqual({ stdout: "large 141\n", stderr: "", status: 0 });
   });
+
+  test.skipIf(!existsSync("/dev/full"))(
+    "an answer that cannot be written is a failure",
+    async () => {
+      await ctl("put written no");
+      const words = ["bash", "-c", '"$0" "$@" > /dev/full', process.execPath, MAIN, "ctl"];
+      const env = { ...process.env, ETCDCTL_ENDPOINTS: node.endpoint };
+      const streams = { stdin: "ignore", stdout: "pipe", stderr: "pipe" } as const;
+      const child = Bun.spawn([...words, "get", "written"], { ...streams, env });
+      expect(await ended(child)).toEqual({
+        stdout: "",
+        stderr: "Error: cannot write to standard output: no space left on device\n",
+        status: 6,
+      });
+    },
+  );
 
   test("a watch runs a program for each event and ends well when it is interrupted", async () => {
     const program = [
