@@ -12,6 +12,7 @@ import { ServerReflection } from "../proto/gen/grpc.reflection.v1.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../proto/gen/grpc.reflection.v1alpha.ts";
 import { Election } from "../proto/gen/v3electionpb.ts";
 import { Lock } from "../proto/gen/v3lockpb.ts";
+import { CommandKind } from "../state/command.ts";
 import { checkedPeerUrls } from "../state/peer-urls.ts";
 import {
   checkDeleteRange,
@@ -39,6 +40,8 @@ export interface AuthRow {
   readonly needs: Need | ((...request: Bytes) => Need);
   /** Throws what is wrong with the request whoever asks: said before who may not ask. */
   readonly validate?: (...request: Bytes) => void;
+  /** Of which kind it is in the log, where that may be refused for want of room before all else. */
+  readonly kind?: CommandKind;
   /** Refusals are UNKNOWN, with the right text: etcd's service is a client of its own server. */
   readonly losesCode?: true;
 }
@@ -81,6 +84,7 @@ const RANGE_STREAM: AuthRow = {
 
 const PUT: AuthRow = {
   needs: "judged",
+  kind: CommandKind.put,
   validate: (...bytes) => checkPut(decodeRequest(etcd.PutRequest, ...bytes)),
 };
 
@@ -90,7 +94,9 @@ const DELETE_RANGE: AuthRow = {
 };
 
 const TXN: AuthRow = {
-  needs: "judged",
+  // One that says nothing names no key that anybody could need a right to.
+  needs: (_bytes, start, end) => (start === end ? "valid token" : "judged"),
+  kind: CommandKind.txn,
   validate: (...bytes) => checkTxn(decodeRequest(etcd.TxnRequest, ...bytes)),
 };
 

@@ -15,10 +15,12 @@
 import { AetherError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import { type Turn, TurnPhase } from "../base/turn.ts";
-import type { TxnRequest } from "../proto/gen/etcdserverpb.ts";
+import { AlarmType, type TxnRequest } from "../proto/gen/etcdserverpb.ts";
 import { checkKeys, checkLease, checkRoot, checkTxn } from "../state/auth/authorize.ts";
 import type { Caller } from "../state/auth/caller.ts";
 import type { NamedRange } from "../state/auth/key-ranges.ts";
+import type { CommandKind } from "../state/command.ts";
+import { hasCost } from "../state/cost.ts";
 import type { StateMachine } from "../state/machine.ts";
 import type { AuthChange } from "../state/results.ts";
 import type { Method, ServerCall, StreamMethod, UnaryMethod } from "../wire/grpc/server-call.ts";
@@ -178,11 +180,21 @@ export class Authorizer {
       const needs = typeof row.needs === "function" ? row.needs(bytes, start, end) : row.needs;
       if (needs === "valid token") return;
       if (needs === "root") checkRoot(this.#questionOf(caller));
-      else if (caller === undefined) throw new AetherError("user_empty");
+      else if (caller === undefined) {
+        const { kind } = row;
+        const lacksRoom = kind !== undefined && this.#lacksRoom(kind, bytes, start, end);
+        throw new AetherError(lacksRoom ? "no_space" : "user_empty");
+      }
     } catch (error) {
       row.validate?.(bytes, start, end);
       throw error;
     }
+  }
+
+  /** etcd asks who it is when it applies, after it has looked for room. */
+  #lacksRoom(kind: CommandKind, bytes: Uint8Array, start: number, end: number): boolean {
+    const { machine } = this.#parts.group;
+    return machine.hasAlarm(AlarmType.NOSPACE) && hasCost(kind, bytes, start, end);
   }
 
   #question(call: ServerCall): ReturnType<StateMachine["question"]> {

@@ -4,6 +4,9 @@ import { AetherError } from "../../src/base/errors.ts";
 import { Authenticated } from "../../src/proto/gen/aether.v1.ts";
 import { PermissionType } from "../../src/proto/gen/authpb.ts";
 import {
+  AlarmAction,
+  AlarmRequest,
+  AlarmType,
   AuthEnableRequest,
   AuthRoleAddRequest,
   AuthRoleGrantPermissionRequest,
@@ -215,6 +218,26 @@ describe("who asks", () => {
       const { text } = harness.start(Cluster.MemberAdd.path, badUrl, shown);
       expect(text).toBe("3 etcdserver: given member URLs are invalid");
     }
+  });
+
+  test("is told of no room before that he is nobody, but after that his token is bad", () => {
+    const harness = enabled();
+    const put = (shown: string[]): string =>
+      harness.start(KV.Put.path, bytesOfMessage(PutRequest, { key: "k" }), shown).text;
+    expect(put([])).toBe(EMPTY);
+    const [action, alarm] = [AlarmAction.ACTIVATE, AlarmType.NOSPACE];
+    harness.log(CommandKind.alarm, AlarmRequest, { action, alarm, memberID: 1n });
+    expect(put([])).toBe("8 etcdserver: mvcc: database space exceeded");
+    expect(put(["token", "x"])).toBe(BAD_TOKEN);
+    const read = bytesOfMessage(TxnRequest, { compare: [Compare.create({ key: "k" })] });
+    expect(harness.start(KV.Txn.path, read, []).text).toBe(EMPTY);
+  });
+
+  test("needs no name to ask for nothing, but a good token if he shows one", () => {
+    const harness = enabled();
+    const nothing = (shown: string[]): string =>
+      harness.start(KV.Txn.path, new Uint8Array(0), shown).text;
+    expect([nothing([]), nothing(["token", "x"])]).toEqual(["0", BAD_TOKEN]);
   });
 
   test("has a token as long as it is used, and until his password or he is gone", () => {
