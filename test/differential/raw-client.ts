@@ -62,7 +62,7 @@ export class RawClient {
       stream.write(Buffer.concat([encode(rpc.request, body), tail]));
     }
     stream.end();
-    return collect(rpc, stream, request.take);
+    return collect(rpc, stream, { take: request.take, deadline });
   }
 
   openWatch(name: string, metadata?: RawCall["metadata"]): WatchSession {
@@ -91,9 +91,10 @@ function metadataOf(pairs: RawCall["metadata"]): Metadata {
 function collect(
   rpc: Rpc,
   stream: ClientDuplexStream<Buffer, Buffer>,
-  take = Number.POSITIVE_INFINITY,
+  options: { readonly take: number | undefined; readonly deadline: number },
 ): Promise<Answer> {
   const messages: TreeMessage[] = [];
+  const { take = Number.POSITIVE_INFINITY, deadline } = options;
   let headers: Answer["headers"] = {};
   return new Promise((resolve) => {
     stream.on("metadata", (metadata: Metadata) => {
@@ -108,9 +109,10 @@ function collect(
       const enough = messages.length >= take && code === CANCELLED;
       const [status, text] = enough ? [0, ""] : [code, details];
       const trailers = enough ? {} : plain(metadata);
-      // Not the server's word: our own, with times and ports in it.
-      const isOurs = code === DEADLINE_EXCEEDED && details.startsWith("Deadline exceeded after");
-      resolve({ code: status, text: isOurs ? "no answer" : text, messages, headers, trailers });
+      // Whoever says so first, the server or our own library with times and ports in its text.
+      const isLate = code === DEADLINE_EXCEEDED || Date.now() >= deadline;
+      const [told, said] = isLate && !enough ? [DEADLINE_EXCEEDED, "no answer"] : [status, text];
+      resolve({ code: told, text: said, messages, headers, trailers });
     });
   });
 }

@@ -77,10 +77,10 @@ export class Side {
     this.client.close();
   }
 
-  #call({ rpc, bodies, metadata, take, appended, token }: SentCall): Promise<Answer> {
+  #call({ token, metadata, ...sent }: SentCall): Promise<Answer> {
     const given = token === undefined ? undefined : this.#saved.get(token)?.token;
     const all = given === undefined ? metadata : { ...metadata, token: String(given) };
-    return this.client.call({ rpc, bodies, metadata: all, take, appended });
+    return this.client.call({ ...sent, metadata: all });
   }
 
   #keep({ save }: Call, { messages }: Answer): void {

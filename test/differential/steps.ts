@@ -43,6 +43,8 @@ export interface Call {
   readonly save?: string;
   /** Answers of a stream that does not end by itself: so many, then it is cancelled. */
   readonly take?: number;
+  /** How long it may wait, if it may wait for nothing. */
+  readonly deadlineMs?: number;
   /** Bytes that are no part of the message, appended to it: a field nobody knows. */
   readonly appended?: string;
 }

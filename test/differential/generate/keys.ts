@@ -214,7 +214,8 @@ export class KeyGenerator {
 
 /**
  * Without fields that have their default, as every canonical encoder sends it. Written out, an
- * empty rangeEnd would mean "to the end of the key space" to etcd, as Go tells an empty slice from none.
+ * empty rangeEnd would mean "to the end of the key space" to etcd: Go tells an empty slice from
+ * none.
  */
 export function present(body: Body): Body {
   const isDefault = (value: unknown): boolean => value === 0 || value === "" || value === false;

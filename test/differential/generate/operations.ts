@@ -29,7 +29,7 @@ export class OperationGenerator {
     this.#isHashed = options.isHashed;
   }
 
-  /** One of the cluster's. A single voter stays alone: a second that is not there is no majority. */
+  /** One of the cluster's. A single voter stays alone: with a second there is no majority. */
   cluster(): Call {
     const roll = this.#prng.below(100);
     const ID = this.#prng.pick([LEARNER, LEARNER, 0, 12345, OWN]);

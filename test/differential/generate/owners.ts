@@ -51,7 +51,8 @@ export class OwnerGenerator {
     const steps: Step[] = [grant, call("Election/Campaign", campaign, { save: first })];
     if (this.#prng.chance(70)) steps.push(call("Election/Leader", { name }));
     if (this.#prng.chance(50)) steps.push(call("Election/Proclaim", { leader, value: "again" }));
-    if (this.#prng.chance(50)) steps.push(call("Election/Observe", { name }, { take: 1 }));
+    if (this.#prng.chance(50))
+      steps.push(call("Election/Observe", { name }, { take: 1, deadlineMs: 2000 }));
     if (this.#prng.chance(30)) steps.push(call("Election/Campaign", { ...campaign, value: "x" }));
     if (this.#prng.chance(50)) return [...steps, call("Election/Resign", { leader })];
     const rival = { name, value: "second" };

@@ -10,6 +10,10 @@ const USERS = ["root", "alice", "bob"];
 const ROLES = ["root", "reader", "writer"];
 const PASSWORD = "secret";
 const ABSENT = "nobody";
+/** Of another password: only members tell each other hashes, clients tell passwords. */
+const HASHED = Buffer.from("$2b$04$Rcf8ZPWm3RLXkLdXn1eVeOAcDQhEYbMnyLHLkRjaeZJl0pAlKnoKu").toString(
+  "base64",
+);
 
 export class UserGenerator {
   readonly #prng: Prng;
@@ -82,8 +86,10 @@ export class UserGenerator {
       ["Auth/UserAdd", { name: user, password: PASSWORD }],
       ["Auth/UserAdd", { name: user, password: "", options: { noPassword: true } }],
       ["Auth/UserAdd", { name: user }],
+      ["Auth/UserAdd", { name: user, hashedPassword: HASHED }],
       ["Auth/UserDelete", { name: user }],
       ["Auth/UserChangePassword", { name: user, password: PASSWORD }],
+      ["Auth/UserChangePassword", { name: user, password: PASSWORD, hashedPassword: HASHED }],
       ["Auth/UserGrantRole", { user, role }],
       ["Auth/UserRevokeRole", { name: user, role }],
       ["Auth/RoleAdd", { name: role }],
