@@ -6,16 +6,8 @@
  * Signing and verifying is node:crypto's, and synchronous: verifying takes 20 µs (RSA, 2048 bits),
  * and what was verified is remembered until it ends, which makes it a look into a map.
  */
-import {
-  constants,
-  createHmac,
-  createPrivateKey,
-  createPublicKey,
-  type KeyObject,
-  sign,
-  timingSafeEqual,
-  verify,
-} from "node:crypto";
+import type { KeyObject } from "node:crypto";
+import { nodeCrypto } from "../base/builtin.ts";
 import { AetherError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Caller } from "../state/auth/caller.ts";
@@ -138,6 +130,7 @@ export class JwtTokens implements Tokens {
     const [head = "", claims = "", signature = "", ...rest] =
       token.length > TOKEN_CHARS_MAX ? [] : token.split(".");
     if (rest.length > 0 || decode(head)?.["alg"] !== this.#settings.method) return undefined;
+    if (!BASE64URL.test(signature)) return undefined; // Buffer.from() passes over what is none
     const data = Buffer.from(`${head}.${claims}`, "latin1");
     if (!this.#signer.verify(data, Buffer.from(signature, "base64url"))) return undefined;
     const read = this.#read(decode(claims));
@@ -160,7 +153,9 @@ export class JwtTokens implements Tokens {
     if (exp !== undefined && typeof exp !== "number") return undefined;
     if (nbf !== undefined && typeof nbf !== "number") return undefined;
     if (nbf !== undefined && nbf > this.#clock.wallMs() / 1000) return undefined;
-    const caller = { user: username, authRevision: Math.trunc(revision) };
+    const authRevision = Math.trunc(revision); // the log carries it as a u64
+    if (authRevision < 0 || !Number.isSafeInteger(authRevision)) return undefined;
+    const caller = { user: username, authRevision };
     return { caller, endsS: exp ?? Number.POSITIVE_INFINITY };
   }
 }
@@ -173,13 +168,15 @@ interface Claims {
   readonly nbf?: unknown;
 }
 
+const BASE64URL = /^[A-Za-z0-9_-]+$/;
+
 function encode(value: object): string {
   return Buffer.from(JSON.stringify(value)).toString("base64url");
 }
 
 /** A JSON object in base64url; undefined for anything else a client may send. */
 function decode(text: string): Claims | undefined {
-  if (!/^[A-Za-z0-9_-]+$/.test(text)) return undefined;
+  if (!BASE64URL.test(text)) return undefined;
   try {
     const value: unknown = JSON.parse(Buffer.from(text, "base64url").toString("utf8"));
     return typeof value === "object" && value !== null ? value : undefined;
@@ -195,12 +192,12 @@ function signerOf({ method, publicKey, privateKey }: JwtSettings): Signer {
     throw new Error(`sign-method ${method === "" ? "is missing" : `${method} is unknown`}`);
   }
   if (family === "HS") return secretSigner(hash, privateKey);
-  const secret = privateKey === undefined ? undefined : createPrivateKey(privateKey);
-  const given = publicKey === undefined ? undefined : createPublicKey(publicKey);
-  const open = given ?? (secret === undefined ? undefined : createPublicKey(secret));
+  const secret = privateKey === undefined ? undefined : nodeCrypto().createPrivateKey(privateKey);
+  const given = publicKey === undefined ? undefined : nodeCrypto().createPublicKey(publicKey);
+  const open = given ?? (secret === undefined ? undefined : nodeCrypto().createPublicKey(secret));
   if (open === undefined) throw new Error("neither pub-key nor priv-key is given");
   checkKey(method, family, open);
-  if (secret !== undefined && !createPublicKey(secret).equals(open)) {
+  if (secret !== undefined && !nodeCrypto().createPublicKey(secret).equals(open)) {
     throw new Error("pub-key and priv-key do not belong together");
   }
   return keySigner(family, hash, open, secret);
@@ -208,10 +205,13 @@ function signerOf({ method, publicKey, privateKey }: JwtSettings): Signer {
 
 function secretSigner(hash: string, secret: Buffer | undefined): Signer {
   if (secret === undefined || secret.length === 0) throw new Error("priv-key is missing or empty");
-  const digest = (data: Buffer): Buffer => createHmac(hash, secret).update(data).digest();
+  const digest = (data: Buffer): Buffer =>
+    nodeCrypto().createHmac(hash, secret).update(data).digest();
   const isOf = (data: Buffer, signature: Buffer): boolean => {
     const expected = digest(data);
-    return expected.length === signature.length && timingSafeEqual(expected, signature);
+    return (
+      expected.length === signature.length && nodeCrypto().timingSafeEqual(expected, signature)
+    );
   };
   return { sign: digest, verify: isOf };
 }
@@ -233,9 +233,11 @@ function keySigner(
 ): Signer {
   const algorithm = hash === "" ? null : hash;
   return {
-    sign: secret && ((data) => sign(algorithm, data, { key: secret, ...formOf(family, "sign") })),
+    sign:
+      secret &&
+      ((data) => nodeCrypto().sign(algorithm, data, { key: secret, ...formOf(family, "sign") })),
     verify: (data, signature) =>
-      verify(algorithm, data, { key: open, ...formOf(family, "verify") }, signature),
+      nodeCrypto().verify(algorithm, data, { key: open, ...formOf(family, "verify") }, signature),
   };
 }
 

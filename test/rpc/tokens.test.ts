@@ -103,6 +103,22 @@ describe("web tokens", () => {
     expect(known.callerOf("x".repeat(10_000))).toBeUndefined();
   });
 
+  test("claim a revision that an auth store can have", () => {
+    const known = tokens("HS256", shared);
+    const of = (revision: number) =>
+      known.callerOf(forged({ alg: "HS256" }, { username: "u", revision }))?.authRevision;
+    for (const revision of [0, 1, 2 ** 53 - 1]) expect(of(revision)).toBe(revision);
+    expect(of(6.5)).toBe(6);
+    for (const revision of [-1, 2 ** 53, 2 ** 64, 1e300]) expect(of(revision)).toBeUndefined();
+  });
+
+  test("end with a signature in base64url and nothing else", () => {
+    const known = tokens("HS256", shared);
+    const token = forged({ alg: "HS256" }, { username: "u", revision: 7 });
+    expect(known.callerOf(token)?.user).toBe("u");
+    for (const more of ["=", "!!", " "]) expect(known.callerOf(token + more)).toBeUndefined();
+  });
+
   test("a public key must not be taken for a shared secret", () => {
     const { publicKey } = pem(rsa);
     const member = tokens("RS256", { publicKey });
