@@ -249,6 +249,6 @@ function formOf(family: Family, act: "sign" | "verify"): object {
     RSA_PKCS1_PSS_PADDING: padding,
     RSA_PSS_SALTLEN_DIGEST,
     RSA_PSS_SALTLEN_AUTO,
-  } = constants;
+  } = nodeCrypto().constants;
   return { padding, saltLength: act === "sign" ? RSA_PSS_SALTLEN_DIGEST : RSA_PSS_SALTLEN_AUTO };
 }
