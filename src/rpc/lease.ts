@@ -9,6 +9,7 @@ import type { Group } from "../node/group.ts";
 import type { LeaseLife } from "../node/ports.ts";
 import { AetherLease } from "../proto/gen/aether.v1.ts";
 import {
+  AlarmType,
   Lease,
   LeaseGrantRequest,
   LeaseGrantResponse,
@@ -115,7 +116,11 @@ export class LeaseService {
   #grant(call: ServerCall, request: LeaseGrantRequest, limits: LeaseLimits): void {
     const { machine } = this.#group;
     const { TTL } = request;
-    if (TTL > LEASE_TTL_SECONDS_MAX) throw new AetherError("lease_ttl_too_large");
+    if (TTL > LEASE_TTL_SECONDS_MAX) {
+      // etcd sees it when it applies, after it has looked for room.
+      const hasRoom = !machine.hasAlarm(AlarmType.NOSPACE);
+      throw new AetherError(hasRoom ? "lease_ttl_too_large" : "no_space");
+    }
     if (TTL > limits.ttlSecondsMax) {
       const most = `lease.max_ttl is ${limits.ttlSecondsMax} seconds`;
       throw new AetherError("lease_ttl_over_limit", `lease TTL ${TTL} is too long: ${most}`);

@@ -3,6 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { AetherError } from "../../src/base/errors.ts";
 import { AetherLease } from "../../src/proto/gen/aether.v1.ts";
 import {
+  AlarmAction,
+  AlarmRequest,
+  AlarmType,
   KV,
   Lease,
   LeaseGrantRequest,
@@ -17,6 +20,7 @@ import {
   LeaseTimeToLiveResponse,
   PutRequest,
 } from "../../src/proto/gen/etcdserverpb.ts";
+import { CommandKind } from "../../src/state/command.ts";
 import { TICK_MS } from "../node/driven-group.ts";
 import { bytesOfMessage, type FakeCall, Harness } from "./harness.ts";
 
@@ -78,6 +82,13 @@ describe("a grant", () => {
     const tooLarge = "11 etcdserver: too large lease TTL";
     expect(grant(harness, 2n, 9_000_000_001).text).toBe(tooLarge);
     expect(grant(harness, 2n, Number.MAX_SAFE_INTEGER).text).toBe(tooLarge);
+    const alarm = { action: AlarmAction.ACTIVATE, memberID: 1n, alarm: AlarmType.NOSPACE };
+    const bytes = bytesOfMessage(AlarmRequest, alarm);
+    harness.driven.group.propose(CommandKind.alarm, bytes, 0, bytes.length, () => {});
+    harness.driven.settle();
+    expect(grant(harness, 2n, 9_000_000_001).text).toBe(
+      "8 etcdserver: mvcc: database space exceeded",
+    );
   });
 
   test("of our own face keeps to the configured limits, with those under way", () => {
