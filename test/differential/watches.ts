@@ -188,7 +188,10 @@ export class SideWatches {
   }
 
   #missingOf(watcher: Watcher, history: readonly SeenEvent[]): string {
-    const got = this.#eventsOf(watcher).map(textOf);
+    // One that starts at the end of what was removed after a race may still be shown its deletes.
+    const got = this.#eventsOf(watcher)
+      .filter(({ modRevision }) => modRevision >= this.#from)
+      .map(textOf);
     const due = history.filter((one) => sees(watcher, one)).map((one) => shown(watcher, one));
     const strict = due.map(textOf);
     const lenient = due.filter((one) => !isOptional(watcher, one)).map(textOf);

@@ -3,7 +3,7 @@
  * steps and choice of rooms give the same sequence.
  */
 import { Prng } from "../../../src/base/prng.ts";
-import { type Call, call, type Step } from "../steps.ts";
+import { type Body, type Call, call, type Step, type Value } from "../steps.ts";
 import { KeyGenerator } from "./keys.ts";
 import { LeaseGenerator } from "./leases.ts";
 import { OperationGenerator } from "./operations.ts";
@@ -106,7 +106,10 @@ class SequenceGenerator {
   #plainCall(): Call {
     const rooms = ["keys", "keys", "keys", "leases", "cluster", "maintenance"] as const;
     const allowed = rooms.filter((room) => this.#options.rooms.includes(room));
-    return this.#callOf(this.#prng.pick(allowed));
+    for (;;) {
+      const drawn = this.#callOf(this.#prng.pick(allowed));
+      if (!namesNothing(drawn.bodies)) return drawn;
+    }
   }
 
   #reads(): Call[] {
@@ -117,4 +120,17 @@ class SequenceGenerator {
   #raceKeys(): string[] {
     return Array.from({ length: 2 + this.#prng.below(20) }, (_, index) => `race/${index}`);
   }
+}
+
+/**
+ * Whether some range in it ends before it begins: whoever may read where it begins may read nothing
+ * there, says Aether; etcd looks for it in a tree, and what it finds depends on the tree's shape.
+ */
+function namesNothing(value: Value): boolean {
+  if (Array.isArray(value)) return value.some(namesNothing);
+  if (typeof value !== "object") return false;
+  const { key, rangeEnd } = value as Body;
+  const isRange = typeof key === "string" && typeof rangeEnd === "string";
+  if (isRange && rangeEnd !== "\0" && rangeEnd <= key) return true;
+  return Object.values(value).some(namesNothing);
 }
