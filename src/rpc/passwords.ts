@@ -46,7 +46,7 @@ export class Passwords {
     const text = Buffer.from(hash).toString("latin1");
     if (!BCRYPT_HASH.test(text)) return false;
     const bytes = Buffer.from(password, "utf8").subarray(0, PASSWORD_BYTES_MAX);
-    return this.#run(() => Bun.password.verify(notEmpty(bytes), text, "bcrypt"));
+    return this.#run(() => verify(notEmpty(bytes), text));
   }
 
   async #run<T>(work: () => Promise<T>): Promise<T> {
@@ -68,6 +68,18 @@ export class Passwords {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 }
+
+/** What looks like a hash may still be none: somebody who may has set it, and it lets nobody in. */
+async function verify(password: Uint8Array, hash: string): Promise<boolean> {
+  try {
+    return await Bun.password.verify(password, hash, "bcrypt");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === NO_HASH) return false;
+    throw error;
+  }
+}
+
+const NO_HASH = "PASSWORD_INVALID_ENCODING";
 
 const BCRYPT_HASH = /^\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}$/;
 
