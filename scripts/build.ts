@@ -2,7 +2,7 @@
  * Builds dist/aether: one executable that holds everything. `--if-stale` does nothing when the
  * executable is newer than every source.
  */
-import { mkdirSync, statSync } from "node:fs";
+import { mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { bun, install, root, run } from "./install.ts";
 
@@ -47,7 +47,12 @@ export async function build(options: { ifStale: boolean }): Promise<void> {
   if (options.ifStale && builtMs() > (await newestSourceMs())) return;
   const startedMs = performance.now();
   await run([bun, "scripts/generate.ts"]);
-  mkdirSync(join(root, "dist"), { recursive: true });
+  const dist = join(root, "dist");
+  mkdirSync(dist, { recursive: true });
+  // Each chunk has a map with its hash in its name: those of earlier builds would stay for ever.
+  for await (const map of new Bun.Glob("*.js.map").scan({ cwd: dist, absolute: true })) {
+    rmSync(map, { force: true });
+  }
   await run([
     bun,
     "build",
@@ -56,6 +61,8 @@ export async function build(options: { ifStale: boolean }): Promise<void> {
     "--sourcemap",
     // Parsing the bundle took 45 of the 90 ms until a node was ready; its bytecode takes 10.
     ...["--bytecode", "--format=esm"],
+    // In one piece every run reads all of it; in chunks a client reads what it runs: 20 ms, not 30.
+    "--splitting",
     ...ENTRY_POINTS,
     "--outfile",
     executable,
