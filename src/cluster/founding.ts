@@ -4,7 +4,6 @@
  * SHA-1 over the sorted peer URLs and the cluster token; the cluster's over the members' ids
  * (etcd server/etcdserver/api/membership: computeMemberID, genID).
  */
-import { createHash } from "node:crypto";
 import { assert } from "../base/assert.ts";
 import type { MemberId } from "../raft/types.ts";
 
@@ -48,5 +47,5 @@ export function addedMemberId(peerUrls: readonly string[], unixSeconds: number):
 }
 
 function firstEight(bytes: Uint8Array): bigint {
-  return createHash("sha1").update(bytes).digest().readBigUInt64BE(0);
+  return new Bun.CryptoHasher("sha1").update(bytes).digest().readBigUInt64BE(0);
 }

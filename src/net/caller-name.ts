@@ -4,9 +4,9 @@
  * has to lead there or be what the caller's address is called; one that names nothing is good for
  * every address.
  */
-import { lookup, reverse } from "node:dns/promises";
-import { isIP } from "node:net";
+
 import type { PeerCertificate } from "node:tls";
+import { dns, net } from "../base/builtin.ts";
 
 /** Resolves with why it does not, or undefined. Asks DNS only where addresses do not decide. */
 export async function unnamedCaller(
@@ -43,11 +43,13 @@ function sameAddress(a: string, b: string): boolean {
 }
 
 function canonical(address: string): string {
-  return isIP(address) === 6 ? new URL(`http://[${address}]`).hostname : address;
+  return net().isIP(address) === 6 ? new URL(`http://[${address}]`).hostname : address;
 }
 
 async function callsItself(address: string, names: readonly string[]): Promise<boolean> {
-  const own = await reverse(address).catch(() => []);
+  const own = await dns()
+    .reverse(address)
+    .catch(() => []);
   return own.some((found) =>
     names.some((name) => {
       const plain = found.replace(/\.$/, "");
@@ -58,6 +60,8 @@ async function callsItself(address: string, names: readonly string[]): Promise<b
 
 async function leadsTo(name: string, address: string): Promise<boolean> {
   if (name.startsWith("*.")) return false;
-  const found = await lookup(name, { all: true }).catch(() => []);
+  const found = await dns()
+    .lookup(name, { all: true })
+    .catch(() => []);
   return found.some((each) => sameAddress(each.address, address));
 }

@@ -8,9 +8,11 @@
  *   Bun socket ─ receive() ─▶ Duplex ─▶ TLSSocket ─▶ onData ─▶ Link
  *        ◀─ written, the rest at drain() ─ Duplex ◀─ TLSSocket ◀─ write()
  */
-import { Duplex } from "node:stream";
-import { type PeerCertificate, TLSSocket } from "node:tls";
+
+import type { Duplex } from "node:stream";
+import type { PeerCertificate, TLSSocket } from "node:tls";
 import { assert } from "../base/assert.ts";
+import { nodeTls, streams } from "../base/builtin.ts";
 import type { Link, LinkSocket } from "./link.ts";
 import { type ServerTls, tunnelOptions } from "./tls.ts";
 
@@ -45,7 +47,7 @@ export class TlsTunnel implements LinkSocket {
 
   constructor(raw: RawSocket, tls: ServerTls, handlers: TunnelHandlers) {
     this.#raw = raw;
-    this.#stream = new Duplex({
+    this.#stream = new (streams().Duplex)({
       read() {},
       write: (chunk: Buffer, _encoding, done) => this.#send(chunk, () => done()),
       final: (done) => {
@@ -53,7 +55,7 @@ export class TlsTunnel implements LinkSocket {
         done();
       },
     });
-    this.#tls = new TLSSocket(this.#stream, tunnelOptions(tls));
+    this.#tls = new (nodeTls().TLSSocket)(this.#stream, tunnelOptions(tls));
     this.#tls.on("secure", () => handlers.onSecure(this));
     this.#tls.on("data", (bytes: Buffer) => handlers.onData(bytes));
     this.#tls.on("drain", () => {

@@ -3,6 +3,7 @@
  * one write a line. A file's write ends in the system's cache, so a line never waits for a disk.
  * Whoever read a stream and has gone, or a file that takes no more, does not stop the node.
  */
+
 import {
   closeSync,
   createReadStream,
@@ -16,8 +17,7 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
-import { pipeline } from "node:stream/promises";
-import { createGzip } from "node:zlib";
+import { streams, zlib } from "../base/builtin.ts";
 
 /** Files of one log: how large one grows, and what becomes of the older ones. */
 export interface Rotation {
@@ -145,7 +145,7 @@ function removeOld(path: string, { backupsMax, ageDaysMax }: Rotation): void {
 async function compress(path: string): Promise<void> {
   try {
     const packed = createWriteStream(`${path}.gz`, { mode: FILE_MODE });
-    await pipeline(createReadStream(path), createGzip(), packed);
+    await streams().promises.pipeline(createReadStream(path), zlib().createGzip(), packed);
     unlinkSync(path);
   } catch (error) {
     process.stderr.write(`${path}: not compressed: ${String(error)}\n`);

@@ -1,6 +1,8 @@
 /** The files that TLS needs, read and held against each other before anything listens. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
+
+import type { KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { nodeCrypto } from "../base/builtin.ts";
 import { AetherError } from "../base/errors.ts";
 import type { ClientTls, ServerTls, TlsLimits } from "../net/tls.ts";
 import type { Config } from "./config/config.ts";
@@ -35,7 +37,7 @@ function loadTls(files: TlsFiles): LoadedTls {
 function readPair(certFile: string, keyFile: string): { cert: string; key: string } {
   const cert = readCertificates(certFile);
   const key = read(keyFile);
-  if (!new X509Certificate(cert).checkPrivateKey(privateKey(key, keyFile))) {
+  if (!new (nodeCrypto().X509Certificate)(cert).checkPrivateKey(privateKey(key, keyFile))) {
     throw unusable(keyFile, `it is not the key of ${certFile}`);
   }
   return { cert, key };
@@ -44,16 +46,16 @@ function readPair(certFile: string, keyFile: string): { cert: string; key: strin
 function readCertificates(file: string): string {
   const text = read(file);
   try {
-    new X509Certificate(text);
+    new (nodeCrypto().X509Certificate)(text);
   } catch (error) {
     throw unusable(file, "no certificate in PEM form", error);
   }
   return text;
 }
 
-function privateKey(text: string, file: string): ReturnType<typeof createPrivateKey> {
+function privateKey(text: string, file: string): KeyObject {
   try {
-    return createPrivateKey(text);
+    return nodeCrypto().createPrivateKey(text);
   } catch (error) {
     throw unusable(file, "no private key in PEM form", error);
   }

@@ -125,12 +125,13 @@ function requireFresh(path: string): boolean {
 
 /** Whoever replaced the program alone is told how its data come along. */
 function ofEtcd(path: string, file: string): string {
-  return (
-    `${path}: a data directory of etcd, which is left as it is. To go on with its data, stop etcd ` +
-    `and make a directory from it: aether utl snapshot restore ${file} --skip-hash-check ` +
-    "--data-dir NEW (and --name, --initial-cluster, --initial-advertise-peer-urls as the member " +
-    "has them)"
-  );
+  const options = "--name, --initial-cluster and --initial-advertise-peer-urls";
+  return [
+    `${path}: a data directory of etcd, which is left as it is;`,
+    `to go on with its data, stop etcd and make a directory from it:`,
+    `aether utl snapshot restore ${file} --skip-hash-check --data-dir NEW`,
+    `(and ${options} as the member has them)`,
+  ].join(" ");
 }
 
 function requireFormat(path: string): void {

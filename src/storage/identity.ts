@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { crc32 } from "./crc32.ts";
+import { crc32 } from "../base/crc32.ts";
 import { writeDurably } from "./durable-file.ts";
 import { DAMAGE_ADVICE, StorageError } from "./storage-error.ts";
 

@@ -21,6 +21,7 @@
 
 import { assert } from "../base/assert.ts";
 import { asBuffer, EMPTY_BYTES } from "../base/bytes.ts";
+import { crc32 } from "../base/crc32.ts";
 import { KIB } from "../base/units.ts";
 import type { LogWrite } from "../node/ports.ts";
 import type {
@@ -32,7 +33,6 @@ import type {
   SnapshotMeta,
 } from "../raft/types.ts";
 import { counterAt, putCounter } from "./binary.ts";
-import { crc32 } from "./crc32.ts";
 
 /** Format of raft.db; grows when an older program could not read what a newer one wrote. */
 export const LOG_FORMAT = 2;

@@ -5,8 +5,8 @@
  */
 
 import type { Key } from "../base/bytes.ts";
+import { crc32 } from "../base/crc32.ts";
 import type { Row } from "../state/ports.ts";
-import { crc32 } from "./crc32.ts";
 
 /**
  * The numbers of a row, as the checksum sees them: doubles as they lie in this machine's memory,

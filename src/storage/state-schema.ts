@@ -8,7 +8,7 @@
  * see, that a row is gone, the counts in `applied` do.
  */
 import type { Database, Statement } from "bun:sqlite";
-import { crc32 } from "./crc32.ts";
+import { crc32 } from "../base/crc32.ts";
 import type { Format } from "./sqlite.ts";
 import type { Damaged } from "./storage-error.ts";
 

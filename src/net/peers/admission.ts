@@ -4,7 +4,6 @@
  * counted and a text that says what to do about it; none of them gives away an id of ours, and who
  * is not authorized learns nothing about the members.
  */
-import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import type { ByteWriter } from "../../base/bytes.ts";
 import { VERSION } from "../../base/version.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
@@ -181,9 +180,7 @@ export function notAMember(id: bigint, admission: Admission): PeerRefusal {
  */
 function removalProof(id: bigint, { clusterId, secret }: Admission): string {
   const text = `aether: cluster ${clusterId} has removed member ${id}`;
-  return createHmac("sha256", secret ?? "")
-    .update(text)
-    .digest("base64url");
+  return new Bun.CryptoHasher("sha256", secret ?? "").update(text).digest("base64url");
 }
 
 /** Whether the trailers of a refusal prove that this member was removed. */
@@ -246,8 +243,8 @@ export function membersOnly(secret: string | undefined): Authorize {
 }
 
 function sameSecret(a: string, b: string): boolean {
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(a), digest(b));
+  const digest = (text: string): Buffer => new Bun.CryptoHasher("sha256").update(text).digest();
+  return crypto.timingSafeEqual(digest(a), digest(b));
 }
 
 /** `127.0.0.0/8`, `::1` (also as an IPv4 one) or a unix socket. */

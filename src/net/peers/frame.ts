@@ -6,9 +6,10 @@
  *
  * A frame is checked before anything in it is believed: ids first, then the CRC, then the body.
  */
-import { crc32 } from "node:zlib";
+
 import { assert } from "../../base/assert.ts";
 import { asBuffer, type ByteWriter } from "../../base/bytes.ts";
+import { crc32 } from "../../base/crc32.ts";
 import { MIB } from "../../base/units.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
 import { readerOf } from "../../proto/reader.ts";

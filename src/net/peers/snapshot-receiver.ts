@@ -11,9 +11,10 @@
  *   S3  a copy whose last answer was lost is not installed again when it is offered again
  *   S4  at most CHUNKS_WAITING_MAX chunks wait for the sink; a sender that sends more is cut off
  */
-import { crc32 } from "node:zlib";
+
 import { AssertionError } from "../../base/assert.ts";
 import type { ByteWriter } from "../../base/bytes.ts";
+import { crc32 } from "../../base/crc32.ts";
 import { AetherError } from "../../base/errors.ts";
 import type { Log } from "../../base/ports.ts";
 import { DecodeError } from "../../proto/decode-error.ts";

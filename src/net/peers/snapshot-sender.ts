@@ -4,9 +4,10 @@
  *
  *   offer ─▶ offset ─▶ chunk, chunk, … (throttled, at most CHUNKS_WAITING_MAX unanswered) ─▶ done
  */
-import { crc32 } from "node:zlib";
+
 import { assert } from "../../base/assert.ts";
 import { ByteWriter } from "../../base/bytes.ts";
+import { crc32 } from "../../base/crc32.ts";
 import { AetherError } from "../../base/errors.ts";
 import type { Random } from "../../base/ports.ts";
 import { DecodeError } from "../../proto/decode-error.ts";

@@ -2,7 +2,7 @@
  * Profiles in pprof's format (google/pprof, proto/profile.proto), gzipped, so that the tools that
  * people have for etcd read ours: `go tool pprof http://host:2379/debug/pprof/profile`.
  */
-import { gzipSync } from "node:zlib";
+import { zlib } from "../../base/builtin.ts";
 import { ByteWriter } from "../../base/bytes.ts";
 
 /** What a value counts, and in which unit: ["cpu", "nanoseconds"]. */
@@ -65,7 +65,7 @@ export function encodeProfile(profile: Profile): Uint8Array {
     putNumber(out, Tag.period, profile.period);
   }
   names.put(out);
-  return gzipSync(out.view());
+  return zlib().gzipSync(out.view());
 }
 
 /** The tables of a profile: samples name places by number, places name texts by number. */

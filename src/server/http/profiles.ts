@@ -3,8 +3,10 @@
  * format where the thing exists here. Each costs the server something, so there is one at a time;
  * that they are there at all is an operator's choice (--enable-pprof).
  */
+
 import { heapStats } from "bun:jsc";
-import { type Profiler, Session } from "node:inspector";
+import type { Profiler } from "node:inspector";
+import { inspector } from "../../base/builtin.ts";
 import type { HttpResponse } from "../../wire/http1/http.ts";
 import { encodeProfile, type Frame, type Profile, type Sample } from "./pprof.ts";
 
@@ -78,7 +80,7 @@ export class Profiles {
   /** Ends early when the client has gone. */
   #sample(durationMs: number, response: HttpResponse): void {
     const takenMs = this.#wallMs();
-    const session = new Session();
+    const session = new (inspector().Session)();
     this.#isSampling = true;
     session.connect();
     session.post("Profiler.enable");

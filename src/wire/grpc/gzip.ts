@@ -1,5 +1,5 @@
 /** gzip for gRPC messages: synchronous, and bounded by what may come out (a bomb is cut short). */
-import { gunzipSync, gzipSync } from "node:zlib";
+import { zlib } from "../../base/builtin.ts";
 
 /** The bytes are no gzip, or more would come out than was allowed (`tooLarge`). */
 export class GunzipError extends Error {
@@ -21,7 +21,7 @@ export function gunzip(
 ): Uint8Array {
   try {
     // One byte of slack: zlib does not allow an output limit of 0.
-    const plain = gunzipSync(bytes.subarray(start, end), { maxOutputLength: bytesMax + 1 });
+    const plain = zlib().gunzipSync(bytes.subarray(start, end), { maxOutputLength: bytesMax + 1 });
     if (plain.length <= bytesMax) return plain;
   } catch (error) {
     if ((error as { code?: string }).code !== "ERR_BUFFER_TOO_LARGE") {
@@ -33,5 +33,5 @@ export function gunzip(
 
 /** Packs bytes[start, end); the caller owns the result. */
 export function gzip(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  return gzipSync(bytes.subarray(start, end));
+  return zlib().gzipSync(bytes.subarray(start, end));
 }

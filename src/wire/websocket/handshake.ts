@@ -1,5 +1,4 @@
 /** The opening handshake of a WebSocket, the server's side (RFC 6455 §4.2). */
-import { createHash } from "node:crypto";
 import type { HttpRequest } from "../http1/http.ts";
 
 /** What a key is hashed with, so that no other protocol answers by accident (§1.3). */
@@ -36,8 +35,6 @@ export function refusalOf({ method, headers }: HttpRequest): Refusal | undefined
 /** The fields of the answer 101 besides `connection`. */
 export function acceptFields({ headers }: HttpRequest): readonly string[] {
   const key = headers.get("sec-websocket-key") ?? "";
-  const accept = createHash("sha1")
-    .update(key + GUID)
-    .digest("base64");
+  const accept = new Bun.CryptoHasher("sha1").update(key + GUID).digest("base64");
   return ["upgrade", "websocket", "sec-websocket-accept", accept];
 }
