@@ -486,7 +486,8 @@ export class Group {
   }
 
   #onLeadership({ role, term, leader }: Leadership): void {
-    this.#ports.logger.info("leadership", { role, term, leader: leader.toString(16) });
+    const event = leader === NOBODY ? "no leader" : "elected leader";
+    this.#ports.logger.info(event, { role, term, leader: leader.toString(16) });
     if (role === "leader") this.expiry.lead(this.#ports.clock.monotonicMs());
     else this.expiry.follow();
     assert(role !== "leader" || leader === this.#options.memberId, "a leader knows itself");
