@@ -2,7 +2,7 @@
 import { ByteWriter } from "../../base/bytes.ts";
 import { AetherError } from "../../base/errors.ts";
 import { EtcdClient, type EtcdClientOptions } from "../../client/etcd-client.ts";
-import { GrpcError } from "../../client/grpc-error.ts";
+import { deadlineExceeded, GrpcError } from "../../client/grpc-error.ts";
 import type { MethodType } from "../../proto/message.ts";
 import type { Arguments } from "../arguments.ts";
 import { EXIT, ExitError } from "../exit.ts";
@@ -108,7 +108,9 @@ export class Invocation {
     const { channel } = client ?? (await this.client());
     const message = method.request.create(request);
     this.#requireSmall(method, message);
-    return channel.call(method, message, { timeoutMs: this.globals.commandTimeoutMs });
+    const timeoutMs = this.globals.commandTimeoutMs;
+    if (timeoutMs === 0) throw deadlineExceeded(); // a fast answer would come before the clock's tick
+    return channel.call(method, message, { timeoutMs });
   }
 
   /** Prints in the form that was asked for. */
