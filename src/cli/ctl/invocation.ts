@@ -109,7 +109,8 @@ export class Invocation {
     const message = method.request.create(request);
     this.#requireSmall(method, message);
     const timeoutMs = this.globals.commandTimeoutMs;
-    if (timeoutMs === 0) throw deadlineExceeded(); // a fast answer would come before the clock's tick
+    // A fast answer would come before the tick that finds the deadline passed.
+    if (timeoutMs === 0) throw deadlineExceeded();
     return channel.call(method, message, { timeoutMs });
   }
 
