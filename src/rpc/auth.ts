@@ -184,7 +184,7 @@ class AuthCalls {
   #hash(call: ServerCall, password: string, use: (hash: string) => void): void {
     this.#whenRead(call, () => {
       this.#backend.auth.checkRoot(call);
-      this.#later(call, this.#backend.passwords.hash(password), use);
+      this.#later(call, this.#backend.passwords.hash(password, wanting(call)), use);
     });
   }
 
@@ -203,7 +203,8 @@ class AuthCalls {
       if (user === undefined) throw new AetherError("auth_failed");
       if (user.noPassword) throw new AetherError("no_password_user");
       const { revision } = this.#auth;
-      this.#later(call, this.#backend.passwords.isOf(password, user.password), (isOf) => {
+      const { passwords } = this.#backend;
+      this.#later(call, passwords.isOf(password, user.password, wanting(call)), (isOf) => {
         if (!isOf) throw new AetherError("auth_failed");
         this.#giveToken(call, name, revision, () => {
           if (attemptsLeft <= 0) throw new AetherError("auth_old_revision");
@@ -303,4 +304,9 @@ class AuthCalls {
         }),
     );
   }
+}
+
+/** Whether somebody waits for the answer. */
+function wanting(call: ServerCall): () => boolean {
+  return () => !call.cancelled;
 }

@@ -32,27 +32,32 @@ export class Passwords {
     this.#runningMax = runningMax;
   }
 
-  /** The hash in base64, as requests carry it. Rejects: password_too_long, too_many_requests. */
-  async hash(password: string): Promise<string> {
+  /**
+   * The hash in base64, as requests carry it. Rejects: password_too_long, too_many_requests, and
+   * canceled if nobody wants it any more when its turn has come.
+   */
+  async hash(password: string, isWanted: () => boolean): Promise<string> {
     const bytes = Buffer.from(password, "utf8");
     if (bytes.length > PASSWORD_BYTES_MAX) throw new AetherError("password_too_long");
     const options = { algorithm: "bcrypt", cost: this.#cost } as const;
-    const hash = await this.#run(() => Bun.password.hash(notEmpty(bytes), options));
+    const hash = await this.#run(() => Bun.password.hash(notEmpty(bytes), options), isWanted);
     return Buffer.from(hash.replace(/^\$2b\$/, "$2a$"), "latin1").toString("base64");
   }
 
-  /** Whether `hash` is one of `password`. Rejects: too_many_requests. */
-  async isOf(password: string, hash: Uint8Array): Promise<boolean> {
+  /** Whether `hash` is one of `password`. Rejects: too_many_requests, canceled as hash() does. */
+  async isOf(password: string, hash: Uint8Array, isWanted: () => boolean): Promise<boolean> {
     const text = Buffer.from(hash).toString("latin1");
     if (!BCRYPT_HASH.test(text)) return false;
     const bytes = Buffer.from(password, "utf8").subarray(0, PASSWORD_BYTES_MAX);
-    return this.#run(() => verify(notEmpty(bytes), text));
+    return this.#run(() => verify(notEmpty(bytes), text), isWanted);
   }
 
-  async #run<T>(work: () => Promise<T>): Promise<T> {
+  /** Those who have gone must not be worked for: a thousand of them would take a minute. */
+  async #run<T>(work: () => Promise<T>, isWanted: () => boolean): Promise<T> {
     if (this.#running >= this.#runningMax) await this.#turn();
     else this.#running++;
     try {
+      if (!isWanted()) throw new AetherError("canceled");
       return await work();
     } finally {
       const next = this.#waiting.shift();

@@ -142,6 +142,8 @@ describe("web tokens", () => {
   });
 });
 
+const always = (): boolean => true;
+
 describe("passwords", () => {
   /** Made by Go's golang.org/x/crypto/bcrypt, as etcd makes them. */
   const GO = [
@@ -155,42 +157,67 @@ describe("passwords", () => {
 
   for (const [password, hash] of GO) {
     test(`etcd's hash of ${password.length} characters is that of its password alone`, async () => {
-      expect(await passwords.isOf(password, Buffer.from(hash))).toBe(true);
-      expect(await passwords.isOf(`${password.slice(0, 60)}!`, Buffer.from(hash))).toBe(false);
+      expect(await passwords.isOf(password, Buffer.from(hash), always)).toBe(true);
+      expect(await passwords.isOf(`${password.slice(0, 60)}!`, Buffer.from(hash), always)).toBe(
+        false,
+      );
     });
   }
 
   test("longer ones are compared by their first 72 bytes, and not set", async () => {
     const [, , , [password, hash] = ["", ""]] = GO;
-    expect(await passwords.isOf(`${password}beyond`, Buffer.from(hash))).toBe(true);
-    await expect(passwords.hash("x".repeat(73))).rejects.toThrow("password_too_long");
-    await expect(passwords.hash("ü".repeat(37))).rejects.toThrow("password_too_long");
+    expect(await passwords.isOf(`${password}beyond`, Buffer.from(hash), always)).toBe(true);
+    await expect(passwords.hash("x".repeat(73), always)).rejects.toThrow("password_too_long");
+    await expect(passwords.hash("ü".repeat(37), always)).rejects.toThrow("password_too_long");
   });
 
   test("are hashed as etcd does, at the cost that was asked for, each time anew", async () => {
-    const [one, other] = await Promise.all([passwords.hash("pw"), passwords.hash("pw")]);
+    const [one, other] = await Promise.all([
+      passwords.hash("pw", always),
+      passwords.hash("pw", always),
+    ]);
     const texts = [one, other].map((each) => Buffer.from(each, "base64").toString());
     expect(texts[0]).toMatch(/^\$2a\$04\$/);
     expect(texts[0]).not.toBe(texts[1] as string);
-    for (const text of texts) expect(await passwords.isOf("pw", Buffer.from(text))).toBe(true);
+    for (const text of texts)
+      expect(await passwords.isOf("pw", Buffer.from(text), always)).toBe(true);
   });
 
   test("without a hash, or with one that is none, are never right", async () => {
     const spare = "a".repeat(53); // sets bits behind the salt, which no salt has
     const bcrypt = ["$2a$04$short", ...["00", "04", "99"].map((cost) => `$2a$${cost}$${spare}`)];
     for (const hash of ["", "pw", ...bcrypt, "$argon2id$v=19$m=16,t=2,p=1$c2FsdA$aGFzaA"]) {
-      expect(await passwords.isOf("", Buffer.from(hash))).toBe(false);
-      expect(await passwords.isOf("pw", Buffer.from(hash))).toBe(false);
+      expect(await passwords.isOf("", Buffer.from(hash), always)).toBe(false);
+      expect(await passwords.isOf("pw", Buffer.from(hash), always)).toBe(false);
     }
   });
 
   test("wait for their turn, and too many are refused", async () => {
     const narrow = new Passwords(4, 1);
-    const hashes = Array.from({ length: 5 }, () => narrow.hash("pw"));
+    const hashes = Array.from({ length: 5 }, () => narrow.hash("pw", always));
     expect(new Set(await Promise.all(hashes)).size).toBe(5);
-    const many = Array.from({ length: 1002 }, () => narrow.isOf("no", Buffer.from(GO[1][1])));
+    const many = Array.from({ length: 1002 }, () =>
+      narrow.isOf("no", Buffer.from(GO[1][1]), always),
+    );
     const ended = await Promise.allSettled(many);
     expect(ended.filter(({ status }) => status === "rejected").length).toBe(1);
+  });
+
+  test("are not worked on for those who have gone", async () => {
+    const narrow = new Passwords(4, 1);
+    let asked = 0;
+    const gone = (): boolean => {
+      asked++;
+      return false;
+    };
+    const first = narrow.hash("pw", always);
+    const others = [narrow.hash("pw", gone), narrow.isOf("no", Buffer.from(GO[1][1]), gone)];
+    const last = narrow.hash("pw", always);
+    for (const ended of await Promise.allSettled(others)) {
+      expect(ended).toMatchObject({ status: "rejected", reason: { code: "canceled" } });
+    }
+    expect(asked).toBe(2);
+    expect(await first).not.toBe(await last);
   });
 });
 
