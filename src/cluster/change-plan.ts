@@ -79,17 +79,18 @@ function planAdd(
 ): ChangePlan {
   const { isLearner } = request;
   const peerURLs = checkedPeerUrls(request.peerURLs);
-  refuseUsedUrls(peerURLs, 0n, view.records);
-  const learners = view.records.members().filter((member) => member.isLearner).length;
-  if (isLearner && learners >= policy.learnersMax) {
-    throw new AetherError("too_many_learners", `${learners} learn, and no more may`);
-  }
   const voters = votersOf(view.records);
   const isSecond = !isLearner && voters.length === 1 && isStarted(voters[0] as Member);
   const ID = freeId(peerURLs, view.records, wallMs);
   const newcomer = Member.create({ ID, peerURLs, isLearner });
+  // First of all, as etcd does: it looks at URLs and learners when it applies the change.
   if (policy.strict && !isSecond) {
     checkQuorum(isLearner ? voters : [...voters, newcomer], view, new Set());
+  }
+  refuseUsedUrls(peerURLs, 0n, view.records);
+  const learners = view.records.members().filter((member) => member.isLearner).length;
+  if (isLearner && learners >= policy.learnersMax) {
+    throw new AetherError("too_many_learners", `${learners} learn, and no more may`);
   }
   const action = isLearner ? "add-learner" : "add-voter";
   return planOf(action, ID, CommandKind.memberAdd, encoded(Member, newcomer));

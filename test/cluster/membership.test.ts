@@ -162,6 +162,9 @@ describe("the strict check", () => {
     at.down.add(3n);
     at.tick(); // never heard of
     expect(ran(at, add(at)).code).toBe("unhealthy");
+    // It comes before what is wrong with the newcomer, as in etcd.
+    const taken = add(at, 1n, { peerURLs: ["http://m3:2380"] });
+    expect(ran(at, taken).code).toBe("unhealthy");
     at.down.delete(3n);
     at.tick();
     at.down.add(3n);
