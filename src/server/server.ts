@@ -101,6 +101,7 @@ interface Base {
   readonly doors: Doors;
   readonly stores: Stores;
   readonly dialer: PeerDialer;
+  readonly auth: ReturnType<typeof authPartsOf>;
 }
 
 /**
@@ -109,6 +110,7 @@ interface Base {
  */
 export async function startServer(config: Config, log: Log): Promise<RunningServer> {
   const tls = loadNodeTls(config);
+  const auth = authPartsOf(config.auth, clock, log);
   let stores = await openStores(config.dataDir, config);
   const turn = new Turn(setImmediate);
   const network = new Network({ turn, log });
@@ -117,7 +119,7 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
     ...{ config, network, log, answering: whileBeginning(config) },
     tls: { clients: tls.clients?.server, peers: tls.peers?.server },
   });
-  const base: Base = { config, log, turn, network, doors, stores, dialer };
+  const base: Base = { config, log, turn, network, doors, stores, dialer, auth };
   let server: Server | undefined;
   try {
     const beginning = stores.identity === undefined ? await begin(base) : undefined;
@@ -414,7 +416,7 @@ class Server implements RunningServer {
       native: { leasesMax: config.leasesMax, ttlSecondsMax: config.leaseTtlSecondsMax },
       limits: config,
       snapshots: this.#createSpools(),
-      ...authPartsOf(config.auth, clock, this.#base.log),
+      ...this.#base.auth,
       membership: this.#membership,
       hashes: this.#hashes,
       electionMs: config.electionTimeoutMs,

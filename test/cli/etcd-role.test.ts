@@ -42,6 +42,11 @@ describe("before it starts", () => {
     [["--nope"], 2, /^flag provided but not defined: -nope\nUsage/],
     [["stray"], 1, /"msg":"failed to verify flags","error":"\\"stray\\" is not a valid flag"/],
     [["--config-file=/nope.yml"], 1, /"failed to verify flags".*no such file/],
+    [
+      ["--auth-token=nope"],
+      1,
+      /^{[^\n]*"error":"--auth-token: expected simple or jwt, got nope"}\n$/,
+    ],
   ];
   test.each(table)("%p: %p", async (words, status, message) => {
     const etcd = new EtcdRole(words);

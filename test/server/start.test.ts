@@ -1,6 +1,6 @@
 /** How a server starts and ends, in this process. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../src/observe/log.ts";
@@ -116,5 +116,12 @@ describe("a server", () => {
     await (await start(path)).stop();
     rmSync(join(path, "data", "identity.json"));
     expect(await failureOf(() => start(path))).toContain("identity.json");
+  });
+
+  test("makes no directory when it cannot know whose tokens to take", async () => {
+    const path = newDirectory();
+    const unknown = { "auth-token": "jwt,sign-method=none" };
+    expect(await failureOf(() => start(path, unknown))).toContain("sign-method none is unknown");
+    expect(readdirSync(path)).toEqual([]);
   });
 });

@@ -130,7 +130,7 @@ async function run(config: Config, io: Io): Promise<never> {
 
 /** Says why the node did not start; the exit status. */
 function failed(error: unknown, { role }: Config, log: Log, io: Io): number {
-  if (!isExpected(error)) throw error;
+  if (!(isExpected(error) || error instanceof ConfigError)) throw error;
   if (role === "etcd") log.error("failed to start", { error: error.message });
   else io.err(`${PROGRAM}: ${error.message}\n`);
   return EXIT.FAILED;
