@@ -513,6 +513,12 @@ describe("etcd's words", () => {
     expect(etcd(flags).listenPeer).toEqual(["127.0.0.1:1"]);
   });
 
+  test("any free port for clients and any for peers are two", () => {
+    const any = "http://127.0.0.1:0";
+    const flags = { "listen-client-urls": any, "advertise-client-urls": any };
+    expect(etcd({ ...flags, "listen-peer-urls": any }).listenPeer).toEqual(["127.0.0.1:0"]);
+  });
+
   const mixed: readonly [string, Record<string, string>, Record<string, string>, string][] = [
     ["addr = ':1'", { name: "a" }, {}, "--name and aether.toml:1: addr"],
     ["", { name: "a" }, { AETHER_NODE_ID: "1" }, "--name and AETHER_NODE_ID"],

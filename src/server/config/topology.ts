@@ -122,7 +122,8 @@ function fromEtcdWords(settings: Gathered): Topology {
   const name = settings.text("--name");
   const listenClient = listenAddresses(settings, "--listen-client-urls");
   const listenPeer = listenAddresses(settings, "--listen-peer-urls");
-  const twice = listenPeer.find((address) => listenClient.includes(address));
+  const isFree = (address: string): boolean => address.endsWith(":0"); // another one each time
+  const twice = listenPeer.find((each) => listenClient.includes(each) && !isFree(each));
   if (twice !== undefined) {
     const where = settings.where("--listen-peer-urls");
     throw new ConfigError(`${where}: ${twice} is where clients are listened for`);
