@@ -514,9 +514,9 @@ describe("etcd's words", () => {
   });
 
   test("any free port for clients and any for peers are two", () => {
-    const any = "http://127.0.0.1:0";
-    const flags = { "listen-client-urls": any, "advertise-client-urls": any };
-    expect(etcd({ ...flags, "listen-peer-urls": any }).listenPeer).toEqual(["127.0.0.1:0"]);
+    const free = "http://127.0.0.1:0";
+    const flags = { "listen-client-urls": free, "advertise-client-urls": free };
+    expect(etcd({ ...flags, "listen-peer-urls": free }).listenPeer).toEqual(["127.0.0.1:0"]);
   });
 
   const mixed: readonly [string, Record<string, string>, Record<string, string>, string][] = [
