@@ -190,7 +190,7 @@ class PairRun {
       side.begin(name, step, point);
       await until(`${name} is waiting`, async () => {
         const { answer } = await side.send(LOOK, point);
-        return revisionOf(answer) > point.revision;
+        return revisionOf(answer) > point.revision || !side.waits(name);
       });
     });
     await this.#look();

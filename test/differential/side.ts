@@ -26,6 +26,7 @@ export class Side {
   readonly identities: Identities;
   readonly #own: Record<"member" | "peerUrl", string>;
   readonly #saved = new Map<string, TreeMessage>();
+  readonly #waiting = new Set<string>();
   readonly #begun = new Map<string, { sent: SentCall; answer: Promise<Answer> }>();
 
   constructor({ name, address, clientUrl, peerUrl }: SideOptions) {
@@ -57,6 +58,14 @@ export class Side {
     const sent = this.#filled(call, point);
     const answer = this.#call(sent);
     this.#begun.set(name, { sent, answer });
+    const forget = (): void => void this.#waiting.delete(name);
+    this.#waiting.add(name);
+    answer.then(forget, forget);
+  }
+
+  /** Whether what was begun has no answer yet. */
+  waits(name: string): boolean {
+    return this.#waiting.has(name);
   }
 
   async finish(name: string, call: Call): Promise<{ sent: SentCall; answer: Answer }> {

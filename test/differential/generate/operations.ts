@@ -4,9 +4,8 @@ import { type Body, type Call, call, type Open } from "../steps.ts";
 import type { Limits } from "./keys.ts";
 
 const OWN: Open = { $: "own", what: "member" };
+const OWN_URL: Open = { $: "own", what: "peerUrl" };
 const LEARNER: Open = { $: "saved", name: "member", path: "member.ID", otherwise: 12345 };
-/** Nobody listens there: members with these addresses are learners that never start. */
-const STRANGERS = ["http://127.0.0.1:1", "http://127.0.0.1:2"];
 const BAD_URLS = [
   "",
   "127.0.0.1:1",
@@ -22,6 +21,7 @@ export class OperationGenerator {
   readonly #prng: Prng;
   readonly #isOld: boolean;
   readonly #isHashed: boolean;
+  #port = 0;
 
   constructor(prng: Prng, options: Limits) {
     this.#prng = prng;
@@ -41,7 +41,7 @@ export class OperationGenerator {
     if (roll < 86) return call("Cluster/MemberPromote", { ID });
     // etcd takes any text for the URLs of a member that it knows, and dies of those that are none.
     if (this.#prng.chance(80)) {
-      const peerURLs = [this.#prng.pick(STRANGERS)];
+      const peerURLs = [this.#prng.chance(80) ? this.#stranger() : OWN_URL];
       return call("Cluster/MemberUpdate", { ID: ID === OWN ? LEARNER : ID, peerURLs });
     }
     return call("Cluster/MemberUpdate", { ID: 12345, peerURLs: this.#urls() });
@@ -84,16 +84,25 @@ export class OperationGenerator {
     const roll = this.#prng.below(10);
     if (roll === 0) return [];
     if (roll === 1) return [this.#prng.pick(BAD_URLS)];
-    if (roll === 2) return [{ $: "own", what: "peerUrl" }];
-    if (roll === 3) return [...STRANGERS];
-    if (roll === 4) return [STRANGERS[0] as string, this.#prng.pick(BAD_URLS)];
-    return [this.#prng.pick(STRANGERS)];
+    if (roll === 2) return [OWN_URL];
+    if (roll === 3) return [this.#stranger(), this.#stranger()];
+    if (roll === 4) return [this.#stranger(), this.#prng.pick(BAD_URLS)];
+    return [this.#stranger()];
+  }
+
+  /**
+   * Nobody listens there; another one each time, for etcd makes a member's id of its URLs and the
+   * time in seconds, and knows one again that was removed.
+   */
+  #stranger(): string {
+    this.#port += 1;
+    return `http://127.0.0.1:${this.#port}`;
   }
 
   /** Mostly lifted rather than raised, for while there is one nothing can be written. */
   #alarm(): Call {
     const memberID = this.#prng.pick<Open | number>([0, 5, OWN]);
-    if (this.#prng.chance(8)) {
+    if (this.#prng.chance(4)) {
       const body = { action: ACTIONS.activate, memberID, alarm: ALARMS.noSpace };
       return call("Maintenance/Alarm", body);
     }
