@@ -12,7 +12,13 @@ const TXN_DEPTH_MAX = 3;
 /** Streams of watchers beside the one that keeps the history. */
 export const WATCH_STREAMS = 3;
 /** No field of etcd's messages has this number: fields 16 bits on, as a varint 5. */
-export const UNKNOWN_FIELD = "\xc0\xe2\x04\x05";
+const UNKNOWN_FIELD = "\xc0\xe2\x04\x05";
+/** What comes along with some requests, and changes no answer. */
+const UNUSUAL = [
+  { appended: UNKNOWN_FIELD },
+  { metadata: { hasleader: "true" } },
+  { metadata: { "client-api-version": "3.7" } },
+];
 
 type Op = Body;
 
@@ -39,7 +45,7 @@ export class KeyGenerator {
 
   next(): Call {
     const roll = this.#prng.below(100);
-    const more = this.#prng.chance(2) ? { appended: UNKNOWN_FIELD } : {};
+    const more = this.#prng.chance(4) ? this.#prng.pick(UNUSUAL) : {};
     if (roll < 34) return call("KV/Put", this.put(), more);
     if (roll < 53) return call("KV/Range", this.range(), more);
     if (roll < 57 && !this.#isOld) return call("KV/RangeStream", this.#streamed(), more);
