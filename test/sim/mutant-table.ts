@@ -26,10 +26,10 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [
       {
         file: "src/node/log-writer.ts",
-        find: "this.#pending.push({ ack, snapshot, after: [...after], sentMs });",
+        find: "this.#pending.push({ ack, snapshot, after: [...after], sentMs, bytes });",
         replace:
           "this.#ports.send(after);\n" +
-          "      this.#pending.push({ ack, snapshot, after: [], sentMs });",
+          "      this.#pending.push({ ack, snapshot, after: [], sentMs, bytes });",
       },
     ],
   },
