@@ -21,7 +21,11 @@ const VARINT_BYTES_MAX = 10;
 
 export class LargeAnswer {
   readonly #type: MessageType<unknown>;
-  #held: Buffer = Buffer.alloc(0);
+  /** Pieces of a field that is not whole. */
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  /** With fewer of them the field is not whole; it is not put together again and again before. */
+  #wantedBytes = 0;
   #text = "{";
   /** The list that is open in the text. */
   #list: Field | undefined = undefined;
@@ -34,21 +38,33 @@ export class LargeAnswer {
   /** Takes the next bytes of the message; returns the text that they complete. */
   take(bytes: Uint8Array, start: number, end: number): string {
     const piece = asBuffer(bytes).subarray(start, end);
-    const input = this.#held.length === 0 ? piece : Buffer.concat([this.#held, piece]);
+    if (this.#heldBytes + piece.length < this.#wantedBytes) {
+      this.#hold(piece);
+      return "";
+    }
+    const input = this.#heldBytes === 0 ? piece : Buffer.concat([...this.#held, piece]);
     let at = 0;
-    for (;;) {
-      const next = endOfField(input, at);
-      if (next === undefined || next > input.length) break;
+    let next = endOfField(input, at);
+    for (; next !== undefined && next <= input.length; next = endOfField(input, at)) {
       this.#add(input, at, next);
       at = next;
     }
-    this.#held = Buffer.from(input.subarray(at)); // a copy: what was taken is borrowed
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#wantedBytes = next === undefined ? 0 : next - at;
+    this.#hold(input.subarray(at));
     return this.#flush();
+  }
+
+  #hold(piece: Buffer): void {
+    if (piece.length === 0) return;
+    this.#held.push(Buffer.from(piece)); // a copy: what was taken is borrowed
+    this.#heldBytes += piece.length;
   }
 
   /** The rest of the text, once the message is whole. */
   end(): string {
-    assert(this.#held.length === 0, "a message ends with a field");
+    assert(this.#heldBytes === 0, "a message ends with a field");
     this.#closeList();
     this.#text += "}";
     return this.#flush();

@@ -1,5 +1,5 @@
 /** An answer in pieces reads as the same answer in one. */
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { ByteWriter } from "../../../src/base/bytes.ts";
 import { Prng } from "../../../src/base/prng.ts";
 import { LargeAnswer } from "../../../src/gateway/json/large-answer.ts";
@@ -44,6 +44,25 @@ test("at every size of pieces", () => {
       expect(text).toBe(JSON.stringify(toJson(RangeResponse, message)));
     }
   }
+});
+
+test("a long field is put together once, however many pieces it comes in", () => {
+  const [fieldBytes, step] = [1_000_000, 1000];
+  const message = RangeResponse.create({
+    kvs: [KeyValue.create({ value: new Uint8Array(fieldBytes) })],
+  });
+  const writer = new ByteWriter();
+  RangeResponse.encode(message, writer);
+  const bytes = writer.copy();
+  using concat = spyOn(Buffer, "concat");
+  const answer = new LargeAnswer(RangeResponse);
+  let text = "";
+  for (let at = 0; at < bytes.length; at += step) {
+    text += answer.take(bytes, at, Math.min(at + step, bytes.length));
+  }
+  expect(text + answer.end()).toBe(JSON.stringify(toJson(RangeResponse, message)));
+  const put = concat.mock.results.map(({ value }) => (value as Buffer).length);
+  expect(put.reduce((sum, length) => sum + length, 0)).toBeLessThan(2 * fieldBytes);
 });
 
 test("that stops before its end is no answer", () => {
