@@ -62,7 +62,7 @@ class Side {
     const texts =
       lines === undefined ? linesOf(await response.text()) : await first(response, lines);
     gone.abort();
-    const parsed = texts.map((text) => JSON.parse(text));
+    const parsed = texts.map((text) => JSON.parse(text.replace(RESET_BY_DEADLINE, DEADLINE)));
     if (typeof parsed[0]?.token === "string") this.#token = parsed[0].token;
     if (ownText) for (const line of parsed) line.message = "*";
     return { status: response.status, fields: fieldsOf(response), lines: parsed.map(normalised) };
@@ -84,6 +84,10 @@ class Side {
     return { status: Number(line.split(" ")[1]), fields: fieldsOf({ headers }), lines };
   }
 }
+
+/** What etcd's gateway says of a deadline when the reset that it causes is faster than its clock. */
+const RESET_BY_DEADLINE = "stream terminated by RST_STREAM with error code: CANCEL";
+const DEADLINE = "context deadline exceeded";
 
 function splitField(line: string): [string, string] {
   const at = line.indexOf(":");
