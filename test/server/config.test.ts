@@ -400,6 +400,13 @@ describe("etcd's words", () => {
     expect(config).toMatchObject({ name: "default", dataDir: "flag" });
   });
 
+  test("an empty --auth-token gives no tokens, an empty retention keeps everything", () => {
+    const config = etcd({ "auth-token": "", "auto-compaction-retention": "" });
+    expect(config.auth.token).toBe("");
+    expect(config.autoCompaction).toBeUndefined();
+    expect(complaint("", { "log-level": "" })).toContain("expected one of trace");
+  });
+
   test("a name that stands in the cluster again has another URL, in any order", () => {
     const config = etcd({
       name: "a",

@@ -29,7 +29,7 @@ function checkKind(setting: Meaning, given: unknown, where: string): SettingValu
     case "list":
     case "string":
       if (typeof given !== "string") throw mismatch(where, "a string", given);
-      if (setting.kind === "string" && setting.initial !== "" && given === "")
+      if (given === "" && setting.kind === "string" && !mayBeEmpty(setting))
         throw mismatch(where, "a non-empty string", given);
       return given;
     case "address":
@@ -47,6 +47,10 @@ function checkKind(setting: Meaning, given: unknown, where: string): SettingValu
     default:
       return unreachable(setting.kind);
   }
+}
+
+function mayBeEmpty({ initial, mayBeEmpty }: Meaning): boolean {
+  return initial === "" || mayBeEmpty === true;
 }
 
 /** Texts in etcd's notation are kept as they are, once they are known to be right. */

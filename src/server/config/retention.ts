@@ -7,10 +7,11 @@ const MS_PER_HOUR = 3_600_000;
 const NS_PER_MS = 1_000_000;
 
 /**
- * `text` is hours or revisions, as `mode` says, or a duration; undefined if it is 0: everything is
- * kept. A duration is as many revisions as it has nanoseconds (etcd's quirk).
+ * `text` is hours or revisions, as `mode` says, or a duration; undefined if it is 0 or empty: all
+ * is kept. A duration is as many revisions as it has nanoseconds (etcd's quirk).
  */
 export function retentionOf(mode: string, text: string): Retention | undefined {
+  if (text === "") return undefined;
   const isCount = /^\+?\d+$/.test(text);
   const count = Number(text);
   const ms = isCount ? count * MS_PER_HOUR : parseDurationMs(text);

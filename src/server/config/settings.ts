@@ -27,6 +27,8 @@ export interface Meaning {
   /** The words a choice may be. */
   readonly choices?: readonly string[];
   readonly help: string;
+  /** A text that says something by being empty. */
+  readonly mayBeEmpty?: true;
   /** Other values than the initial one are refused, with this reason. */
   readonly refused?: string;
 }

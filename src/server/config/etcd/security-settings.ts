@@ -141,6 +141,7 @@ export const SECURITY_SETTINGS: readonly EtcdSetting[] = [
     etcd: "auth-token",
     kind: "string",
     initial: "simple",
+    mayBeEmpty: true, // nobody gets a token: certificates alone tell who asks
     help: "simple, or jwt with its options: jwt,pub-key=…,priv-key=…,sign-method=…,ttl=…",
   },
   {

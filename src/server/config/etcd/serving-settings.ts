@@ -80,6 +80,7 @@ export const SERVING_SETTINGS: readonly EtcdSetting[] = [
     etcd: "auto-compaction-retention",
     kind: "string",
     initial: "0",
+    mayBeEmpty: true,
     help: "History that is kept: 5m, hours without a unit, or revisions; 0: all of it",
   },
   {
