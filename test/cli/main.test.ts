@@ -138,7 +138,8 @@ describe("a node", () => {
   };
 
   test("serves the client, and says how", async () => {
-    expect(node.log).toContain(`ctl --endpoints=${node.endpoint} put greeting hello`);
+    const hint = `ctl --endpoints=${node.endpoint} put greeting hello`;
+    await until("the node has said how", () => node.log.includes(hint));
     const put = await aether(["ctl", "put", "greeting", "héllo"], {
       AETHERCTL_ENDPOINTS: node.endpoint,
     });

@@ -116,8 +116,9 @@ describe("key-value", () => {
       code: status.NOT_FOUND,
       text: "etcdserver: requested lease not found",
     });
-    expect(await client.refusal("etcdserverpb.Auth/AuthEnable", {})).toMatchObject({
-      code: status.UNIMPLEMENTED,
+    expect(await client.refusal("etcdserverpb.Auth/AuthEnable", {})).toEqual({
+      code: status.FAILED_PRECONDITION,
+      text: "etcdserver: root user does not exist",
     });
   });
 

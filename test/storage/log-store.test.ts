@@ -58,6 +58,7 @@ describe("raft.db", () => {
   };
   const damage = (sql: string): void => {
     const db = new Database(path);
+    db.run("PRAGMA busy_timeout = 10000"); // an open store may be at a checkpoint
     db.run(sql);
     db.close(true);
   };
