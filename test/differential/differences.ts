@@ -122,7 +122,9 @@ export const DIFFERENCES: readonly Difference[] = [
     hide: (_request, { messages }) => {
       for (const message of messages) {
         if (message.keys !== undefined) message.keys = sorted(message.keys);
-        if (message.leases !== undefined) message.leases = sorted(longLived(message.leases));
+        const leases = sorted(longLived(message.leases ?? []));
+        delete message.leases;
+        if (leases.length > 0) message.leases = leases;
       }
     },
   },

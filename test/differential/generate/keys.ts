@@ -50,7 +50,7 @@ export class KeyGenerator {
     if (roll < 53) return call("KV/Range", this.range(), more);
     if (roll < 57 && !this.#isOld) return call("KV/RangeStream", this.#streamed(), more);
     if (roll < 67) return call("KV/DeleteRange", this.#deleteRange(), more);
-    if (roll < 94) return call("KV/Txn", this.#txn(0), more);
+    if (roll < 94) return call("KV/Txn", this.#survivable(), more);
     return call("KV/Compact", this.#compact());
   }
 
@@ -168,6 +168,19 @@ export class KeyGenerator {
       revision = this.#isHashed ? -1 : this.#prng.pick([0, -1]);
     } else if (roll === 3) revision = { $: "revision", plus: 0 };
     return { revision, physical: this.#prng.chance(30) };
+  }
+
+  /**
+   * etcd dies of a put that keeps something of a key which the same transaction has deleted: only
+   * a range without an end gets past its check for keys that are written twice.
+   */
+  #survivable(): Body {
+    for (;;) {
+      const drawn = this.#txn(0);
+      const text = JSON.stringify(drawn);
+      const deletesAll = /"requestDeleteRange":\{[^}]*"rangeEnd":"\\u0000"/.test(text);
+      if (!deletesAll || !/"ignore(Value|Lease)":true/.test(text)) return drawn;
+    }
   }
 
   #txn(depth: number): Body {

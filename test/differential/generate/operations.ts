@@ -99,13 +99,16 @@ export class OperationGenerator {
     return `http://127.0.0.1:${this.#port}`;
   }
 
-  /** Mostly lifted rather than raised, for while there is one nothing can be written. */
+  /** Raises an alarm, and lifts it: while there is one, nothing that takes room is written. */
+  shortage(): { readonly raise: Call; readonly lift: Call } {
+    const memberID = this.#prng.pick<Open | number>([0, 5, OWN]);
+    const alarm = (action: number): Call =>
+      call("Maintenance/Alarm", { action, memberID, alarm: ALARMS.noSpace });
+    return { raise: alarm(ACTIONS.activate), lift: alarm(ACTIONS.deactivate) };
+  }
+
   #alarm(): Call {
     const memberID = this.#prng.pick<Open | number>([0, 5, OWN]);
-    if (this.#prng.chance(4)) {
-      const body = { action: ACTIONS.activate, memberID, alarm: ALARMS.noSpace };
-      return call("Maintenance/Alarm", body);
-    }
     const action = this.#prng.pick([ACTIONS.get, ACTIONS.deactivate, ACTIONS.deactivate]);
     const alarm = this.#prng.pick([ALARMS.none, ALARMS.noSpace, ALARMS.noSpace, ALARMS.corrupt]);
     return call("Maintenance/Alarm", { action, memberID, alarm });

@@ -3,6 +3,11 @@ import type { Prng } from "../../../src/base/prng.ts";
 import { type Body, call, type Step, type Value } from "../steps.ts";
 import { LEASES, UNKNOWN_LEASE } from "./leases.ts";
 
+/**
+ * Whoever waits has a lease of a known id: two keys at once, one of them with an id that its server
+ * drew, would stand in an order that is chance.
+ */
+const RIVAL_LEASE = call("Lease/LeaseGrant", { ID: 902, TTL: 100_000 });
 const NAMES = ["lock", "lock/", "office"];
 
 export class OwnerGenerator {
@@ -33,7 +38,12 @@ export class OwnerGenerator {
     if (this.#prng.chance(40)) steps.push(call("Lock/Lock", { name, ...lease })); // has it already
     if (this.#prng.chance(40)) return [...steps, unlock(first)];
     steps.push(
-      { do: "begin", name: second, call: call("Lock/Lock", { name }, { save: second }) },
+      RIVAL_LEASE,
+      {
+        do: "begin",
+        name: second,
+        call: call("Lock/Lock", { name, lease: 902 }, { save: second }),
+      },
       unlock(first),
       { do: "finish", name: second },
       unlock(second),
@@ -55,8 +65,9 @@ export class OwnerGenerator {
       steps.push(call("Election/Observe", { name }, { take: 1, deadlineMs: 2000 }));
     if (this.#prng.chance(30)) steps.push(call("Election/Campaign", { ...campaign, value: "x" }));
     if (this.#prng.chance(50)) return [...steps, call("Election/Resign", { leader })];
-    const rival = { name, value: "second" };
+    const rival = { name, value: "second", lease: 902 };
     steps.push(
+      RIVAL_LEASE,
       {
         do: "begin",
         name: second,

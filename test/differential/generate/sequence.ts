@@ -75,7 +75,12 @@ class SequenceGenerator {
     if (!withAuth) return steps;
     steps.push(...this.#users.begin());
     while (steps.length < count) {
-      steps.push(this.#prng.chance(40) ? this.#users.next() : this.#users.as(this.#plainCall()));
+      if (rooms.includes("maintenance") && this.#prng.chance(1)) {
+        const [raise, ...rest] = this.#shortage() as Call[];
+        const between = rest.slice(0, -1).map((step) => this.#users.as(step));
+        steps.push(asRoot(raise), ...between, asRoot(rest.at(-1)));
+      } else if (this.#prng.chance(40)) steps.push(this.#users.next());
+      else steps.push(this.#users.as(this.#plainCall()));
     }
     return [...steps, ...this.#users.end()];
   }
@@ -91,9 +96,18 @@ class SequenceGenerator {
         return [{ do: "together", calls: this.#reads() }];
       case "race":
         return [{ do: "race", keys: this.#raceKeys() }];
+      case "maintenance":
+        return this.#prng.chance(10) ? this.#shortage() : [this.#operations.maintenance()];
       default:
         return [this.#callOf(room)];
     }
+  }
+
+  /** Some steps while there is no room. */
+  #shortage(): Step[] {
+    const { raise, lift } = this.#operations.shortage();
+    const between = Array.from({ length: 4 + this.#prng.below(8) }, () => this.#plainCall());
+    return [raise, ...between, lift];
   }
 
   #callOf(room: "keys" | "leases" | "cluster" | "maintenance"): Call {
@@ -102,7 +116,7 @@ class SequenceGenerator {
     return room === "cluster" ? this.#operations.cluster() : this.#operations.maintenance();
   }
 
-  /** With auth on: nothing that waits, and no streams that live on. */
+  /** Nothing that waits, and no streams that live on. */
   #plainCall(): Call {
     const rooms = ["keys", "keys", "keys", "leases", "cluster", "maintenance"] as const;
     const allowed = rooms.filter((room) => this.#options.rooms.includes(room));
@@ -120,6 +134,11 @@ class SequenceGenerator {
   #raceKeys(): string[] {
     return Array.from({ length: 2 + this.#prng.below(20) }, (_, index) => `race/${index}`);
   }
+}
+
+function asRoot(step: Call | undefined): Call {
+  if (step === undefined) throw new Error("a shortage begins and ends");
+  return { ...step, token: "token-root" };
 }
 
 /**
