@@ -85,7 +85,7 @@ class Side {
   }
 }
 
-/** What etcd's gateway says of a deadline when the reset that it causes is faster than its clock. */
+/** What etcd's gateway says of a deadline when it hears of the reset first. */
 const RESET_BY_DEADLINE = "stream terminated by RST_STREAM with error code: CANCEL";
 const DEADLINE = "context deadline exceeded";
 
