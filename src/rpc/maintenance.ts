@@ -28,9 +28,6 @@ import { headerAt, type Identity } from "./headers.ts";
 import type { MembershipCalls } from "./ports.ts";
 import { QUOTA_BYTES_DEFAULT } from "./quota.ts";
 
-/** The version of the layout that etcd would have on disk, in snapshots of ours too. */
-export const ETCD_STORAGE_VERSION = "3.7.0";
-
 export interface MaintenanceBackend {
   readonly group: Group;
   readonly identity: Identity;

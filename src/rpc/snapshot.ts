@@ -10,7 +10,6 @@ import { AetherMaintenance } from "../proto/gen/aether.v1.ts";
 import { Maintenance, SnapshotRequest, SnapshotResponse } from "../proto/gen/etcdserverpb.ts";
 import type { Method, ServerCall, StreamHandler } from "../wire/grpc/server-call.ts";
 import { decodeRequest, fail, send } from "./answer.ts";
-import { ETCD_STORAGE_VERSION } from "./maintenance.ts";
 
 /** etcd's snapshotSendBufferSize. */
 const CHUNK_BYTES = 32 * KIB;
@@ -24,6 +23,8 @@ const STALL_MS = 60_000;
 /** A finished snapshot in a file of its own, which is gone after close(). */
 export interface SnapshotSpool {
   readonly bytes: number;
+  /** The storage version that it says of itself, as in "3.7.0". */
+  readonly version: string;
   /** The bytes [at, at + length), less at the end; the caller's. Rejects with AetherError. */
   read(at: number, length: number): Promise<Uint8Array>;
   close(): void;
@@ -146,7 +147,7 @@ class SnapshotSender implements StreamHandler {
       this.#sendChunk(spool);
     }
     if (this.#sent < spool.bytes) void this.#readOn(spool);
-    else this.#finish();
+    else this.#finish(spool);
   }
 
   #sendChunk(spool: SnapshotSpool): void {
@@ -154,11 +155,10 @@ class SnapshotSender implements StreamHandler {
     this.#taken += blob.length;
     this.#sent += blob.length;
     this.#hasher.update(blob);
-    this.#send(blob, spool.bytes - this.#sent);
+    this.#send(spool, blob, spool.bytes - this.#sent);
   }
 
-  #send(blob: Uint8Array, remainingBytes: number): void {
-    const version = ETCD_STORAGE_VERSION;
+  #send({ version }: SnapshotSpool, blob: Uint8Array, remainingBytes: number): void {
     send(this.#call, SnapshotResponse, { header: undefined, remainingBytes, blob, version });
   }
 
@@ -175,8 +175,8 @@ class SnapshotSender implements StreamHandler {
     }
   }
 
-  #finish(): void {
-    this.#send(this.#hasher.digest(), 0);
+  #finish(spool: SnapshotSpool): void {
+    this.#send(spool, this.#hasher.digest(), 0);
     this.#release();
     this.#call.finish();
   }

@@ -98,11 +98,12 @@ export class FileSpools implements SnapshotSpools {
     }
   }
 
-  #spoolOf(file: FileHandle, { bytes }: Exported): SnapshotSpool {
+  #spoolOf(file: FileHandle, { bytes, version }: Exported): SnapshotSpool {
     let reading: Promise<unknown> = Promise.resolve();
     let closed = false;
     return {
       bytes,
+      version,
       read: (at, length) => {
         const read = readFrom(file, at, Math.min(length, bytes - at));
         reading = read.catch(() => {}); // its own reader is told

@@ -4,7 +4,8 @@
  * of the state. Rules of etcd's server/etcdserver/version.
  *
  * A downgrade in etcd prepares the members for the program one minor version below. Here it changes
- * what is said of the version, and nothing of what is stored.
+ * what is said of the version, also by snapshots, which that program then takes; nothing of what is
+ * stored.
  */
 import { assert } from "../base/assert.ts";
 import type { Key } from "../base/bytes.ts";

@@ -14,6 +14,8 @@ import { FakeCall } from "./harness.ts";
 const CHUNK = 32 * 1024;
 const NO_BYTES = new Uint8Array(0);
 
+const VERSION = "3.6.0";
+
 /** Spools of one content, made when the test says so. */
 class FakeSpools implements SnapshotSpools {
   readonly content: Buffer;
@@ -35,6 +37,7 @@ class FakeSpools implements SnapshotSpools {
   make(): void {
     this.done?.({
       bytes: this.content.length,
+      version: VERSION,
       read: async (at, length) => {
         this.reads++;
         if (this.failing) throw new AetherError("unhealthy", "the disk is gone");
@@ -88,7 +91,7 @@ describe("a snapshot", () => {
         const expected = new Bun.CryptoHasher("sha256").update(spools.content).digest();
         expect(expected.equals(Buffer.from(hash.blob))).toBeTrue();
         expect(hash.remainingBytes).toBe(0);
-        for (const { version } of [...all, hash]) expect(version).toBe("3.7.0");
+        for (const { version } of [...all, hash]) expect(version).toBe(VERSION);
         expect([call.text, spools.closed, service.underWay]).toEqual(["0", 1, 0]);
       });
     }

@@ -14,6 +14,7 @@ import {
   type ServerProcess,
   startAether,
   startEtcd,
+  until,
 } from "../support/processes.ts";
 import { fill, observe, ROOT } from "./observed.ts";
 import { done, program, utl } from "./tools.ts";
@@ -113,6 +114,36 @@ describe("what etcd saves, Aether restores", () => {
         const dataDir = fresh("aether");
         await done(utl("snapshot", "restore", file, "--data-dir", dataDir));
         await expectRestored(startAether, dataDir, expected);
+      },
+      TEST_MS_MAX,
+    );
+  }
+});
+
+/** Without it etcd 3.6 refuses the file: `version "3.7.0" is not supported`. */
+describe.skipIf(witness === undefined)("once a downgrade is begun, what is saved is of 3.6", () => {
+  for (const [name, launch] of [
+    ["Aether", startAether],
+    ["etcd 3.7", startWitness],
+  ] as const) {
+    test(
+      name,
+      async () => {
+        await using server = await launch();
+        const ctl = [witness?.etcdctl ?? "", `--endpoints=${server.endpoint}`] as const;
+        await done(program(...ctl, "downgrade", "enable", "3.6"));
+        await until(
+          "the storage version is 3.6.0",
+          async () => {
+            const said = await done(program(...ctl, "endpoint", "status", "-w", "json"));
+            return said.includes('"storageVersion":"3.6.0"');
+          },
+          TEST_MS_MAX,
+        );
+        const file = fresh("downgraded.db");
+        expect(await done(program(...ctl, "snapshot", "save", file))).toContain("version 3.6.0");
+        const status = await done(utl("snapshot", "status", file, "-w", "json"));
+        expect(JSON.parse(status).version).toBe("3.6.0");
       },
       TEST_MS_MAX,
     );

@@ -22,14 +22,7 @@ import { StateReader } from "../state-reader.ts";
 import { type Applied, readApplied } from "../state-schema.ts";
 import type { Damaged } from "../storage-error.ts";
 import { confStateJson, memberJson, memberKey } from "./members-json.ts";
-import {
-  Bucket,
-  ClusterKey,
-  counterBytes,
-  MetaKey,
-  revisionKey,
-  STORAGE_VERSION,
-} from "./schema.ts";
+import { Bucket, ClusterKey, counterBytes, MetaKey, revisionKey } from "./schema.ts";
 import { type IsSuperseded, supersededAt } from "./superseded.ts";
 
 export interface Exported {
@@ -37,6 +30,8 @@ export interface Exported {
   readonly bytes: number;
   readonly appliedIndex: number;
   readonly revision: number;
+  /** The storage version: the cluster's, so that a downgrade ends in files that etcd takes. */
+  readonly version: string;
 }
 
 export interface ExportOptions {
@@ -65,7 +60,12 @@ export function exportState(db: Database, file: number, options: ExportOptions):
   const applied = readApplied(db, group, damaged);
   const state = new StateExport(db, applied, options);
   const size = writeBbolt(file, (root) => state.write(root));
-  return { bytes: size, appliedIndex: applied.index, revision: state.revision };
+  return {
+    bytes: size,
+    appliedIndex: applied.index,
+    revision: state.revision,
+    version: state.version,
+  };
 }
 
 class StateExport {
@@ -77,6 +77,7 @@ class StateExport {
   readonly #members: readonly Member[];
   readonly #point: CompactPoint;
   readonly #isSuperseded: IsSuperseded;
+  readonly #cluster = new ClusterVersion();
 
   constructor(db: Database, applied: Applied, { group, damaged, onProgress }: ExportOptions) {
     this.#reader = new StateReader(db, damaged);
@@ -85,6 +86,13 @@ class StateExport {
     this.#members = this.#values(MEMBER_SPACE, (value) => Member.decode(value, 0, value.length));
     this.#point = this.#readPoint();
     this.#isSuperseded = supersededAt(db, group, this.#point.compactRevision, damaged);
+    for (const { space, key, value } of this.#reader.recordsIn(VERSION_SPACE)) {
+      this.#cluster.restore(space, key, value);
+    }
+  }
+
+  get version(): string {
+    return this.#cluster.version;
   }
 
   /** In order of the buckets' names. */
@@ -95,7 +103,7 @@ class StateExport {
     copy(Bucket.auth, AUTH_SPACE);
     copy(Bucket.authRoles, AUTH_ROLE_SPACE);
     copy(Bucket.authUsers, AUTH_USER_SPACE);
-    root.bucket(bytes(Bucket.cluster), (bucket) => this.#cluster(bucket));
+    root.bucket(bytes(Bucket.cluster), (bucket) => this.#versions(bucket));
     root.bucket(bytes(Bucket.key), (bucket) => this.#history(bucket));
     root.bucket(bytes(Bucket.lease), (bucket) => this.#leases(bucket));
     root.bucket(bytes(Bucket.members), (bucket) => this.#memberList(bucket));
@@ -129,14 +137,10 @@ class StateExport {
     for (const key of keys.sort(Buffer.compare)) bucket.put(key, EMPTY);
   }
 
-  #cluster(bucket: BucketWriter): void {
-    const cluster = new ClusterVersion();
-    for (const { space, key, value } of this.#reader.recordsIn(VERSION_SPACE)) {
-      cluster.restore(space, key, value);
-    }
-    const target = cluster.downgradeTarget;
+  #versions(bucket: BucketWriter): void {
+    const target = this.#cluster.downgradeTarget;
     const downgrade = { "target-version": target ?? "", enabled: target !== undefined };
-    bucket.put(bytes(ClusterKey.version), bytes(cluster.version));
+    bucket.put(bytes(ClusterKey.version), bytes(this.version));
     bucket.put(bytes(ClusterKey.downgrade), bytes(JSON.stringify(downgrade)));
   }
 
@@ -191,7 +195,7 @@ class StateExport {
       bucket.put(bytes(MetaKey.finishedCompact), point);
       bucket.put(bytes(MetaKey.scheduledCompact), point);
     }
-    bucket.put(bytes(MetaKey.storageVersion), bytes(STORAGE_VERSION));
+    bucket.put(bytes(MetaKey.storageVersion), bytes(this.version));
     bucket.put(bytes(MetaKey.term), counterBytes(term));
   }
 }

@@ -39,9 +39,6 @@ export const MetaKey = {
 
 export const ClusterKey = { version: "clusterVersion", downgrade: "downgrade" } as const;
 
-/** The storage version of what we write; the server says the same of itself. */
-export const STORAGE_VERSION = "3.7.0";
-
 const SEPARATOR = 0x5f; // "_"
 const TOMBSTONE = 0x74; // "t"
 const REVISION_BYTES = 8 + 1 + 8;
