@@ -8,6 +8,7 @@
  */
 import { ByteWriter } from "../base/bytes.ts";
 import { AetherError } from "../base/errors.ts";
+import type { Log } from "../base/ports.ts";
 import type { Group } from "../node/group.ts";
 import { AetherAuth, Authenticated } from "../proto/gen/aether.v1.ts";
 import {
@@ -53,12 +54,16 @@ import type { Tokens } from "./tokens.ts";
 /** A password is checked again if users were changed meanwhile; a quiet moment comes soon. */
 const ATTEMPTS_MAX = 20;
 
+/** Characters of a name in the log: anybody may send one as long as a request. */
+const LOGGED_NAME_MAX = 64;
+
 export interface AuthBackend {
   readonly group: Group;
   readonly identity: Identity;
   readonly auth: Authorizer;
   readonly tokens: Tokens;
   readonly passwords: Passwords;
+  readonly log: Log;
 }
 
 type Handler = UnaryMethod["unary"];
@@ -200,18 +205,27 @@ class AuthCalls {
     this.#whenRead(call, () => {
       if (!this.#auth.enabled) throw new AetherError("auth_not_enabled");
       const user = this.#auth.user(name);
-      if (user === undefined) throw new AetherError("auth_failed");
+      if (user === undefined) throw this.#refused(call, name);
       if (user.noPassword) throw new AetherError("no_password_user");
       const { revision } = this.#auth;
       const { passwords } = this.#backend;
       this.#later(call, passwords.isOf(password, user.password, wanting(call)), (isOf) => {
-        if (!isOf) throw new AetherError("auth_failed");
+        if (!isOf) throw this.#refused(call, name);
         this.#giveToken(call, name, revision, () => {
           if (attemptsLeft <= 0) throw new AetherError("auth_old_revision");
           this.#attempt(call, name, password, attemptsLeft - 1);
         });
       });
     });
+  }
+
+  /** Whoever guards a cluster wants to see who tries; the client is not told which it was. */
+  #refused({ peer }: ServerCall, name: string): AetherError {
+    this.#backend.log.warn("authentication failed", {
+      user: name.slice(0, LOGGED_NAME_MAX),
+      remote: peer,
+    });
+    return new AetherError("auth_failed");
   }
 
   /** `again` runs if users were changed after the password was compared. */

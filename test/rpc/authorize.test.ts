@@ -7,7 +7,9 @@ import {
   AlarmAction,
   AlarmRequest,
   AlarmType,
+  Auth,
   AuthEnableRequest,
+  AuthenticateRequest,
   AuthRoleAddRequest,
   AuthRoleGrantPermissionRequest,
   AuthUserAddRequest,
@@ -441,6 +443,24 @@ describe("a lease", () => {
       harness.call(Lease.LeaseLeases.path, LeaseLeasesRequest, {}, harness.token(user)).text;
     expect([list("u"), list("root")]).toEqual([DENIED, "0"]);
   });
+});
+
+test("who fails to authenticate is in the log, with where from, and not with what", async () => {
+  const harness = enabled();
+  const hashedPassword = Bun.password.hashSync("right", { algorithm: "bcrypt", cost: 4 });
+  const locked = { name: "p", hashedPassword };
+  harness.log(CommandKind.userAdd, AuthUserAddRequest, locked);
+  const attempt = (name: string): FakeCall =>
+    harness.call(Auth.Authenticate.path, AuthenticateRequest, { name, password: "wrong" });
+  const failed = "3 etcdserver: authentication failed, invalid user ID or password";
+  expect(attempt("x".repeat(100)).text).toBe(failed);
+  const known = attempt("p");
+  while (known.ending === undefined) await Bun.sleep(1);
+  expect(known.text).toBe(failed);
+  expect(harness.logged).toEqual([
+    `authentication failed user=${"x".repeat(64)} remote=127.0.0.1:1`,
+    "authentication failed user=p remote=127.0.0.1:1",
+  ]);
 });
 
 test("tokens drawn are letters, and no two alike", () => {

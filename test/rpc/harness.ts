@@ -1,7 +1,7 @@
 /** The services over a driven group, and calls as the wire makes them, without a wire. */
 import { ByteWriter } from "../../src/base/bytes.ts";
 import { AetherError } from "../../src/base/errors.ts";
-import type { Log } from "../../src/base/ports.ts";
+import type { Log, LogFields } from "../../src/base/ports.ts";
 import { MIB } from "../../src/base/units.ts";
 import type { MessageType } from "../../src/proto/message.ts";
 import { Admission } from "../../src/rpc/admission.ts";
@@ -194,7 +194,7 @@ export class Harness {
       ...this.kv.methods(),
       ...this.watch.methods(),
       ...this.lease.methods(),
-      ...authMethods({ group, identity, auth, tokens, passwords: new Passwords(4) }),
+      ...authMethods({ group, identity, auth, tokens, passwords: new Passwords(4), log }),
       ...this.health.methods(),
       ...reflectionMethods(["etcdserverpb.KV"]),
       ...clusterMethods({ group, identity, membership }),
@@ -263,8 +263,9 @@ export class Harness {
 }
 
 function loggingTo(lines: string[]): Log {
-  const line = (text: string): void => {
-    lines.push(text);
+  const line = (text: string, fields: LogFields = {}): void => {
+    const rest = Object.entries(fields).map(([name, value]) => `${name}=${value}`);
+    lines.push([text, ...rest].join(" "));
   };
   return { trace: line, debug: line, info: line, warn: line, error: line };
 }
