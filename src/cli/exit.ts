@@ -43,3 +43,11 @@ export class UsageError extends ExitError {
     super(EXIT.USAGE, message);
   }
 }
+
+/**
+ * How a command ends that goes on until a person or a script stops it: silently, and with the
+ * status that a shell gives to a program that the signal killed, which etcdctl lets it do.
+ */
+export function stopped(by: AbortSignal): ExitError {
+  return new ExitError(by.reason === "SIGTERM" ? 143 : 130, "");
+}

@@ -181,7 +181,7 @@ describe("a node", () => {
     },
   );
 
-  test("a watch runs a program for each event and ends well when it is interrupted", async () => {
+  test("a watch runs a program for each event and ends by the signal that stops it", async () => {
     const program = [
       "--",
       "sh",
@@ -199,7 +199,21 @@ describe("a node", () => {
     }
     expect(stdout).toMatch(/^PUT\nwatched\n"x"\n\d+ "PUT" "\\"x\\""\n$/);
     await child.exited;
-    expect(child.exitCode).toBe(0);
+    expect(child.exitCode).toBe(130);
+  });
+
+  test("renewals end by the signal that stops them", async () => {
+    const { stdout: granted } = await aether(["ctl", "lease", "grant", "60"], {
+      AETHERCTL_ENDPOINTS: node.endpoint,
+    });
+    const id = granted.split(" ")[1] as string;
+    const child = spawn(["ctl", "--endpoints", node.endpoint, "lease", "keep-alive", id]);
+    for await (const chunk of child.stdout) {
+      expect(Buffer.from(chunk).toString()).toBe(`lease ${id} keepalived with TTL(60)\n`);
+      child.kill("SIGTERM");
+    }
+    await child.exited;
+    expect(child.exitCode).toBe(143);
   });
 
   test("a program that fails ends the watch", async () => {
@@ -235,7 +249,7 @@ describe("a node", () => {
     });
     interrupt.abort();
     typed.resolve();
-    expect(await done).toBe(0);
+    expect(await done).toBe(130);
     expect(io.stdout.toString()).toMatch(/^PUT\n(it\n1\n)+/);
   });
 
@@ -297,7 +311,7 @@ describe("a node", () => {
     expect(node.child.exitCode).toBe(0);
     expect(performance.now() - startedMs).toBeLessThan(2000);
     interrupt.abort();
-    expect(await watched).toBe(0);
+    expect(await watched).toBe(130);
   });
 });
 

@@ -6,7 +6,7 @@ import {
   LeaseKeepAliveRequest,
   type LeaseKeepAliveResponse,
 } from "../../../proto/gen/etcdserverpb.ts";
-import { EXIT, ExitError } from "../../exit.ts";
+import { EXIT, ExitError, stopped } from "../../exit.ts";
 import { leaseHex, parseInt64 } from "../../integers.ts";
 import type { Command } from "../command.ts";
 import { MESSAGE_FORMATS } from "../command-info.ts";
@@ -129,7 +129,7 @@ async function keepRenewing(call: Invocation, client: EtcdClient, id: bigint): P
       }
       await pause(RETRY_MS, stop);
     }
-    if (stop.aborted) return;
+    if (stop.aborted) throw stopped(stop);
   }
   if (call.globals.format === "simple") call.say(`lease ${leaseHex(id)} expired or revoked.`);
 }

@@ -1,12 +1,12 @@
 /**
- * `watch`: prints what happens to keys until it is interrupted, which is how it ends well. It goes
- * on over lost connections and restarted servers; it fails only when the server ends it.
+ * `watch`: prints what happens to keys until it is interrupted. It goes on over lost connections
+ * and restarted servers; it fails only when the server ends it.
  */
 import type { EtcdClient } from "../../../client/etcd-client.ts";
 import { GrpcError } from "../../../client/grpc-error.ts";
 import { CompactedError, type WatchBatch, type Watcher } from "../../../client/watcher.ts";
 import { Maintenance, type ResponseHeader } from "../../../proto/gen/etcdserverpb.ts";
-import { EXIT, ExitError, UsageError } from "../../exit.ts";
+import { EXIT, ExitError, stopped, UsageError } from "../../exit.ts";
 import { quoteBytes, quoteText } from "../../go-text.ts";
 import { LineReader } from "../../io.ts";
 import type { Command } from "../command.ts";
@@ -51,7 +51,8 @@ export const watch: Command = {
     const client = await call.client();
     await reach(call, client);
     await follow(call, start(call, client, plan), plan.program);
-    if (call.io.interrupted().aborted) return;
+    const stop = call.io.interrupted();
+    if (stop.aborted) throw stopped(stop);
     throw new ExitError(EXIT.INTERRUPTED, "watch is canceled by the server");
   },
 };
@@ -143,7 +144,7 @@ async function watchLines(call: Invocation): Promise<void> {
   const watchers: Watcher[] = [];
   for (;;) {
     const line = await Promise.race([lines.next(), ended.promise]);
-    if (stop.aborted) return;
+    if (stop.aborted) throw stopped(stop);
     if (line === undefined) {
       throw new ExitError(EXIT.INVALID_INPUT, "error reading watch request line: EOF");
     }
