@@ -31,3 +31,7 @@ export function inspector(): typeof import("node:inspector") {
 export function dns(): typeof import("node:dns/promises") {
   return process.getBuiltinModule("node:dns/promises");
 }
+
+export function tty(): typeof import("node:tty") {
+  return process.getBuiltinModule("node:tty");
+}

@@ -7,6 +7,7 @@
  */
 import { writeSync } from "node:fs";
 import { EXIT, ExitError } from "./exit.ts";
+import { isTerminal } from "./terminal.ts";
 
 /** How a program that a command ran ended, when it did not end well. */
 export interface ProgramFailure {
@@ -52,9 +53,15 @@ export function processIo(program: string): Io {
   return {
     program,
     environment: process.env,
-    stdin: process.stdin,
-    stdinTerminal: process.stdin.isTTY === true,
-    stdoutTerminal: process.stdout.isTTY === true,
+    get stdin() {
+      return process.stdin;
+    },
+    get stdinTerminal() {
+      return isTerminal(0);
+    },
+    get stdoutTerminal() {
+      return isTerminal(1);
+    },
     out: (bytes) => writeAll(1, bytes),
     err: (text) => writeAll(2, Buffer.from(text)),
     interrupted() {
@@ -67,7 +74,7 @@ export function processIo(program: string): Io {
       return stopping.signal;
     },
     askSecret(prompt) {
-      if (process.stdin.isTTY === true) return askSecret(prompt);
+      if (isTerminal(0)) return askSecret(prompt);
       lines ??= new LineReader(process.stdin);
       return askPipe(prompt, lines);
     },

@@ -2,7 +2,7 @@
  * Endpoints from DNS (RFC 2782), as etcd's clients look for them: `_etcd-client-ssl._tcp` for
  * those with TLS, `_etcd-client._tcp` for those without.
  */
-import { resolveSrv } from "node:dns/promises";
+import { dns } from "../../base/builtin.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import type { Discovery } from "./globals.ts";
 
@@ -16,7 +16,7 @@ export type SrvResolver = (name: string) => Promise<readonly SrvRecord[]>;
 /** The endpoints of the domain; ExitError when there are none. */
 export async function discoverEndpoints(
   discovery: Discovery,
-  resolve: SrvResolver = resolveSrv,
+  resolve: SrvResolver = (name) => dns().resolveSrv(name),
 ): Promise<string[]> {
   const suffix = discovery.name === "" ? "" : `-${discovery.name}`;
   const kinds = [
