@@ -14,18 +14,10 @@ export interface Difference {
   };
 }
 
-const INTERRUPTED = "a command that goes on until it is interrupted ends well by that";
 const PERSON = "waits only where a person types, who could think again";
 
 /** etcdctl 3.7 and ours, on whatever server. */
 export const OF_CLIENTS: readonly Difference[] = [
-  ...["json", "fields", "program", "variable"].map((name) => ({
-    part: "watches",
-    step: `(stop ${name})`,
-    why: INTERRUPTED,
-    instead: { status: 0 },
-  })),
-  { part: "users", step: "(stop watch)", why: INTERRUPTED, instead: { status: 0 } },
   { part: "data", step: "del -- -dashed -w", why: PERSON, instead: { stderr: /^$/ } },
   {
     part: "command-lines",

@@ -42,7 +42,7 @@ export class Names {
       this.#lease(BigInt(id as string));
     }
     // The key of a lock or candidate ends with the lease that it has.
-    for (const [, id] of text.matchAll(/^(?:lock|election)\/([0-9a-f]{15,16})$/gm)) {
+    for (const [, id] of text.matchAll(/^(?:lock|election)\/([0-9a-f]{8,16})$/gm)) {
       this.#lease(BigInt(`0x${id}`));
     }
     for (const [, id] of text.matchAll(/^Member +([0-9a-f]+) added /gm)) {
