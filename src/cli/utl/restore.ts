@@ -5,7 +5,7 @@
  */
 import { existsSync } from "node:fs";
 import type { ArgsDef } from "citty";
-import { isFree, restoreMember } from "../../server/restore-member.ts";
+import { isFree, type RestoreOptions, restoreMember } from "../../server/restore-member.ts";
 import type { Imported } from "../../storage/etcd/import-state.ts";
 import { openSnapshot, type SnapshotFile } from "../../storage/etcd/snapshot-file.ts";
 import type { Arguments } from "../arguments.ts";
@@ -66,15 +66,7 @@ export const RESTORE_ARGS: ArgsDef = {
 };
 
 /** What the flags say of the member to be. */
-export interface NewMember {
-  readonly name: string;
-  readonly dataDir: string;
-  readonly logDir: string | undefined;
-  readonly peerUrls: readonly string[];
-  readonly members: readonly { readonly name: string; readonly peerUrls: readonly string[] }[];
-  readonly token: string;
-  readonly bumpRevision: number;
-}
+export type NewMember = Omit<RestoreOptions, "snapshot">;
 
 /** Throws ExitError for what cannot be, before anything is opened. */
 export function newMember(args: Arguments): NewMember {
