@@ -19,16 +19,35 @@ export interface TlsFiles {
   readonly keyFile: string;
   /** Who signs the other side's certificates; undefined: whom the system trusts. */
   readonly caFile: string | undefined;
+  /** Certificates that are good no more, signed by the authority: PEM or DER; undefined: none. */
+  readonly crlFile: string | undefined;
+  /** One of these has to be the common name of the other side's certificate; empty: any. */
+  readonly allowedCommonNames: readonly string[];
+  /** One of these (names, addresses) has to be in the other side's certificate; empty: any. */
+  readonly allowedHostnames: readonly string[];
   /** Callers without a certificate that the authority signed are refused. */
   readonly clientCertRequired: boolean;
   /** Shown when calling, if it is another than when being called. */
   readonly callerCertFile: string | undefined;
   readonly callerKeyFile: string | undefined;
+  /** The two files above are made at the start and kept; undefined: somebody else made them. */
+  readonly selfSigned: SelfSigned | undefined;
+  /** The others' certificates are of their own making: whom we call need not prove who it is. */
+  readonly calledUnverified: boolean;
   /** A caller's certificate has to name the address it calls from. */
   readonly addressesChecked: boolean;
   readonly versions: { readonly min: TlsVersion; readonly max: TlsVersion };
   /** Names of OpenSSL with colons, for TLS 1.2; undefined: the runtime's. */
   readonly ciphers: string | undefined;
+}
+
+/** A certificate that nobody else signed. */
+export interface SelfSigned {
+  /** Where it is kept, below the data directory. */
+  readonly directory: string;
+  /** The names and addresses that it has to bear. */
+  readonly hosts: readonly string[];
+  readonly validYears: number;
 }
 
 interface Found {
@@ -79,6 +98,10 @@ function filesOf(
   const caFile = text("trusted-ca-file") || undefined;
   return {
     ...{ certFile, keyFile, caFile },
+    crlFile: text("crl-file") || undefined,
+    ...allowedOf(settings, prefix),
+    selfSigned: undefined,
+    calledUnverified: false,
     clientCertRequired: caFile !== undefined || settings.on(`--${prefix}client-cert-auth`),
     callerCertFile: text("client-cert-file") || undefined,
     callerKeyFile: text("client-key-file") || undefined,
@@ -86,6 +109,22 @@ function filesOf(
     versions: versionsOf(settings),
     ciphers: ciphersOf(settings),
   };
+}
+
+/** Whose certificates are believed beyond what the authority says of them; etcd: names or hosts. */
+function allowedOf(
+  settings: Gathered,
+  prefix: "" | "peer-",
+): Pick<TlsFiles, "allowedCommonNames" | "allowedHostnames"> {
+  const own = prefix === "" ? "client-cert" : "peer-cert";
+  const [names, hosts] = [`--${own}-allowed-cn`, `--${own}-allowed-hostname`];
+  const allowedCommonNames = partsOf(settings.text(names));
+  const allowedHostnames = partsOf(settings.text(hosts));
+  if (allowedCommonNames.length > 0 && allowedHostnames.length > 0) {
+    const [where, other] = [settings.where(names), settings.where(hosts)];
+    throw new ConfigError(`${where} and ${other}: only one of them may say who is let in`);
+  }
+  return { allowedCommonNames, allowedHostnames };
 }
 
 /** Somebody may believe that the plaintext addresses are protected. */

@@ -206,6 +206,11 @@ describe("flags", () => {
       certFile: "c",
       keyFile: "k",
       caFile: "ca",
+      crlFile: undefined,
+      allowedCommonNames: [],
+      allowedHostnames: [],
+      selfSigned: undefined,
+      calledUnverified: false,
       clientCertRequired: true, // as in etcd: whoever names an authority wants certificates
       callerCertFile: undefined,
       callerKeyFile: undefined,

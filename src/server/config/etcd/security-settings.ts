@@ -1,9 +1,7 @@
 /** etcd's flags for TLS, users and who may ask over HTTP. */
 import type { EtcdSetting } from "../settings.ts";
 
-const NO_CRL = "lists of revoked certificates are not in this version";
 const NO_AUTO_TLS = "this version makes no certificates; give --cert-file and --key-file";
-const NO_NAMES = "this version does not hold certificates against names";
 
 /** A path of a PEM file; in etcd's YAML it stands in a block of its own. */
 function pem(etcd: string, yaml: string, help: string): EtcdSetting {
@@ -32,14 +30,13 @@ export const SECURITY_SETTINGS: readonly EtcdSetting[] = [
     ...pem("client-key-file", `${CLIENT}.client-key-file`, "For calls of the server to itself"),
     inert: "the JSON gateway calls its handlers without a connection",
   },
-  { ...pem("client-crl-file", "", "Revoked certificates of clients"), refused: NO_CRL },
+  pem("client-crl-file", "", "Clients' certificates that are good no more (PEM or DER)"),
   {
     etcd: "client-cert-allowed-hostname",
     yaml: `${CLIENT}.allowed-hostname`,
     kind: "list",
     initial: "",
     help: "Names that a client's certificate may bear",
-    refused: NO_NAMES,
   },
   {
     etcd: "client-cert-allowed-cn",
@@ -48,7 +45,6 @@ export const SECURITY_SETTINGS: readonly EtcdSetting[] = [
     kind: "list",
     initial: "",
     help: "Common names that a client's certificate may bear",
-    refused: NO_NAMES,
   },
   {
     etcd: "auto-tls",
@@ -70,14 +66,13 @@ export const SECURITY_SETTINGS: readonly EtcdSetting[] = [
   },
   pem("peer-client-cert-file", `${PEER}.client-cert-file`, "Shown when calling other members"),
   pem("peer-client-key-file", `${PEER}.client-key-file`, "Its key (PEM)"),
-  { ...pem("peer-crl-file", "", "Revoked certificates of members"), refused: NO_CRL },
+  pem("peer-crl-file", "", "Members' certificates that are good no more (PEM or DER)"),
   {
     etcd: "peer-cert-allowed-cn",
     yaml: `${PEER}.allowed-cn`,
     kind: "list",
     initial: "",
     help: "Common names that a member's certificate may bear",
-    refused: NO_NAMES,
   },
   {
     etcd: "peer-cert-allowed-hostname",
@@ -85,7 +80,6 @@ export const SECURITY_SETTINGS: readonly EtcdSetting[] = [
     kind: "list",
     initial: "",
     help: "Names that a member's certificate may bear",
-    refused: NO_NAMES,
   },
   {
     etcd: "peer-skip-client-san-verification",
