@@ -36,6 +36,7 @@ import { ClusterLink } from "./cluster-link.ts";
 import { clusterView } from "./cluster-view.ts";
 import type { Config } from "./config/config.ts";
 import { Doors } from "./doors.ts";
+import { warnOfOpenData } from "./exposed-files.ts";
 import { createHttpSide, type HttpSide } from "./http/compose.ts";
 import { KnownMembers } from "./known-members.ts";
 import { MeteredGroup } from "./metrics/group.ts";
@@ -215,9 +216,7 @@ class Server implements RunningServer {
   async start(): Promise<void> {
     const { config, log, stores, doors } = this.#base;
     this.#refuseRemoved();
-    if (stores.dataDir.openToOthers) {
-      log.warn("others may read the data directory", { path: stores.dataDir.path });
-    }
+    warnOfOpenData(stores.dataDir, log);
     this.#serve();
     this.#tellMembers();
     this.#ticker = setInterval(() => this.#tick(), config.heartbeatIntervalMs);

@@ -13,9 +13,10 @@
  * a test for life was rejected, because pids are reused and two can come at once.
  */
 import { Database } from "bun:sqlite";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { syncPath, writeDurably } from "./durable-file.ts";
+import { createPrivate, DIRECTORY_MODE, openToOthers } from "./private-file.ts";
 import { causeText, StorageError } from "./storage-error.ts";
 
 /** Grows when an older program could not use what a newer one left. */
@@ -33,9 +34,6 @@ const ETCD_FILE = "member/snap/db";
 /** What a fresh directory may hold: an empty volume's own, and ours if we died while making it. */
 const FRESH = new Set(["lost+found", LOCK_FILE, `${LOCK_FILE}-journal`, PID_FILE, PART_FILE]);
 
-/** Only the member's own user may read what clients keep here. */
-const DIRECTORY_MODE = 0o700;
-
 /**
  * Locks this process holds. A connection that nobody refers to is closed by the collector, and its
  * lock with it: the caller may drop a DataDir, and the directory stays ours.
@@ -47,8 +45,8 @@ export interface DataDir {
   /** Absolute. */
   readonly path: string;
   readonly logPath: string;
-  /** Others than the owner may read it; worth a warning. */
-  readonly openToOthers: boolean;
+  /** What of it others than the owner may use, as it was found; worth a warning. */
+  readonly openToOthers: readonly string[];
   /** The state file of a group; makes the folder it lies in. */
   statePath(group: number): string;
   /** Gives the directory up; every store in it must be closed. */
@@ -90,10 +88,11 @@ function takeLogDirectory(path: string): Database {
 }
 
 function lockedDirectory(path: string, logDirectory: string, locks: Database[]): DataDir {
+  const directories = new Set([path, logDirectory]);
   return {
     path,
     logPath: join(logDirectory, "raft.db"),
-    openToOthers: (statSync(path).mode & 0o077) !== 0,
+    openToOthers: [...directories].flatMap((each) => openToOthers(each, isGroupFolder)),
     statePath(group) {
       const folder = join(path, `group-${group}`);
       makeDirectory(folder);
@@ -103,6 +102,10 @@ function lockedDirectory(path: string, logDirectory: string, locks: Database[]):
       for (const lock of locks) giveUp(lock);
     },
   };
+}
+
+function isGroupFolder(name: string): boolean {
+  return /^group-\d+$/.test(name);
 }
 
 /** Makes the directory where it is missing, and its name durable. */
@@ -147,6 +150,7 @@ function requireFormat(path: string): void {
 }
 
 function takeLock(path: string): Database {
+  createPrivate(join(path, LOCK_FILE));
   const lock = new Database(join(path, LOCK_FILE), { create: true, readwrite: true });
   try {
     lock.run("BEGIN EXCLUSIVE");

@@ -4,6 +4,7 @@
  */
 import { closeSync, fsyncSync, openSync, renameSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
+import { FILE_MODE } from "./private-file.ts";
 
 /** Syncs the file at `path`, or the names in the directory at `path`. */
 export function syncPath(path: string): void {
@@ -17,7 +18,7 @@ export function syncPath(path: string): void {
 
 /** Writes a small file that is there whole or not at all, by way of `part` beside it. */
 export function writeDurably(path: string, part: string, text: string): void {
-  const file = openSync(part, "w", 0o600);
+  const file = openSync(part, "w", FILE_MODE);
   try {
     writeSync(file, text);
     fsyncSync(file);

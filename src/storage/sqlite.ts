@@ -11,6 +11,7 @@
  */
 import { constants, Database, type Statement } from "bun:sqlite";
 import { KIB, MIB } from "../base/units.ts";
+import { createPrivate } from "./private-file.ts";
 import { DAMAGE_ADVICE, StorageError } from "./storage-error.ts";
 
 /**
@@ -58,14 +59,15 @@ export interface WriterOptions {
 }
 
 /**
- * Opens (and creates) a file for its one writer and makes what `use` makes of it. Throws what
- * SQLite or `use` throws, with the file closed again.
+ * Opens (and creates, for its owner alone) a file for its one writer and makes what `use` makes of
+ * it. Throws what SQLite or `use` throws, with the file closed again.
  */
 export function openWriter<T>(
   path: string,
   { sync, shrinks = false }: WriterOptions,
   use: (db: Database) => T,
 ): T {
+  createPrivate(path);
   const db = new Database(path, { create: true, readwrite: true, strict: true });
   try {
     if (shrinks) db.run("PRAGMA auto_vacuum = INCREMENTAL"); // before the first page is written

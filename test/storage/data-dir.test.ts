@@ -1,6 +1,14 @@
 /** The data directory: made, locked against a second process, refused when it is not ours. */
-import { afterAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { afterAll, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDataDir } from "../../src/storage/data-dir.ts";
@@ -24,7 +32,7 @@ test("it is made for its owner alone, with a place for each group", () => {
   const directory = openDataDir(path);
   expect(directory.path).toBe(path);
   expect(statSync(path).mode & 0o777).toBe(0o700);
-  expect(directory.openToOthers).toBe(false);
+  expect(directory.openToOthers).toEqual([]);
   expect(directory.logPath).toBe(join(path, "raft.db"));
   expect(directory.statePath(1)).toBe(join(path, "group-1", "state.db"));
   expect(statSync(join(path, "group-1")).isDirectory()).toBe(true);
@@ -92,10 +100,67 @@ test("a newer format, a foreign directory and a file are refused", () => {
   expect(refusal(file).kind).toBe("unusable");
 });
 
-test("an empty volume is taken, and a directory open to others is told", () => {
+test("an empty volume is taken", () => {
   const path = join(home, "volume");
-  mkdirSync(join(path, "lost+found"), { recursive: true, mode: 0o755 });
-  const directory = openDataDir(path);
-  expect(directory.openToOthers).toBe(true);
+  mkdirSync(join(path, "lost+found"), { recursive: true, mode: 0o700 });
+  openDataDir(path).release();
+});
+
+describe("whatever the umask is", () => {
+  /** In a process of its own: the umask is the whole process's. */
+  const modesAfter = (path: string): Record<string, number> => {
+    const source = (file: string): string =>
+      JSON.stringify(join(import.meta.dir, "../../src/storage", file));
+    const script = `
+      import { openDataDir } from ${source("data-dir.ts")};
+      import { writeIdentity } from ${source("identity.ts")};
+      import { openLogStore } from ${source("log-store.ts")};
+      import { openStateStore } from ${source("state-store.ts")};
+      process.umask(0);
+      const directory = openDataDir(${JSON.stringify(path)});
+      const shared = { group: 1, onFatal: console.error, logStart: undefined };
+      writeIdentity(directory.path, { clusterId: 1n, memberId: 2n, name: "a", begun: true });
+      const log = await openLogStore({ ...shared, path: directory.logPath });
+      const state = await openStateStore({ ...shared, path: directory.statePath(1) });
+      process.kill(process.pid, "SIGKILL"); // with -wal, -shm and the rest in their places`;
+    Bun.spawnSync([process.execPath, "-e", script], { stderr: "inherit" });
+    const names = readdirSync(path, { recursive: true }) as string[];
+    return Object.fromEntries(names.map((name) => [name, statSync(join(path, name)).mode & 0o777]));
+  };
+
+  test("files are for their owner alone", () => {
+    const modes = modesAfter(join(home, "umask"));
+    for (const name of ["raft.db", "raft.db-wal", "group-1/state.db", "group-1/state.db-shm"]) {
+      expect({ name, mode: modes[name] }).toEqual({ name, mode: 0o600 });
+    }
+    const wide = Object.entries(modes).filter(([name, mode]) => {
+      return mode !== (name === "group-1" ? 0o700 : 0o600);
+    });
+    expect(wide).toEqual([]);
+  });
+});
+
+test("what is open to others is told: directories, and files in them", () => {
+  const path = join(home, "wide");
+  const first = openDataDir(path);
+  first.statePath(1);
+  first.release();
+  writeFileSync(join(path, "group-1", "state.db"), "", { mode: 0o600 });
+  for (const name of ["", "format", "group-1", "group-1/state.db"]) {
+    const wide = join(path, name);
+    const { mode } = statSync(wide);
+    chmodSync(wide, mode | 0o040);
+    const directory = openDataDir(path);
+    expect(directory.openToOthers).toEqual([wide]);
+    directory.release();
+    chmodSync(wide, mode & 0o700);
+  }
+});
+
+test("the directory of the log is looked at as well", () => {
+  const logDirectory = join(home, "wide-log");
+  mkdirSync(logDirectory, { mode: 0o755 });
+  const directory = openDataDir(join(home, "narrow"), logDirectory);
+  expect(directory.openToOthers).toEqual([logDirectory]);
   directory.release();
 });

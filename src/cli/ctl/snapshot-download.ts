@@ -53,9 +53,14 @@ export async function downloadSnapshot(
   }
 }
 
+/**
+ * A file of our own, and for us alone: what a broken-off attempt left is removed, and a link that
+ * somebody laid there is not followed.
+ */
 function openPart(part: string): number {
   try {
-    return openSync(part, "w", 0o600);
+    rmSync(part, { force: true });
+    return openSync(part, "wx", 0o600);
   } catch (cause) {
     throw interrupted(`could not open ${part} (${textOf(cause)})`, cause);
   }

@@ -5,6 +5,7 @@
 import { closeSync, fsyncSync, openSync, rmSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { AetherError } from "../../base/errors.ts";
+import { FILE_MODE } from "../private-file.ts";
 import { openReader } from "../sqlite.ts";
 import { readApplied } from "../state-schema.ts";
 import { damageIn } from "../storage-error.ts";
@@ -60,7 +61,7 @@ export function runExport(request: ExportRequest): WriteEngine {
 function exported(request: ExportRequest): Exported {
   const { path, out } = request;
   requireRoom(path, out);
-  const file = openSync(out, "wx", 0o600);
+  const file = openSync(out, "wx", FILE_MODE);
   try {
     const result = write(request, file);
     fsyncSync(file); // else a disk that is full would be noticed when it is too late to say so
