@@ -272,7 +272,7 @@ describe("members in aether.toml", () => {
       `addr = "10.0.0.1:2379"${other.replace("127.0.0.1", "10.0.0.2")}`,
       ":2: cluster.peers: members on several machines (http://10.0.0.1:2379) need " +
         "cluster.secret, the same at each: set AETHER_CLUSTER_SECRET, or the key in the " +
-        "configuration file",
+        "configuration file; or [peer_tls] with certificates of one ca_file",
     ],
     [
       "an entry without an address",

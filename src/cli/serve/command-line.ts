@@ -3,7 +3,8 @@ import type { ArgsDef } from "citty";
 import { VERSION } from "../../base/version.ts";
 import { ETCD_SETTINGS } from "../../server/config/etcd/etcd-settings.ts";
 import { FEATURE_TWINS } from "../../server/config/etcd/features.ts";
-import { flagOf, type Meaning, SETTINGS } from "../../server/config/settings.ts";
+import type { Meaning } from "../../server/config/setting.ts";
+import { flagOf, SETTINGS } from "../../server/config/settings.ts";
 import { parseArguments } from "../arguments.ts";
 import { UsageError } from "../exit.ts";
 import type { Help } from "../usage.ts";
@@ -45,8 +46,8 @@ const SETTING_ARGS: ArgsDef = Object.fromEntries([
     definitionOf(setting),
   ]),
   ...SETTINGS.flatMap((setting) => {
-    const { etcd, twins = [] } = setting;
-    const names = [...(etcd === undefined ? [] : [etcd]), ...twins];
+    const { etcd, twins = [], yamlOnly } = setting;
+    const names = [...(etcd === undefined || yamlOnly === true ? [] : [etcd]), ...twins];
     const help = `etcd's word for --${flagOf(setting)}`;
     return names
       .filter((name) => name !== flagOf(setting))

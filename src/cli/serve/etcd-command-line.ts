@@ -8,7 +8,8 @@ import { ETCD_VERSION, VERSION } from "../../base/version.ts";
 import { checkValue, fromText } from "../../server/config/check.ts";
 import { ConfigError } from "../../server/config/config-error.ts";
 import { ETCD_SETTINGS } from "../../server/config/etcd/etcd-settings.ts";
-import { type Meaning, SETTINGS } from "../../server/config/settings.ts";
+import type { Meaning } from "../../server/config/setting.ts";
+import { SETTINGS } from "../../server/config/settings.ts";
 import { UsageError } from "../exit.ts";
 import type { ServeCommand } from "./command-line.ts";
 import { type GoFlagKind, parseGoFlags } from "./go-flags.ts";
@@ -22,8 +23,8 @@ type Row = Meaning & { readonly valueOptional?: true };
 
 const FLAGS: ReadonlyMap<string, Row> = new Map<string, Row>([
   ...SETTINGS.flatMap((setting) => {
-    const { etcd, twins = [] } = setting;
-    if (etcd === undefined) return [];
+    const { etcd, twins = [], yamlOnly } = setting;
+    if (etcd === undefined || yamlOnly === true) return [];
     return [etcd, ...twins].map((name): [string, Row] => [name, setting]);
   }),
   ...ETCD_SETTINGS.filter(({ yamlOnly }) => yamlOnly !== true).flatMap((setting) => {

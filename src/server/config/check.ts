@@ -3,7 +3,7 @@ import { unreachable } from "../../base/assert.ts";
 import { parseDurationMs } from "../../base/durations.ts";
 import { parseAddress, parseMembers, parseUrls } from "./addresses.ts";
 import { ConfigError, mismatch } from "./config-error.ts";
-import type { Meaning } from "./settings.ts";
+import type { Meaning } from "./setting.ts";
 
 export type SettingValue = number | boolean | string;
 

@@ -3,7 +3,7 @@ import { parse, TomlError } from "smol-toml";
 import { nearest } from "../../base/nearest.ts";
 import { parseAddress } from "./addresses.ts";
 import { checkValue, type SettingValue } from "./check.ts";
-import { ConfigError } from "./config-error.ts";
+import { ConfigError, mismatch } from "./config-error.ts";
 import { SETTINGS } from "./settings.ts";
 
 /** One of [[cluster.peers]]. */
@@ -55,7 +55,8 @@ export function readConfigText(text: string, name: string): FileSettings {
       const where = `${name}:${lineOf(text, path)}: ${path}`;
       const setting = SETTINGS.find((candidate) => candidate.path === path);
       if (setting !== undefined) {
-        values.set(path, { value: checkValue(setting, value, where), where });
+        const given = setting.kind === "list" ? listText(value, where) : value;
+        values.set(path, { value: checkValue(setting, given, where), where });
       } else if (path === "cluster.peers") peers.push(...readPeers(value, text, name));
       else if (isTable(value) && isSection(path)) visit(value, `${path}.`);
       else throw new ConfigError(`${where}: unknown key${suggestion(path)}`);
@@ -63,6 +64,14 @@ export function readConfigText(text: string, name: string): FileSettings {
   };
   visit(document, "");
   return { values, peers };
+}
+
+/** A list is an array here; the text with commas of flags and variables is taken too. */
+function listText(value: unknown, where: string): unknown {
+  if (!Array.isArray(value)) return value;
+  const wrong = value.find((part) => typeof part !== "string" || part === "" || /,/.test(part));
+  if (wrong !== undefined) throw mismatch(where, "texts without commas in the array", wrong);
+  return value.join(",");
 }
 
 function isSection(path: string): boolean {

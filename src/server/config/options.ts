@@ -1,6 +1,7 @@
 /** What etcd's flags say of serving: limits, users, HTTP, upkeep. Each value in its own unit. */
 import type { Retention } from "../../node/auto-compaction.ts";
 import type { CompactionPace } from "../../storage/state-database.ts";
+import { type AuthOptions, authOptionsOf } from "./auth-options.ts";
 import { ConfigError } from "./config-error.ts";
 import { FEATURE_TWINS, type Features, INERT_FEATURES, parseFeatures } from "./etcd/features.ts";
 import { type Notice, Notices } from "./notices.ts";
@@ -29,14 +30,7 @@ export interface Options {
   readonly compactedCheckMs: number | undefined;
   /** How fast what compaction superseded is removed. */
   readonly compaction: CompactionPace;
-  readonly auth: {
-    /** `simple`, or `jwt,` and its options, as it was given. */
-    readonly token: string;
-    readonly bcryptCost: number;
-    readonly tokenTtlSeconds: number;
-    /** The common name of a client's certificate says who asks (--client-cert-auth). */
-    readonly clientCertAuth: boolean;
-  };
+  readonly auth: AuthOptions;
   readonly http: {
     /** Origins that may ask; "*": any. */
     readonly cors: readonly string[];
@@ -90,7 +84,7 @@ export function optionsOf(settings: Gathered): Options {
       sliceRows: number("compaction-batch-limit"),
       restMs: number("compaction-sleep-interval"),
     },
-    ...{ auth: authOf(settings), http: httpOf(settings) },
+    ...{ auth: authOptionsOf(settings), http: httpOf(settings) },
     watchProgressMs: number("watch-progress-notify-interval"),
     warnUnaryMs: number("warning-unary-request-duration") || Number.POSITIVE_INFINITY,
     warnApplyMs: number("warning-apply-duration") || Number.POSITIVE_INFINITY,
@@ -122,15 +116,6 @@ function keepaliveOf(settings: Gathered): Options["keepalive"] {
     pingIntervalMinMs: settings.number("--grpc-keepalive-min-time"),
     idleMs: idleMs > 0 && timeoutMs > 0 ? idleMs : Number.POSITIVE_INFINITY,
     timeoutMs,
-  };
-}
-
-function authOf(settings: Gathered): Options["auth"] {
-  return {
-    token: settings.text("--auth-token"),
-    bcryptCost: settings.number("--bcrypt-cost"),
-    tokenTtlSeconds: settings.number("--auth-token-ttl"),
-    clientCertAuth: settings.on("--client-cert-auth"),
   };
 }
 

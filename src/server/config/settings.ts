@@ -10,56 +10,8 @@
  */
 import { GIB, KIB, MIB } from "../../base/units.ts";
 import { DEFAULT_CLUSTER_TOKEN } from "../../cluster/founding.ts";
-
-/** What a setting may be, whatever it is called. */
-export interface Meaning {
-  /**
-   * `urls` and `members` are texts in etcd's notation (addresses.ts), `list` one with commas;
-   * `duration` is Go's notation (durations.ts), its value in milliseconds.
-   */
-  readonly kind:
-    | ("integer" | "boolean" | "string" | "address" | "choice" | "duration")
-    | ("urls" | "members" | "list");
-  readonly initial: number | boolean | string;
-  /** Inclusive bounds of an integer. */
-  readonly min?: number;
-  readonly max?: number;
-  /** The words a choice may be. */
-  readonly choices?: readonly string[];
-  readonly help: string;
-  /** A text that says something by being empty. */
-  readonly mayBeEmpty?: true;
-  /** Other values than the initial one are refused, with this reason. */
-  readonly refused?: string;
-}
-
-export interface Setting extends Meaning {
-  /** Dotted path in aether.toml. */
-  readonly path: string;
-  /** etcd's flag for the same thing with the same values. */
-  readonly etcd?: string;
-  /** Its other flags in etcd. */
-  readonly twins?: readonly string[];
-  /** It has no flag, since everybody on a machine can read its command lines. */
-  readonly secret?: true;
-}
-
-export interface EtcdSetting extends Meaning {
-  /** etcd's flag. */
-  readonly etcd: string;
-  /** Other flags of etcd for it: most were called experimental- before 3.7. */
-  readonly twins?: readonly string[];
-  /** Its place in etcd's YAML file, unless that is the flag's name; "": it has none. */
-  readonly yaml?: string;
-  /** It is a key of the YAML file only. */
-  readonly yamlOnly?: true;
-  /** `--flag` alone is a flag too. */
-  readonly valueOptional?: true;
-  /** Paths of Aether's settings that speak of the same thing: only one of the two may. */
-  readonly instead?: readonly string[];
-  /** Why it changes nothing here: it is taken, and whoever sets it is told once. */
-  readonly inert?: string;
-}
+import type { Setting } from "./setting.ts";
+import { TLS_SETTINGS } from "./tls-settings.ts";
 
 const HOUR_S = 3600;
 
@@ -201,12 +153,25 @@ export const SETTINGS: readonly Setting[] = [
     help: "How members find each other",
     refused: "only static discovery is built into this version",
   },
+  ...TLS_SETTINGS,
   {
     path: "auth.enabled",
     kind: "boolean",
     initial: false,
-    help: "Require users to authenticate",
-    refused: "this version does not enforce users and roles",
+    help: "A new cluster begins with the user root and asks everybody who he is",
+  },
+  {
+    path: "auth.root_password_file",
+    kind: "string",
+    initial: "",
+    help: "File that holds root's first password; used once, when the cluster begins",
+  },
+  {
+    path: "auth.root_password",
+    kind: "string",
+    initial: "",
+    secret: true,
+    help: "root's first password, instead of the file",
   },
   {
     path: "auth.token_expiry_hours",
@@ -220,8 +185,8 @@ export const SETTINGS: readonly Setting[] = [
     path: "auth.signing_key",
     kind: "string",
     initial: "",
-    help: "Key that signs tokens; empty: generated once and replicated",
-    refused: "this version does not issue tokens",
+    secret: true,
+    help: "Key that signs tokens, the same at each member; empty: generated once and replicated",
   },
   {
     path: "lease.max_leases",
@@ -266,6 +231,12 @@ export const SETTINGS: readonly Setting[] = [
     kind: "address",
     initial: "127.0.0.1:9090",
     help: "host:port of /metrics, /health/live, /health/ready and /cluster",
+  },
+  {
+    path: "metrics.tls",
+    kind: "boolean",
+    initial: false,
+    help: "Metrics in TLS alone, by the rules and with the certificate of [tls]",
   },
   {
     path: "shard.max_regions",

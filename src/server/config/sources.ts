@@ -8,15 +8,8 @@ import { ETCD_SETTINGS } from "./etcd/etcd-settings.ts";
 import { readYamlText } from "./etcd/yaml-file.ts";
 import { type FileSettings, type Given, NO_FILE, type Peer, readConfigText } from "./file.ts";
 import { type Notice, Notices } from "./notices.ts";
-import {
-  environmentOf,
-  etcdEnvironmentOf,
-  flagOf,
-  type Meaning,
-  SETTINGS,
-  type Setting,
-  TOPOLOGY,
-} from "./settings.ts";
+import type { Meaning, Setting } from "./setting.ts";
+import { environmentOf, etcdEnvironmentOf, flagOf, SETTINGS, TOPOLOGY } from "./settings.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -61,22 +61,62 @@ function fromAetherWords(settings: Gathered): Topology {
   const advertised = own === undefined ? peerAddr : ownAddress(own, peerAddr);
   const peers: readonly Pick<Peer, "nodeId" | "addr">[] =
     own === undefined ? [{ nodeId, addr: advertised }, ...settings.peers] : settings.peers;
+  const scheme = schemesOf(settings, peerAddr === addr, peers.length);
   const founders = peers.map((peer) => ({
     name: nameOf(peer.nodeId),
-    peerUrls: [`http://${peer.addr}`],
+    peerUrls: [`${scheme.peers}://${peer.addr}`],
   }));
   return {
     name: nameOf(nodeId),
     dataDir: settings.text("data_dir"),
-    listenClient: [addr],
+    listenClient: [inScheme(scheme.clients, addr)],
     listenClientHttp: [],
-    listenPeer: peerAddr === addr ? [] : [peerAddr],
-    listenMetrics: [settings.text("metrics.listen_addr")],
+    listenPeer: peerAddr === addr ? [] : [inScheme(scheme.peers, peerAddr)],
+    listenMetrics: [ownMetricsAddress(settings)],
     metricsChosen: settings.chosen("metrics.listen_addr") !== undefined,
-    clientUrls: [`http://${clientAddress(addr, advertised)}`],
-    peerUrls: [`http://${advertised}`],
+    clientUrls: [`${scheme.clients}://${clientAddress(addr, advertised)}`],
+    peerUrls: [`${scheme.peers}://${advertised}`],
     ...{ founders, notices: [] },
   };
+}
+
+/** The two tables of settings of TLS. */
+export type TlsTable = "tls" | "peer_tls";
+
+/** Whether there is a certificate to show: an address without a scheme has TLS then. */
+export function hasTls(settings: Gathered, table: TlsTable): boolean {
+  return settings.text(`${table}.cert_file`) !== "" || settings.on(`${table}.auto`);
+}
+
+type Scheme = "http" | "https";
+
+/** Where to listen: plaintext needs no scheme. */
+function inScheme(scheme: Scheme, address: string): string {
+  return scheme === "https" ? `https://${address}` : address;
+}
+
+/** Who is asked for what certificate is a matter of the address: one has one answer. */
+function schemesOf(
+  settings: Gathered,
+  isShared: boolean,
+  memberCount: number,
+): { readonly clients: Scheme; readonly peers: Scheme } {
+  const [clients, peers] = [hasTls(settings, "tls"), hasTls(settings, "peer_tls")];
+  if (isShared && (peers || (clients && memberCount > 1))) {
+    const table = peers ? "peer_tls" : "tls";
+    const where = settings.chosen(`${table}.cert_file`) ?? settings.where(`${table}.auto`);
+    throw new ConfigError(`${where}: members need an address of their own: set cluster.peer_addr`);
+  }
+  const schemeOf = (secure: boolean): Scheme => (secure ? "https" : "http");
+  return { clients: schemeOf(clients), peers: schemeOf(isShared ? clients : peers) };
+}
+
+/** Where metrics are answered in Aether's words. */
+function ownMetricsAddress(settings: Gathered): string {
+  const address = settings.text("metrics.listen_addr");
+  if (!settings.on("metrics.tls")) return address;
+  if (hasTls(settings, "tls")) return inScheme("https", address);
+  throw new ConfigError(`${settings.where("metrics.tls")}: there is no certificate in [tls]`);
 }
 
 function nameOf(nodeId: number): string {
@@ -134,7 +174,7 @@ function fromEtcdWords(settings: Gathered): Topology {
       `${listening}: --advertise-client-urls is needed too: where clients find this member`,
     );
   }
-  const chosenMetrics = settings.chosen("metrics.listen_addr");
+  const chosenMetrics = settings.chosen("metrics.listen_addr") ?? settings.chosen("metrics.tls");
   const peerUrls = urlsOf(settings, "--initial-advertise-peer-urls");
   const dataDirChosen = settings.chosen("data_dir") !== undefined;
   return {
@@ -145,7 +185,7 @@ function fromEtcdWords(settings: Gathered): Topology {
     listenPeer,
     listenMetrics:
       chosenMetrics !== undefined
-        ? [settings.text("metrics.listen_addr")]
+        ? [ownMetricsAddress(settings)]
         : listenAddresses(settings, "--listen-metrics-urls"),
     metricsChosen: true,
     clientUrls: urlsOf(settings, "--advertise-client-urls"),
@@ -212,9 +252,11 @@ function checkMembers(
   }
   if (settings.text("cluster.secret") !== "") return;
   if (!settings.speaksEtcd) {
+    if (settings.text("peer_tls.ca_file") !== "" && hasTls(settings, "peer_tls")) return;
     throw new ConfigError(
       `${where}: members on several machines (${far}) need cluster.secret, the same at each: ` +
-        "set AETHER_CLUSTER_SECRET, or the key in the configuration file",
+        "set AETHER_CLUSTER_SECRET, or the key in the configuration file; or [peer_tls] with " +
+        "certificates of one ca_file",
     );
   }
   const open = urls.find((url) => url.startsWith("http:"));

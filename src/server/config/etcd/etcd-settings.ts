@@ -1,5 +1,5 @@
 /** Every flag that etcd 3.4 to 3.7 has and that is no setting of Aether's own, by its name. */
-import type { EtcdSetting } from "../settings.ts";
+import type { EtcdSetting } from "../setting.ts";
 import { OLD_SETTINGS } from "./old-settings.ts";
 import { SECURITY_SETTINGS } from "./security-settings.ts";
 import { SERVING_SETTINGS } from "./serving-settings.ts";

@@ -1,5 +1,5 @@
 /** Flags that etcd has given up: of 3.4's proxy and v2 API, and what 3.x ignores since 0.x. */
-import type { EtcdSetting } from "../settings.ts";
+import type { EtcdSetting } from "../setting.ts";
 
 const NO_V2 = "the API v2 is served by nobody since etcd 3.6";
 const NO_PROXY = "a proxy of the API v2 is no member";

@@ -1,6 +1,6 @@
 /** etcd's flags for the store, for limits of what is served, and for HTTP. */
 import { MIB } from "../../../base/units.ts";
-import type { EtcdSetting } from "../settings.ts";
+import type { EtcdSetting } from "../setting.ts";
 
 const SQLITE = "the store is SQLite, not bbolt";
 const NO_WAL_FILES = "the log is one file that reuses its space";

@@ -1,5 +1,6 @@
 /** etcd's flags for who the members are, how they meet and how they elect. */
-import { type EtcdSetting, TOPOLOGY } from "../settings.ts";
+import type { EtcdSetting } from "../setting.ts";
+import { TOPOLOGY } from "../settings.ts";
 
 const DISCOVERY = "members are found by --initial-cluster; discovery is not in this version";
 const NO_DISCOVERY = "it belongs to discovery, which is not in this version";
@@ -58,7 +59,7 @@ export const TOPOLOGY_SETTINGS: readonly EtcdSetting[] = [
     etcd: "listen-metrics-urls",
     kind: "urls",
     initial: "",
-    instead: ["metrics.listen_addr"],
+    instead: ["metrics.listen_addr", "metrics.tls"],
     help: "Where to answer /metrics and health, beside the clients' addresses",
   },
   {

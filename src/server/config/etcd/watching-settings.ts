@@ -1,5 +1,5 @@
 /** etcd's flags for log lines, traces, checks and features. */
-import type { EtcdSetting } from "../settings.ts";
+import type { EtcdSetting } from "../setting.ts";
 import { FEATURE_TWINS } from "./features.ts";
 
 const NO_TRACES = "spans are not exported";

@@ -8,7 +8,8 @@ import { nearest } from "../../../base/nearest.ts";
 import { checkValue } from "../check.ts";
 import { ConfigError, mismatch } from "../config-error.ts";
 import type { Given } from "../file.ts";
-import { type EtcdSetting, type Meaning, SETTINGS } from "../settings.ts";
+import type { EtcdSetting, Meaning, Setting } from "../setting.ts";
+import { SETTINGS } from "../settings.ts";
 import { ETCD_SETTINGS } from "./etcd-settings.ts";
 
 const NS_PER_MS = 1e6;
@@ -56,18 +57,22 @@ function parse(text: string, name: string): unknown {
 function rowsByKey(): ReadonlyMap<string, Row> {
   const rows = new Map<string, Row>();
   for (const setting of SETTINGS) {
-    const { etcd, twins = [] } = setting;
+    const { etcd } = setting;
     if (etcd === undefined) continue;
-    for (const key of [etcd, ...twins]) rows.set(key, { ...setting, flag: etcd });
+    for (const key of keysOf(setting, etcd)) rows.set(key, { ...setting, flag: etcd });
   }
   for (const setting of ETCD_SETTINGS) {
-    for (const key of keysOf(setting)) rows.set(key, { ...setting, flag: setting.etcd });
+    for (const key of keysOf(setting, setting.etcd))
+      rows.set(key, { ...setting, flag: setting.etcd });
   }
   return rows;
 }
 
-function keysOf({ etcd, yaml = etcd, twins = [] }: EtcdSetting): readonly string[] {
-  return yaml === "" ? twins : [yaml, ...twins];
+function keysOf(
+  { yaml, twins = [] }: Pick<Setting & EtcdSetting, "yaml" | "twins">,
+  flag: string,
+): readonly string[] {
+  return yaml === "" ? twins : [yaml ?? flag, ...twins];
 }
 
 /** As the setting's kind wants it; undefined where Go's decoder leaves the default. */
