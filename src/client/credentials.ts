@@ -2,6 +2,7 @@
  * Name and password turned into the token that calls carry. A token that the server does not know
  * any more (it restarted, or the token's time is over) is replaced once per failed call.
  */
+import { Secret } from "../base/secret.ts";
 import { Auth, AuthenticateRequest } from "../proto/gen/etcdserverpb.ts";
 import type { Authorizer, Channel } from "./channel.ts";
 import { GrpcError } from "./grpc-error.ts";
@@ -17,18 +18,20 @@ const NOT_ENABLED = "etcdserver: authentication is not enabled";
 
 export interface Credentials {
   readonly name: string;
-  readonly password: string;
+  readonly password: string | Secret;
 }
 
 export class TokenAuthorizer implements Authorizer {
   readonly #channel: Channel;
-  readonly #credentials: Credentials;
+  readonly #name: string;
+  readonly #password: Secret;
   #fields: readonly string[] = [];
   #renewal: Promise<boolean> | undefined;
 
-  constructor(channel: Channel, credentials: Credentials) {
+  constructor(channel: Channel, { name, password }: Credentials) {
     this.#channel = channel;
-    this.#credentials = credentials;
+    this.#name = name;
+    this.#password = typeof password === "string" ? new Secret(password) : password;
   }
 
   fields(path: string): readonly string[] {
@@ -47,7 +50,8 @@ export class TokenAuthorizer implements Authorizer {
   /** Gets a token; false if the server has authentication off. Rejects when it refuses us. */
   async authenticate(): Promise<boolean> {
     try {
-      const request = AuthenticateRequest.create(this.#credentials);
+      const password = this.#password.reveal();
+      const request = AuthenticateRequest.create({ name: this.#name, password });
       const { token } = await this.#channel.call(Auth.Authenticate, request);
       this.#fields = ["token", token];
       return true;

@@ -1,5 +1,9 @@
 /** The forms of answers, help, completion and settings, without a server. */
+
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import packageJson from "../../package.json";
 import { VERSION } from "../../src/base/version.ts";
 import { parseArguments } from "../../src/cli/arguments.ts";
@@ -119,10 +123,28 @@ describe("settings", () => {
   });
 
   test("who asks", () => {
-    expect(resolve("--user root:a:b").user).toEqual({ name: "root", password: "a:b" });
-    expect(resolve("--user root").user).toEqual({ name: "root", password: undefined });
-    expect(resolve("--user root:x --password p").user).toEqual({ name: "root:x", password: "p" });
+    const who = (line: string, environment = {}): unknown => {
+      const { user } = resolve(line, environment);
+      return user && [user.name, user.password?.reveal()];
+    };
+    expect(who("--user root:a:b")).toEqual(["root", "a:b"]);
+    expect(who("--user root")).toEqual(["root", undefined]);
+    expect(who("--user root:x --password p")).toEqual(["root:x", "p"]);
+    expect(who("--user root", { AETHERCTL_PASSWORD: "e" })).toEqual(["root", "e"]);
     expect(resolve("").user).toBeUndefined();
+  });
+
+  test("a password from a file is its first line", () => {
+    const directory = mkdtempSync(join(tmpdir(), "aether-password-"));
+    const file = join(directory, "password");
+    const given = (line: string): string | undefined => resolve(line).user?.password?.reveal();
+    writeFileSync(file, "pass word\r\nand a note\n");
+    expect(given(`--user root --password-file ${file}`)).toBe("pass word");
+    expect(() => given(`--user root --password-file ${file} --password p`)).toThrow("give one");
+    writeFileSync(file, "\n");
+    expect(() => given(`--user root --password-file ${file}`)).toThrow("has no first line");
+    rmSync(directory, { recursive: true });
+    expect(() => given(`--user root --password-file ${file}`)).toThrow("no such file");
   });
 
   test("TLS", () => {

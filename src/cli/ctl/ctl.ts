@@ -6,16 +6,26 @@ import { basename } from "node:path";
 import { GrpcError } from "../../client/grpc-error.ts";
 import { type Arguments, parseArguments } from "../arguments.ts";
 import { EXIT, ExitError, UsageError } from "../exit.ts";
+import { SECRET_FLAGS, USER_FLAGS } from "../hidden-arguments.ts";
 import { type Io, processIo } from "../io.ts";
 import { COMMANDS, type CommandRow } from "./command-table.ts";
 import { type Found, findCommand } from "./find-command.ts";
 import { environmentFlags, GLOBAL_ARGS, type Globals, resolveGlobals } from "./globals.ts";
 import { callErrorText, Invocation } from "./invocation.ts";
 
-/** Runs the client as this process and ends it. */
-export async function ctl(words: readonly string[]): Promise<never> {
+/** What to do where secrets could not be taken off the command line. */
+const VISIBLE = [
+  "aether ctl: others on this machine can see the secrets on this command line:",
+  "use AETHERCTL_PASSWORD or --password-file, or let it ask\n",
+].join(" ");
+
+/**
+ * Runs the client as this process and ends it. `hidden`: nobody sees secrets in the process list.
+ */
+export async function ctl(words: readonly string[], hidden: boolean): Promise<never> {
   const called = basename(process.argv0);
   const io = processIo(called === "aetherctl" || called === "etcdctl" ? called : "aether ctl");
+  if (!hidden) io.err(VISIBLE);
   try {
     process.exit(await runCtl(words, io));
   } catch (error) {
@@ -90,15 +100,14 @@ function hintAtConnection(error: unknown, { endpoints }: Globals, io: Io): void 
   io.err(`aether ctl: ${endpoints.join(", ")}: ${deepest.message}\n`);
 }
 
-const SECRET = new Set(["password", "auth-jwt-token", "user"]);
-
 /** Every global flag with its value, by name, as variables; secrets are not shown. */
 function showSettings(args: Arguments, io: Io): void {
   for (const flag of Object.keys(GLOBAL_ARGS).sort()) {
     if (flag === "help") continue;
     const variable = `ETCDCTL_${flag.toUpperCase().replaceAll("-", "_")}`;
     const text = args.text(flag) || (GLOBAL_ARGS[flag]?.type === "boolean" ? "false" : "");
-    const value = SECRET.has(flag) && text !== "" ? "…" : text;
+    const isSecret = SECRET_FLAGS.has(flag) || USER_FLAGS.has(flag);
+    const value = isSecret && text !== "" ? "…" : text;
     io.err(`${variable}=${flag === "endpoints" ? `[${value}]` : value}\n`);
   }
 }

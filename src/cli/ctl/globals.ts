@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import type { ArgsDef } from "citty";
 import { parseDurationMs } from "../../base/durations.ts";
+import { Secret } from "../../base/secret.ts";
 import { MIB } from "../../base/units.ts";
 import type { EtcdClientOptions } from "../../client/etcd-client.ts";
 import type { Arguments } from "../arguments.ts";
@@ -43,7 +44,16 @@ export const GLOBAL_ARGS: ArgsDef = {
     description: "Time for a command that is not meant to go on",
   },
   user: { type: "string", valueHint: "name[:password]", description: "Who asks" },
-  password: { type: "string", valueHint: "text", description: "Password of --user" },
+  password: {
+    type: "string",
+    valueHint: "text",
+    description: "Password of --user; off the process list once we run",
+  },
+  "password-file": {
+    type: "string",
+    valueHint: "file",
+    description: "Its first line is the password of --user",
+  },
   "auth-jwt-token": { type: "string", valueHint: "token", description: "Token to send along" },
   cacert: { type: "string", valueHint: "file", description: "Verify servers with this CA bundle" },
   cert: { type: "string", valueHint: "file", description: "Our certificate for TLS" },
@@ -106,7 +116,7 @@ export interface Globals {
   readonly commandTimeoutMs: number;
   readonly tls: ClientTls | undefined;
   readonly user: User | undefined;
-  readonly token: string | undefined;
+  readonly token: Secret | undefined;
   readonly discovery: Discovery | undefined;
   readonly connection: NonNullable<EtcdClientOptions["connection"]>;
   readonly requestBytesMax: number;
@@ -115,7 +125,7 @@ export interface Globals {
 export interface User {
   readonly name: string;
   /** undefined: it has to be asked for. */
-  readonly password: string | undefined;
+  readonly password: Secret | undefined;
 }
 
 export interface Discovery {
@@ -170,8 +180,8 @@ export function resolveGlobals(args: Arguments): Globals {
     dialTimeoutMs: durationMs(args, "dial-timeout"),
     commandTimeoutMs: durationMs(args, "command-timeout"),
     tls: clientTls(args, ""),
-    user: userOf(args.text("user"), args.text("password")),
-    token: args.text("auth-jwt-token") || undefined,
+    user: userOf(args.text("user"), passwordOf(args)),
+    token: args.text("auth-jwt-token") === "" ? undefined : new Secret(args.text("auth-jwt-token")),
     discovery: discoveryOf(args),
     connection: {
       keepaliveMs: Math.max(durationMs(args, "keepalive-time"), KEEPALIVE_MS_MIN),
@@ -257,10 +267,24 @@ function whyNot(error: unknown): string {
 /** Of `name`, or `name:password` when no password is given apart. */
 export function userOf(text: string, password: string): User | undefined {
   if (text === "") return undefined;
-  if (password !== "") return { name: text, password };
+  if (password !== "") return { name: text, password: new Secret(password) };
   const colon = text.indexOf(":");
   if (colon === -1) return { name: text, password: undefined };
-  return { name: text.slice(0, colon), password: text.slice(colon + 1) };
+  return { name: text.slice(0, colon), password: new Secret(text.slice(colon + 1)) };
+}
+
+/** Of --password or the first line of --password-file; "" for neither. Throws ExitError. */
+function passwordOf(args: Arguments): string {
+  const password = args.text("password");
+  const text = fileText(args, "password-file");
+  if (text === undefined) return password;
+  if (password !== "") {
+    const both = "--password and --password-file are two ways to say the same: give one";
+    throw new ExitError(EXIT.BAD_ARGUMENTS, both);
+  }
+  const [line = ""] = text.split(/\r?\n/);
+  if (line !== "") return line;
+  throw new ExitError(EXIT.BAD_ARGUMENTS, `${args.text("password-file")}: has no first line`);
 }
 
 function discoveryOf(args: Arguments): Discovery | undefined {

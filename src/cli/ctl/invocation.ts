@@ -1,6 +1,7 @@
 /** One run of a client command: its arguments, its connections, its output. */
 import { ByteWriter } from "../../base/bytes.ts";
 import { AetherError } from "../../base/errors.ts";
+import { Secret } from "../../base/secret.ts";
 import { EtcdClient, type EtcdClientOptions } from "../../client/etcd-client.ts";
 import { deadlineExceeded, GrpcError } from "../../client/grpc-error.ts";
 import type { MethodType } from "../../proto/message.ts";
@@ -26,7 +27,7 @@ export interface Target {
   readonly endpoints: readonly string[];
   readonly tls: EtcdClientOptions["tls"] | undefined;
   readonly credentials: EtcdClientOptions["credentials"] | undefined;
-  readonly token?: string | undefined;
+  readonly token?: Secret | undefined;
 }
 
 export class Invocation {
@@ -37,7 +38,7 @@ export class Invocation {
   readonly globals: Globals;
   readonly io: Io;
   readonly #clients: EtcdClient[] = [];
-  #password: Promise<string> | undefined;
+  #password: Promise<Secret> | undefined;
 
   /** Use runCtl(). */
   constructor(parts: InvocationParts) {
@@ -90,7 +91,7 @@ export class Invocation {
     this.#clients.push(client);
     if (token !== undefined) {
       client.channel.authorizer = {
-        fields: () => ["token", token],
+        fields: () => ["token", token.reveal()],
         renew: () => Promise.resolve(false),
       };
     } else if (credentials !== undefined) {
@@ -130,10 +131,10 @@ export class Invocation {
   }
 
   /** Asked for once, however many clients there are. */
-  #passwordOf(user: User): Promise<string> {
+  #passwordOf(user: User): Promise<Secret> {
     this.#password ??=
       user.password === undefined
-        ? this.io.askSecret("Password: ")
+        ? this.io.askSecret("Password: ").then((typed) => new Secret(typed))
         : Promise.resolve(user.password);
     return this.#password;
   }

@@ -1,6 +1,7 @@
 /** `make-mirror`: copies keys to another cluster for as long as it runs. */
 import type { ArgsDef } from "citty";
 import { keyFromText } from "../../../base/bytes.ts";
+import type { Credentials } from "../../../client/credentials.ts";
 import type { EtcdClient } from "../../../client/etcd-client.ts";
 import { EXIT, ExitError } from "../../exit.ts";
 import type { Command } from "../command.ts";
@@ -102,7 +103,7 @@ function operationsMax({ args }: Invocation): number {
 
 async function connectThere(call: Invocation, endpoint: string): Promise<EtcdClient> {
   const user = userOf(call.args.text("dest-user"), call.args.text("dest-password"));
-  let credentials: { readonly name: string; readonly password: string } | undefined;
+  let credentials: Credentials | undefined;
   if (user !== undefined) {
     const password = user.password ?? (await call.io.askSecret("Destination Password: "));
     credentials = { name: user.name, password };
