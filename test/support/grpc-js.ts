@@ -163,14 +163,13 @@ export class GrpcJsClient {
   }
 
   /** Opens a server stream. */
-  download(name: string, request: object): Inbox {
+  download(name: string, request: object, metadata?: Metadata): Inbox {
     const { path, requestSerialize, responseDeserialize } = methodOf(name);
-    const stream = this.#client.makeServerStreamRequest(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      request,
-    );
+    const args = [path, requestSerialize, responseDeserialize, request] as const;
+    const stream =
+      metadata === undefined
+        ? this.#client.makeServerStreamRequest(...args)
+        : this.#client.makeServerStreamRequest(...args, metadata);
     return new Inbox(name, stream as ClientDuplexStream<object, object>);
   }
 
