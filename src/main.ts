@@ -16,6 +16,6 @@ else await (await import("./cli/serve/serve.ts")).serve(words, "aether");
 
 /** Before anything else is loaded: until then everybody can read what is on the command line. */
 async function client(given: readonly string[]): Promise<void> {
-  const { hidden } = hideArguments(given);
+  const hidden = hideArguments(given);
   await (await import("./cli/ctl/ctl.ts")).ctl(given, hidden);
 }

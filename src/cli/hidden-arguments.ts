@@ -20,22 +20,18 @@ export const USER_FLAGS: ReadonlySet<string> = new Set(["user", "dest-user", "fr
 
 const STAR = "*";
 
-export interface HiddenArguments {
-  /** Some of the arguments are secrets. */
-  readonly found: boolean;
-  /** Nobody else can read them any more. */
-  readonly hidden: boolean;
-}
-
-/** Overwrites the secrets in the command line of this process, which ends with `words`. */
-export function hideArguments(words: readonly string[]): HiddenArguments {
+/**
+ * Overwrites the secrets in the command line of this process, which ends with `words`. False if
+ * there are some and others can still read them: no Linux, or one that forbids it.
+ */
+export function hideArguments(words: readonly string[]): boolean {
   const secrets = words.map(secretIn);
-  if (secrets.every((secret) => secret === "")) return { found: false, hidden: true };
+  if (secrets.every((secret) => secret === "")) return true;
   try {
     overwrite(words, secrets);
-    return { found: true, hidden: true };
+    return true;
   } catch {
-    return { found: true, hidden: false }; // no Linux, or one that forbids it: the caller says so
+    return false; // whoever called says so: nothing else is lost by it
   }
 }
 
