@@ -288,8 +288,7 @@ describe("RFC 9113 §5.4, §5.5 errors and extensions", () => {
     const id = peer.request();
     await peer.answer(id);
     peer.send(wire.reset(id, wire.Code.CANCEL), wire.reset(id, wire.Code.CANCEL));
-    await peer.settle();
-    expect(peer.drain().filter(({ type }) => type === Type.RST_STREAM)).toEqual([]);
+    expect((await peer.settle()).filter(({ type }) => type === Type.RST_STREAM)).toEqual([]);
     await peer.serves();
   });
 

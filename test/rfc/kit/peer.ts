@@ -174,17 +174,15 @@ export class Peer implements AsyncDisposable {
     if (status !== "200") throw new Error(`a good request got ${status}`);
   }
 
-  /** The server has taken all that was sent before. */
-  async settle(): Promise<void> {
+  /** The server has taken all that was sent before; what it said until then. */
+  async settle(): Promise<Received[]> {
+    const before: Received[] = [];
     this.send(settings());
     await this.frame("the acknowledgment of SETTINGS", (frame) => {
+      before.push(frame);
       return frame.type === Type.SETTINGS && (frame.flags & Flag.ACK) !== 0;
     });
-  }
-
-  /** What has come and was not asked for yet. */
-  drain(): Received[] {
-    return this.#inbox.splice(0);
+    return before.slice(0, -1);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
