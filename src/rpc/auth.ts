@@ -242,10 +242,23 @@ class AuthCalls {
     });
   }
 
+  /** Where tokens are signed by a key that nobody has given, the first one has it drawn. */
   #answerToken(call: ServerCall, { change, authRevision }: AuthResult): void {
     if (change.of !== "token") throw new AetherError("auth_failed", "the log gave no token");
-    const token = this.#backend.tokens.issue(change.user, change.token, authRevision);
-    reply(call, AuthenticateResponse, { header: this.#header(), token });
+    const { group, tokens } = this.#backend;
+    const issue = (): void => {
+      this.#later(call, tokens.issue({ ...change, authRevision }, this.#auth), (token) => {
+        reply(call, AuthenticateResponse, { header: this.#header(), token });
+      });
+    };
+    const key = tokens.drawKey(this.#auth);
+    if (key === undefined) issue();
+    else {
+      group.propose(CommandKind.signingKey, key, 0, key.length, (outcome) => {
+        if (outcome instanceof AetherError) failProposal(call, group, outcome);
+        else guarded(call, issue);
+      });
+    }
   }
 
   #status(): Handler {

@@ -23,7 +23,13 @@ import type { CommandKind } from "../state/command.ts";
 import { hasCost } from "../state/cost.ts";
 import type { StateMachine } from "../state/machine.ts";
 import type { AuthChange } from "../state/results.ts";
-import type { Method, ServerCall, StreamMethod, UnaryMethod } from "../wire/grpc/server-call.ts";
+import type {
+  Method,
+  ServerCall,
+  StreamHandler,
+  StreamMethod,
+  UnaryMethod,
+} from "../wire/grpc/server-call.ts";
 import { GrpcCode } from "../wire/grpc/status.ts";
 import { guarded } from "./answer.ts";
 import { type AuthRow, rowOf } from "./authorize-table.ts";
@@ -49,7 +55,6 @@ export interface AuthorizerParts {
 
 /** A call whose token this member has not heard of yet. */
 interface WaitingCall {
-  readonly token: string;
   readonly index: number;
   readonly untilMs: number;
   readonly go: () => void;
@@ -147,12 +152,15 @@ export class Authorizer {
     return {
       path,
       unary: (call, bytes, start, end) => {
-        if (!this.enabled) unary(call, bytes, start, end);
-        else if (!this.#isAhead(call)) gated(call, bytes, start, end);
-        else {
-          const copy = bytes.slice(start, end); // the wire takes its buffer back
-          this.#wait(call, () => guarded(call, () => gated(call, copy, 0, copy.length)));
+        if (!this.enabled) {
+          unary(call, bytes, start, end);
+          return;
         }
+        const isWaiting = this.#isWaiting(call, () => {
+          const copy = bytes.slice(start, end); // the wire takes its buffer back
+          return () => gated(call, copy, 0, copy.length);
+        });
+        if (!isWaiting) gated(call, bytes, start, end);
       },
     };
   }
@@ -162,13 +170,14 @@ export class Authorizer {
       path,
       stream: (call) => {
         if (!this.enabled) return stream(call);
-        if (this.#isAhead(call)) {
-          const late = new LateStream(call, stream);
-          this.#wait(call, () => guarded(call, () => late.open()));
-          return late;
-        }
-        if (row.needs === "root") checkRoot(this.#question(call));
-        return stream(call);
+        const open = (): StreamHandler => {
+          const token = tokenOf(call);
+          if (token !== undefined) this.#parts.tokens.hold(token, call);
+          if (row.needs === "root") checkRoot(this.#question(call));
+          return stream(call);
+        };
+        const late = new LateStream(call, open);
+        return this.#isWaiting(call, () => () => late.open()) ? late : open();
       },
     };
   }
@@ -207,16 +216,16 @@ export class Authorizer {
 
   #identify(call: ServerCall): Caller | undefined {
     this.#notice();
-    const { revision } = this.#machine.auth;
+    const { auth } = this.#machine;
     const token = tokenOf(call);
     if (token !== undefined) {
-      const caller = this.#parts.tokens.callerOf(token, revision);
+      const caller = this.#parts.tokens.callerOf(token, auth, call);
       if (caller === undefined) throw new AetherError("invalid_auth_token");
       return caller;
     }
     const { peerName } = call;
     const isNamed = this.#parts.clientCertAuth && peerName !== undefined && !isProxied(call);
-    return isNamed ? { user: peerName, authRevision: revision } : undefined;
+    return isNamed ? { user: peerName, authRevision: auth.revision } : undefined;
   }
 
   /** A snapshot took the state's place: users may have lost what their tokens stand for. */
@@ -227,19 +236,38 @@ export class Authorizer {
     this.#parts.tokens.clear();
   }
 
-  /** Whether the call shows a token of an entry that is not applied here yet. */
-  #isAhead(call: ServerCall): boolean {
+  /**
+   * Whether the call shows a token that cannot be judged yet: it has to be verified, or it is of an
+   * entry that is not applied here. Then what `makeGo` returns runs as soon as it can be.
+   */
+  #isWaiting(call: ServerCall, makeGo: () => () => void): boolean {
     const token = tokenOf(call);
-    const index = token === undefined ? undefined : this.#parts.tokens.indexOf(token);
+    if (token === undefined) return false;
+    const { tokens } = this.#parts;
+    const proof = tokens.prove(token, this.#parts.group.machine.auth);
+    if (proof === undefined) {
+      if (!this.#isAhead(token)) return false;
+      this.#wait(call, token, makeGo());
+      return true;
+    }
+    const go = makeGo();
+    void proof.then(() => {
+      if (this.#isAhead(token)) guarded(call, () => this.#wait(call, token, go));
+      else guarded(call, go);
+    });
+    return true;
+  }
+
+  #isAhead(token: string): boolean {
+    const index = this.#parts.tokens.indexOf(token);
     return index !== undefined && index > this.#parts.group.appliedIndex;
   }
 
-  #wait(call: ServerCall, go: () => void): void {
-    const token = tokenOf(call) ?? "";
+  #wait(call: ServerCall, token: string, go: () => void): void {
     const index = this.#parts.tokens.indexOf(token) ?? 0;
-    if (this.#waiting.length >= WAITING_MAX) throw new AetherError("invalid_auth_token");
+    if (this.#waiting.length >= WAITING_MAX) throw new AetherError("too_many_requests");
     const untilMs = this.#parts.clock.monotonicMs() + TOKEN_WAIT_MS;
-    this.#waiting.push({ token, index, untilMs, go });
+    this.#waiting.push({ index, untilMs, go: () => guarded(call, go) });
   }
 
   /** Not while entries are being applied: the calls that go on look at the machine. */

@@ -1,254 +1,224 @@
 /**
  * JSON web tokens (RFC 7519, signed as RFC 7515 compact form) with the claims of etcd: username,
- * revision and exp. Every member that has the key knows them, so they are told to nobody and end
- * by time, or when the auth revision has moved on: then the client is to authenticate again.
+ * revision and exp. Every member that has the key knows them, so they are told to nobody; they end
+ * by time, and with what they stand for: the user, his password, auth itself (takesTokenOf()).
  *
- * Signing and verifying is node:crypto's, and synchronous: verifying takes 20 µs (RSA, 2048 bits),
- * and what was verified is remembered until it ends, which makes it a look into a map.
+ * Signing and verifying is jose's, which is WebCrypto's and so takes its time on another thread. A
+ * token is therefore proved once, and remembered; a call with a known one pays a look into a map.
+ *
+ *   token ─ known? ── yes ─▶ callerOf(), at once
+ *              └───── no ──▶ prove() ─▶ the call waits (authorize.ts) ─▶ callerOf()
+ *
+ * There are two sets of rules. With etcd's, a caller has the auth revision of his token, so that
+ * every change of rights sends everybody to log in again. With ours he has the present one, as with
+ * simple tokens: rights are looked up by his name anyway, so a change of them holds at once; and
+ * the token says of which entry of the log it is, for members that are behind it.
  */
-import type { KeyObject } from "node:crypto";
-import { nodeCrypto } from "../base/builtin.ts";
+import { assert } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
-import type { Clock } from "../base/ports.ts";
+import type { Clock, Log } from "../base/ports.ts";
+import type { Secret } from "../base/secret.ts";
+import type { AuthStore } from "../state/auth/auth-store.ts";
 import type { Caller } from "../state/auth/caller.ts";
-import type { Tokens } from "./tokens.ts";
+import { type JwtKey, SHARED_KEY_BYTES_MIN, sharedKey } from "./jwt-keys.ts";
+import type { NewToken, Tokens } from "./tokens.ts";
 
 /** etcd's default lifetime. */
 export const JWT_TTL_MS = 5 * 60_000;
 
-/** Verified tokens that are remembered; beyond it the oldest is verified again. */
+/** Proved tokens that are remembered, some 500 bytes each; the least used are proved again. */
 const REMEMBERED_MAX = 10_000;
+
+/** Proofs under way: a tenth of a second of them. Beyond it callers are refused. */
+const PROVING_MAX = 1000;
+
+/** How long a token waits for the key, which is on its way through the log; as authorize.ts. */
+const KEY_WAIT_MS = 5000;
 
 /** Longer ones are nobody's: the claims of etcd take some two hundred bytes. */
 const TOKEN_CHARS_MAX = 8192;
 
-type Family = "RS" | "PS" | "ES" | "HS" | "EdDSA";
-
-/** A method by its name in a token's head: its family, and the hash where there is a choice. */
-const METHODS: Readonly<Record<string, readonly [family: Family, hash: string]>> = {
-  RS256: ["RS", "sha256"],
-  RS384: ["RS", "sha384"],
-  RS512: ["RS", "sha512"],
-  PS256: ["PS", "sha256"],
-  PS384: ["PS", "sha384"],
-  PS512: ["PS", "sha512"],
-  ES256: ["ES", "sha256"],
-  ES384: ["ES", "sha384"],
-  ES512: ["ES", "sha512"],
-  HS256: ["HS", "sha256"],
-  HS384: ["HS", "sha384"],
-  HS512: ["HS", "sha512"],
-  EdDSA: ["EdDSA", ""],
-};
-
-const CURVES: Readonly<Record<string, string>> = {
-  ES256: "prime256v1",
-  ES384: "secp384r1",
-  ES512: "secp521r1",
-};
-
-const KEY_TYPES: Readonly<Record<Exclude<Family, "HS">, readonly string[]>> = {
-  RS: ["rsa"],
-  PS: ["rsa", "rsa-pss"],
-  ES: ["ec"],
-  EdDSA: ["ed25519"],
-};
-
-/** What `--auth-token jwt,…` says; keys as in their files: PEM, for HS bytes as they are. */
 export interface JwtSettings {
-  readonly method: string;
-  readonly publicKey: Buffer | undefined;
-  readonly privateKey: Buffer | undefined;
+  /** Undefined: drawn by chance when it is first needed, and kept in the state. */
+  readonly key: JwtKey | undefined;
   readonly ttlMs: number;
+  readonly rules: "etcd" | "own";
 }
 
-/** How tokens are signed, if they can be, and verified. */
-interface Signer {
-  readonly sign: ((data: Buffer) => Buffer) | undefined;
-  readonly verify: (data: Buffer, signature: Buffer) => boolean;
-}
-
-interface Remembered {
+/** What a proved token says. */
+interface Proved {
   readonly caller: Caller;
-  /** Seconds since 1970; Infinity if it says nothing. */
+  /** Seconds since 1970. */
   readonly endsS: number;
+  readonly index: number | undefined;
 }
 
 export class JwtTokens implements Tokens {
   readonly #settings: JwtSettings;
   readonly #clock: Clock;
-  readonly #signer: Signer;
-  readonly #head: string;
-  readonly #remembered = new Map<string, Remembered>();
+  readonly #log: Log;
+  /** Two generations: what is used stays in the young one, and the old one is forgotten whole. */
+  #young = new Map<string, Proved>();
+  #old = new Map<string, Proved>();
+  /** Streams keep what they came with. */
+  readonly #held = new WeakMap<object, Proved>();
+  readonly #proving = new Map<string, Promise<void>>();
+  #drawnKey: { readonly secret: Secret; readonly key: JwtKey } | undefined = undefined;
+  #waiting: { readonly untilMs: number; readonly go: () => void }[] = [];
 
-  /** Throws Error with a text for people: an unknown method, no key, a key of another kind. */
-  constructor(settings: JwtSettings, clock: Clock) {
+  constructor(settings: JwtSettings, clock: Clock, log: Log) {
     this.#settings = settings;
     this.#clock = clock;
-    this.#signer = signerOf(settings);
-    this.#head = encode({ alg: settings.method, typ: "JWT" });
+    this.#log = log;
   }
 
   draw(): string {
     return "";
   }
 
-  /** token_not_signed where only the public key is known. */
-  issue(user: string, _token: string, authRevision: number): string {
-    const signature = this.#signer.sign;
-    if (signature === undefined) throw new AetherError("token_not_signed");
+  drawKey(auth: AuthStore): Uint8Array | undefined {
+    if (this.#keyIn(auth) !== undefined) return undefined;
+    return crypto.getRandomValues(new Uint8Array(SHARED_KEY_BYTES_MIN));
+  }
+
+  /** Rejects with token_not_signed where only the public key is known. */
+  async issue({ user, authRevision, index }: NewToken, auth: AuthStore): Promise<string> {
+    const key = this.#keyIn(auth);
+    assert(key !== undefined, "a token is given after its key is known");
+    if (key.signing === undefined) throw new AetherError("token_not_signed");
+    const { SignJWT } = await import("jose");
     const exp = Math.floor((this.#clock.wallMs() + this.#settings.ttlMs) / 1000);
-    const data = `${this.#head}.${encode({ exp, revision: authRevision, username: user })}`;
-    return `${data}.${signature(Buffer.from(data)).toString("base64url")}`;
+    const claims = { exp, revision: authRevision, username: user };
+    return new SignJWT(this.#settings.rules === "own" ? { ...claims, index } : claims)
+      .setProtectedHeader({ alg: key.method, typ: "JWT" })
+      .sign(key.signing);
   }
 
-  callerOf(token: string): Caller | undefined {
-    const known = this.#remembered.get(token) ?? this.#verified(token);
-    if (known !== undefined && known.endsS > this.#clock.wallMs() / 1000) return known.caller;
-    this.#remembered.delete(token);
-    return undefined;
+  callerOf(token: string, auth: AuthStore, holder: object): Caller | undefined {
+    const known = this.#find(token) ?? this.#held.get(holder);
+    if (known === undefined || known.endsS <= this.#clock.wallMs() / 1000) return undefined;
+    const { caller } = known;
+    if (!auth.takesTokenOf(caller.user, caller.authRevision)) return undefined;
+    if (this.#settings.rules === "etcd") return caller;
+    return { user: caller.user, authRevision: auth.revision };
   }
 
-  indexOf(): undefined {
-    return undefined;
+  prove(token: string, auth: AuthStore): Promise<void> | undefined {
+    if (this.#find(token) !== undefined || token.length > TOKEN_CHARS_MAX) return undefined;
+    if (!COMPACT_FORM.test(token)) return undefined;
+    const begun = this.#proving.get(token);
+    if (begun !== undefined) return begun;
+    if (this.#proving.size >= PROVING_MAX) {
+      throw new AetherError("too_many_requests", "too many tokens wait to be verified");
+    }
+    const proof = this.#prove(token, auth).finally(() => this.#proving.delete(token));
+    this.#proving.set(token, proof);
+    return proof;
   }
 
-  onChange(): void {}
+  hold(token: string, holder: object): void {
+    const known = this.#find(token);
+    if (known !== undefined) this.#held.set(holder, known);
+  }
+
+  indexOf(token: string): number | undefined {
+    return this.#find(token)?.index;
+  }
+
+  onChange({ of }: { readonly of: string }): void {
+    if (of === "key") this.#wake(() => true);
+  }
 
   clear(): void {
-    this.#remembered.clear();
+    this.#young.clear();
+    this.#old.clear();
+    this.#wake(() => true);
   }
 
   tick(): void {
-    const nowS = this.#clock.wallMs() / 1000;
-    for (const [token, { endsS }] of this.#remembered) {
-      if (endsS <= nowS) this.#remembered.delete(token);
+    const nowMs = this.#clock.monotonicMs();
+    this.#wake(({ untilMs }) => untilMs <= nowMs);
+  }
+
+  #find(token: string): Proved | undefined {
+    const known = this.#young.get(token);
+    if (known !== undefined) return known;
+    const old = this.#old.get(token);
+    if (old !== undefined) this.#remember(token, old);
+    return old;
+  }
+
+  #remember(token: string, proved: Proved): void {
+    if (this.#young.size >= REMEMBERED_MAX / 2) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(token, proved);
+  }
+
+  /** The key as far as it is known; what was proved by another one is forgotten. */
+  #keyIn(auth: AuthStore): JwtKey | undefined {
+    const { key } = this.#settings;
+    const secret = auth.signingKey;
+    if (key !== undefined || secret === undefined) return key;
+    if (this.#drawnKey?.secret !== secret) {
+      this.#young.clear();
+      this.#old.clear();
+      this.#drawnKey = { secret, key: sharedKey(secret.revealBytes()) };
+    }
+    return this.#drawnKey.key;
+  }
+
+  /** Remembers the token if it is a good one; what is wrong with another is nobody's business. */
+  async #prove(token: string, auth: AuthStore): Promise<void> {
+    if (this.#keyIn(auth) === undefined) await this.#keyArrival();
+    const key = this.#keyIn(auth);
+    if (key === undefined) return;
+    const { jwtVerify, errors } = await import("jose");
+    const currentDate = new Date(this.#clock.wallMs());
+    const options = { algorithms: [key.method], currentDate, requiredClaims: REQUIRED };
+    try {
+      const { payload, protectedHeader } = await jwtVerify(token, key.verifying, options);
+      if (protectedHeader.crit !== undefined) return; // we honour no extension
+      const proved = provedBy(payload);
+      if (proved !== undefined) this.#remember(token, proved);
+    } catch (error) {
+      if (error instanceof errors.JOSEError) return;
+      // Whatever a client sends, it must not end the server.
+      this.#log.error("a token could not be verified", { error: String(error) });
     }
   }
 
-  #verified(token: string): Remembered | undefined {
-    const [head = "", claims = "", signature = "", ...rest] =
-      token.length > TOKEN_CHARS_MAX ? [] : token.split(".");
-    if (rest.length > 0 || decode(head)?.["alg"] !== this.#settings.method) return undefined;
-    if (!BASE64URL.test(signature)) return undefined; // Buffer.from() passes over what is none
-    const data = Buffer.from(`${head}.${claims}`, "latin1");
-    if (!this.#signer.verify(data, Buffer.from(signature, "base64url"))) return undefined;
-    const read = this.#read(decode(claims));
-    if (read === undefined) return undefined;
-    if (this.#remembered.size >= REMEMBERED_MAX) {
-      for (const oldest of this.#remembered.keys()) {
-        this.#remembered.delete(oldest);
-        break;
-      }
-    }
-    this.#remembered.set(token, read);
-    return read;
+  #keyArrival(): Promise<void> {
+    const untilMs = this.#clock.monotonicMs() + KEY_WAIT_MS;
+    return new Promise((go) => this.#waiting.push({ untilMs, go }));
   }
 
-  /** The claims, if they are those of a user and not of the future (RFC 7519 §4.1.5). */
-  #read(claims: Claims | undefined): Remembered | undefined {
-    if (claims === undefined) return undefined;
-    const { username, revision, exp, nbf } = claims;
-    if (typeof username !== "string" || typeof revision !== "number") return undefined;
-    if (exp !== undefined && typeof exp !== "number") return undefined;
-    if (nbf !== undefined && typeof nbf !== "number") return undefined;
-    if (nbf !== undefined && nbf > this.#clock.wallMs() / 1000) return undefined;
-    const authRevision = Math.trunc(revision); // the log carries it as a u64
-    if (authRevision < 0 || !Number.isSafeInteger(authRevision)) return undefined;
-    const caller = { user: username, authRevision };
-    return { caller, endsS: exp ?? Number.POSITIVE_INFINITY };
+  #wake(isDue: (waiting: { readonly untilMs: number }) => boolean): void {
+    const due = this.#waiting.filter(isDue);
+    if (due.length === 0) return;
+    this.#waiting = this.#waiting.filter((each) => !isDue(each));
+    for (const { go } of due) go();
   }
 }
 
-interface Claims {
-  readonly alg?: unknown;
-  readonly username?: unknown;
-  readonly revision?: unknown;
-  readonly exp?: unknown;
-  readonly nbf?: unknown;
-}
+/** Without an end a token that got lost would be good for ever. */
+const REQUIRED = ["exp", "username", "revision"];
 
-const BASE64URL = /^[A-Za-z0-9_-]+$/;
+/** Three parts in base64url; the head may not be long, since it is read before it is proved. */
+const COMPACT_FORM = /^[A-Za-z0-9_-]{1,1024}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 
-function encode(value: object): string {
-  return Buffer.from(JSON.stringify(value)).toString("base64url");
-}
-
-/** A JSON object in base64url; undefined for anything else a client may send. */
-function decode(text: string): Claims | undefined {
-  if (!BASE64URL.test(text)) return undefined;
-  try {
-    const value: unknown = JSON.parse(Buffer.from(text, "base64url").toString("utf8"));
-    return typeof value === "object" && value !== null ? value : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined; // no token of ours
-    throw error;
-  }
-}
-
-function signerOf({ method, publicKey, privateKey }: JwtSettings): Signer {
-  const [family, hash] = METHODS[method] ?? [];
-  if (family === undefined || hash === undefined) {
-    throw new Error(`sign-method ${method === "" ? "is missing" : `${method} is unknown`}`);
-  }
-  if (family === "HS") return secretSigner(hash, privateKey);
-  const secret = privateKey === undefined ? undefined : nodeCrypto().createPrivateKey(privateKey);
-  const given = publicKey === undefined ? undefined : nodeCrypto().createPublicKey(publicKey);
-  const open = given ?? (secret === undefined ? undefined : nodeCrypto().createPublicKey(secret));
-  if (open === undefined) throw new Error("neither pub-key nor priv-key is given");
-  checkKey(method, family, open);
-  if (secret !== undefined && !nodeCrypto().createPublicKey(secret).equals(open)) {
-    throw new Error("pub-key and priv-key do not belong together");
-  }
-  return keySigner(family, hash, open, secret);
-}
-
-function secretSigner(hash: string, secret: Buffer | undefined): Signer {
-  if (secret === undefined || secret.length === 0) throw new Error("priv-key is missing or empty");
-  const digest = (data: Buffer): Buffer =>
-    nodeCrypto().createHmac(hash, secret).update(data).digest();
-  const isOf = (data: Buffer, signature: Buffer): boolean => {
-    const expected = digest(data);
-    return (
-      expected.length === signature.length && nodeCrypto().timingSafeEqual(expected, signature)
-    );
-  };
-  return { sign: digest, verify: isOf };
-}
-
-function checkKey(method: string, family: Exclude<Family, "HS">, key: KeyObject): void {
-  const type = key.asymmetricKeyType ?? "";
-  if (!KEY_TYPES[family].includes(type)) throw new Error(`${method} needs no key of type ${type}`);
-  const curve = CURVES[method];
-  if (curve !== undefined && key.asymmetricKeyDetails?.namedCurve !== curve) {
-    throw new Error(`${method} needs a key on the curve ${curve}`);
-  }
-}
-
-function keySigner(
-  family: Exclude<Family, "HS">,
-  hash: string,
-  open: KeyObject,
-  secret: KeyObject | undefined,
-): Signer {
-  const algorithm = hash === "" ? null : hash;
+/** The claims, if they are those of a user. */
+function provedBy(claims: Readonly<Record<string, unknown>>): Proved | undefined {
+  const { username, revision, exp, index } = claims;
+  if (typeof username !== "string" || typeof revision !== "number") return undefined;
+  if (typeof exp !== "number") return undefined;
+  const authRevision = Math.trunc(revision); // the log carries it as a u64
+  if (authRevision < 0 || !Number.isSafeInteger(authRevision)) return undefined;
+  const isIndex = typeof index === "number" && Number.isSafeInteger(index);
   return {
-    sign:
-      secret &&
-      ((data) => nodeCrypto().sign(algorithm, data, { key: secret, ...formOf(family, "sign") })),
-    verify: (data, signature) =>
-      nodeCrypto().verify(algorithm, data, { key: open, ...formOf(family, "verify") }, signature),
+    caller: { user: username, authRevision },
+    endsS: exp,
+    index: isIndex ? index : undefined,
   };
-}
-
-/** RFC 7518 §3.4 (ECDSA: both numbers side by side), §3.5 (PSS: a salt as long as the hash). */
-function formOf(family: Family, act: "sign" | "verify"): object {
-  if (family === "ES") return { dsaEncoding: "ieee-p1363" };
-  if (family !== "PS") return {};
-  const {
-    RSA_PKCS1_PSS_PADDING: padding,
-    RSA_PSS_SALTLEN_DIGEST,
-    RSA_PSS_SALTLEN_AUTO,
-  } = nodeCrypto().constants;
-  return { padding, saltLength: act === "sign" ? RSA_PSS_SALTLEN_DIGEST : RSA_PSS_SALTLEN_AUTO };
 }

@@ -8,17 +8,36 @@
  */
 import { AetherError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
+import type { AuthStore } from "../state/auth/auth-store.ts";
 import type { Caller } from "../state/auth/caller.ts";
 import type { AuthChange } from "../state/results.ts";
+
+/** Somebody knew his password, and the log says so. */
+export interface NewToken {
+  readonly user: string;
+  /** What the log made of the drawn part. */
+  readonly token: string;
+  readonly authRevision: number;
+  /** The index of the entry. */
+  readonly index: number;
+}
 
 /** A kind of tokens. */
 export interface Tokens {
   /** What the log carries of a new token; empty for tokens that are signed when they are given. */
   draw(): string;
-  /** The token to give, from what the log made of the drawn part. */
-  issue(user: string, token: string, authRevision: number): string;
-  /** Whose token it is, at an auth store of this revision; undefined if nobody's. */
-  callerOf(token: string, authRevision: number): Caller | undefined;
+  /** A key that the log has to carry before a token is given; undefined: none is missing. */
+  drawKey(auth: AuthStore): Uint8Array | undefined;
+  /** The token to give. */
+  issue(token: NewToken, auth: AuthStore): Promise<string>;
+  /** Whose token it is; undefined if nobody's. `holder` is the call that shows it. */
+  callerOf(token: string, auth: AuthStore, holder: object): Caller | undefined;
+  /**
+   * What callerOf() has to wait for; undefined: nothing. Never rejects. Throws too_many_requests.
+   */
+  prove(token: string, auth: AuthStore): Promise<void> | undefined;
+  /** The token is remembered as long as its holder lives, which may be long after its last use. */
+  hold(token: string, holder: object): void;
   /** The index of the entry that made it known, for tokens that come through the log. */
   indexOf(token: string): number | undefined;
   onChange(change: AuthChange): void;
@@ -67,18 +86,28 @@ export class SimpleTokens implements Tokens {
     return drawn.slice(0, DRAWN_LETTERS);
   }
 
-  issue(_user: string, token: string): string {
+  drawKey(): undefined {
+    return undefined;
+  }
+
+  async issue({ token }: NewToken): Promise<string> {
     return token;
   }
 
   /** Each use begins its lifetime anew. */
-  callerOf(token: string, authRevision: number): Caller | undefined {
+  callerOf(token: string, { revision: authRevision }: AuthStore): Caller | undefined {
     const known = this.#known.get(token);
     const nowMs = this.#clock.monotonicMs();
     if (known === undefined || known.endsMs <= nowMs) return undefined;
     known.endsMs = nowMs + this.#ttlMs;
     return { user: known.user, authRevision };
   }
+
+  prove(): undefined {
+    return undefined;
+  }
+
+  hold(): void {}
 
   indexOf(token: string): number | undefined {
     const [, index] = /^[A-Za-z]+\.(\d{1,15})$/.exec(token) ?? [];
@@ -114,13 +143,23 @@ export class NoTokens implements Tokens {
     return "";
   }
 
-  issue(): string {
+  drawKey(): undefined {
+    return undefined;
+  }
+
+  async issue(): Promise<string> {
     throw new AetherError("auth_failed", "tokens are switched off");
   }
 
   callerOf(): undefined {
     return undefined;
   }
+
+  prove(): undefined {
+    return undefined;
+  }
+
+  hold(): void {}
 
   indexOf(): undefined {
     return undefined;

@@ -50,6 +50,8 @@ export const CommandKind = {
   roleDelete: 24, // etcdserverpb.AuthRoleDeleteRequest
   roleGrantPermission: 25, // etcdserverpb.AuthRoleGrantPermissionRequest
   roleRevokePermission: 26, // etcdserverpb.AuthRoleRevokePermissionRequest
+  signingKey: 27, // the bytes of a key drawn by chance: the first one is kept
+  authBegin: 28, // etcdserverpb.AuthUserAddRequest, of which the hash counts: root, and auth on
   clusterVersion: 40, // etcdserverpb.DowngradeRequest, of which the version counts
   downgrade: 41, // etcdserverpb.DowngradeRequest: enable or cancel
   leaseCheckpoint: 50, // aether.v1.LeaseCheckpoints: what is left of leases, refused as leaseExpire

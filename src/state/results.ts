@@ -104,7 +104,9 @@ export interface AuthResult {
 
 /** What a command of auth means for tokens, which are no part of the state. */
 export type AuthChange =
-  | { readonly of: "token"; readonly user: string; readonly token: string }
+  | { readonly of: "token"; readonly user: string; readonly token: string; readonly index: number }
+  /** What signs tokens is known. */
+  | { readonly of: "key" }
   /** Tokens of this user are void. */
   | { readonly of: "user"; readonly user: string }
   /** All tokens are void. */

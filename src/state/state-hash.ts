@@ -42,8 +42,11 @@ function clusterHash(machine: StateMachine): number {
 function authOf({ auth }: StateMachine): unknown[] {
   const users = auth
     .users()
-    .map(({ name, password, roles, noPassword }) => [name, latin1(password), roles, noPassword]);
-  return [auth.enabled, auth.revision, users, auth.roles()];
+    .map(({ name, password, roles, noPassword }) => {
+      return [name, latin1(password), roles, noPassword, auth.tokensFrom(name)];
+    });
+  const key = auth.signingKey?.fingerprint();
+  return [auth.enabled, auth.revision, users, auth.roles(), key, auth.tokensFrom("")];
 }
 
 function hexOf(id: bigint): string {

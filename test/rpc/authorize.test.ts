@@ -296,7 +296,7 @@ describe("the gate", () => {
     const replaced = enabled().driven.group.machine;
     const group = { machine: driven.group.machine, appliedIndex: 9 };
     const { auth, tokens } = gate(group);
-    auth.onAuth({ of: "token", user: "root", token: "t.1" });
+    auth.onAuth({ of: "token", user: "root", token: "t.1", index: 1 });
     const call = new FakeCall(KV.Range.path, ["token", "t.1"]);
     expect(auth.callerOf(call)?.user).toBe("root");
     group.machine = replaced;
@@ -313,7 +313,8 @@ describe("the gate", () => {
     };
     const [method] = auth.guard([{ path: Maintenance.Snapshot.path, stream }]);
     if (method === undefined || !("stream" in method)) throw new Error("a stream stays one");
-    for (const user of ["u", "root"]) auth.onAuth({ of: "token", user, token: `${user}.1` });
+    for (const user of ["u", "root"])
+      auth.onAuth({ of: "token", user, token: `${user}.1`, index: 1 });
     const open = (shown: string[]): string =>
       codeOf(() => method.stream(new FakeCall(Maintenance.Snapshot.path, shown)));
     const codes = [[], ["token", "u.1"], ["token", "x"], ["token", "root.1"]].map(open);

@@ -46,6 +46,7 @@ export class FakeCall implements ServerCall {
   readonly deadlineMs = Number.POSITIVE_INFINITY;
   readonly peer = "127.0.0.1:1";
   readonly peerName = undefined;
+  siblings = 1;
   cancelled = false;
   writable = true;
   queuedBytes = 0;
@@ -262,7 +263,7 @@ export class Harness {
   }
 }
 
-function loggingTo(lines: string[]): Log {
+export function loggingTo(lines: string[]): Log {
   const line = (text: string, fields: LogFields = {}): void => {
     const rest = Object.entries(fields).map(([name, value]) => `${name}=${value}`);
     lines.push([text, ...rest].join(" "));

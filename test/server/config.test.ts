@@ -107,8 +107,19 @@ describe("configuration", () => {
     ],
     [
       "what is not honoured",
-      "[auth]\nenabled = true\n",
-      "aether.toml:2: auth.enabled: true is refused: this version does not enforce users and roles",
+      "[shard]\nauto_split = true\n",
+      "aether.toml:2: shard.auto_split: true is refused: this version has one region",
+    ],
+    [
+      "a key that is easily guessed",
+      '[auth]\nsigning_key = "short"\n',
+      "aether.toml:2: auth.signing_key: a key has at least 32 bytes, not 5",
+    ],
+    [
+      "two passwords for root",
+      '[auth]\nenabled = true\nroot_password = "a"\nroot_password_file = "b"\n',
+      "aether.toml:3: auth.root_password and aether.toml:4: auth.root_password_file: " +
+        "one password is enough; unset one of them",
     ],
     [
       "election below heartbeats",

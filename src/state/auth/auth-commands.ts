@@ -25,6 +25,7 @@ type AuthKind = {
     | `auth${string}`
     | `user${string}`
     | `role${string}`
+    | "signingKey"
     ? (typeof CommandKind)[Name]
     : never;
 }[keyof typeof CommandKind];
@@ -40,7 +41,7 @@ interface AuthCommand {
 const RULES: AuthChange = { of: "rules" };
 
 export function isAuthCommand(kind: number): kind is AuthKind {
-  return kind >= CommandKind.authEnable && kind <= CommandKind.roleRevokePermission;
+  return kind >= CommandKind.authEnable && kind <= CommandKind.authBegin;
 }
 
 /** Runs a command; what it changed is added to `records`. Fails as the store and authenticate. */
@@ -61,6 +62,16 @@ export function runAuth(
       return { of: "everybody" };
     case CommandKind.authenticate:
       return authenticate(store, command);
+    case CommandKind.signingKey:
+      store.takeSigningKey(command.payload.subarray(command.start, command.end), records);
+      return { of: "key" };
+    case CommandKind.authBegin: {
+      const { hashedPassword } = AuthUserAddRequest.decode(
+        ...([command.payload, command.start, command.end] as const),
+      );
+      store.begin(hashedPassword, records);
+      return RULES;
+    }
     case CommandKind.userAdd:
     case CommandKind.userDelete:
     case CommandKind.userChangePassword:
@@ -84,7 +95,7 @@ function authenticate(store: AuthStore, { payload, start, end, index }: AuthComm
   const user = store.user(name);
   if (user === undefined || user.noPassword) throw new AetherError("auth_failed");
   if (authRevision !== store.revision) throw new AetherError("auth_old_revision");
-  return { of: "token", user: name, token: token === "" ? "" : `${token}.${index}` };
+  return { of: "token", user: name, token: token === "" ? "" : `${token}.${index}`, index };
 }
 
 type UserKind = Extract<AuthKind, 18 | 19 | 20 | 21 | 22>;
@@ -126,7 +137,7 @@ function runOfUser(
 
 function runOfRole(
   store: AuthStore,
-  kind: Exclude<AuthKind, UserKind | 15 | 16 | 17>,
+  kind: Exclude<AuthKind, UserKind | 15 | 16 | 17 | 27 | 28>,
   { payload, start, end }: AuthCommand,
   records: StateRecord[],
 ): void {

@@ -17,6 +17,15 @@ export const AUTH_ROLE_SPACE = "auth-role";
 export const ENABLED_KEY = "authEnabled";
 export const REVISION_KEY = "authRevision";
 
+/**
+ * Keys of AUTH_SPACE that are ours: etcd looks for its own two by name and passes over others, so
+ * they travel in snapshots of its form. The key that signs web tokens (bytes as they are); from
+ * which auth revision on tokens count, of everybody, and of one user behind the slash (u64).
+ */
+export const SIGNING_KEY = "aetherSigningKey";
+export const TOKENS_FROM_KEY = "aetherTokensFrom";
+const TOKENS_FROM_PREFIX = `${TOKENS_FROM_KEY}/`;
+
 export interface AuthUser {
   readonly name: string;
   /** A bcrypt hash; empty for a user who cannot give a password. */
@@ -38,9 +47,37 @@ export function enabledRecord(isEnabled: boolean): StateRecord {
 }
 
 export function revisionRecord(revision: number): StateRecord {
+  return { space: AUTH_SPACE, key: REVISION_KEY, value: counter(revision) };
+}
+
+export function signingKeyRecord(key: Uint8Array): StateRecord {
+  return { space: AUTH_SPACE, key: SIGNING_KEY, value: new Uint8Array(key) };
+}
+
+/** From which auth revision on tokens count: of a user, or of everybody; undefined: he is gone. */
+export function tokensFromRecord(
+  user: string | undefined,
+  revision: number | undefined,
+): StateRecord {
+  const key = user === undefined ? TOKENS_FROM_KEY : TOKENS_FROM_PREFIX + keyFromText(user);
+  return { space: AUTH_SPACE, key, value: revision === undefined ? undefined : counter(revision) };
+}
+
+/** Whose tokens a record of AUTH_SPACE is about; undefined if it is another record. */
+export function tokensOfUser(key: Key): string | undefined {
+  if (!key.startsWith(TOKENS_FROM_PREFIX)) return undefined;
+  return nameOf(key.slice(TOKENS_FROM_PREFIX.length));
+}
+
+/** A u64, big-endian, as etcd's counters are. */
+export function counterOf(value: Uint8Array): number {
+  return Number(Buffer.from(value).readBigUInt64BE(0));
+}
+
+function counter(revision: number): Buffer {
   const value = Buffer.alloc(8);
   value.writeBigUInt64BE(BigInt(revision));
-  return { space: AUTH_SPACE, key: REVISION_KEY, value };
+  return value;
 }
 
 export function userRecord(user: AuthUser): StateRecord {

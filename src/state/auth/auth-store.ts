@@ -6,13 +6,18 @@
  * The user root and the role root are special: the role allows everything, may be granted without
  * existing, and once auth is enabled neither of them goes, nor the one from the other.
  *
+ * Signed tokens are nowhere but with their holders, so the state says which of them count: those
+ * of an auth revision since which the user was neither made nor given another password, and auth
+ * was not switched off. What signs them, where nobody has given a key, is drawn once and kept here.
+ *
  * Invariants, checked by verify(): while auth is enabled the user root has the role root; the
  * roles of a user rise strictly; permissions are in order of key, each over a range that can be;
- * who has no password keeps no hash.
+ * who has no password keeps no hash; tokens count from a revision on that has been.
  */
 import { assert } from "../../base/assert.ts";
 import type { Key } from "../../base/bytes.ts";
 import { AetherError } from "../../base/errors.ts";
+import { Secret } from "../../base/secret.ts";
 import { type Permission, PermissionType } from "../../proto/gen/authpb.ts";
 import type {
   AuthRoleGrantPermissionRequest,
@@ -27,6 +32,7 @@ import {
   AUTH_USER_SPACE,
   type AuthRole,
   type AuthUser,
+  counterOf,
   ENABLED_KEY,
   enabledRecord,
   REVISION_KEY,
@@ -34,6 +40,11 @@ import {
   roleGone,
   roleOf,
   roleRecord,
+  SIGNING_KEY,
+  signingKeyRecord,
+  TOKENS_FROM_KEY,
+  tokensFromRecord,
+  tokensOfUser,
   userGone,
   userOf,
   userRecord,
@@ -59,6 +70,10 @@ export class AuthStore {
   #revision = 1;
   readonly #users = new Map<string, AuthUser>();
   readonly #roles = new Map<string, AuthRole>();
+  #signingKey: Secret | undefined = undefined;
+  /** From which auth revision on tokens count: of everybody, and of each user. */
+  #allTokensFrom = 0;
+  readonly #tokensOfUserFrom = new Map<string, number>();
   /** What users may do, merged from their roles when first asked; forgotten at each change. */
   readonly #rights = new Map<string, Rights>();
 
@@ -69,6 +84,26 @@ export class AuthStore {
   /** Begins with 1. */
   get revision(): number {
     return this.#revision;
+  }
+
+  /** What signs tokens where the configuration says nothing; undefined before the first login. */
+  get signingKey(): Secret | undefined {
+    return this.#signingKey;
+  }
+
+  /** Nobody has ever made users or roles here. */
+  get isUntouched(): boolean {
+    return this.#revision === 1;
+  }
+
+  /** The auth revision from which on signed tokens of this user count. */
+  tokensFrom(name: string): number {
+    return Math.max(this.#allTokensFrom, this.#tokensOfUserFrom.get(name) ?? 0);
+  }
+
+  /** Whether a signed token of this user, given at an auth revision, still counts. */
+  takesTokenOf(name: string, authRevision: number): boolean {
+    return this.#users.has(name) && authRevision >= this.tokensFrom(name);
   }
 
   user(name: string): AuthUser | undefined {
@@ -117,6 +152,28 @@ export class AuthStore {
     this.#enabled = false;
     records.push(enabledRecord(false));
     this.#changed(records);
+    this.#allTokensFrom = this.#revision;
+    records.push(tokensFromRecord(undefined, this.#revision));
+  }
+
+  /** Keeps the first key that is drawn; false if there is one. */
+  takeSigningKey(key: Uint8Array, records: StateRecord[]): boolean {
+    if (this.#signingKey !== undefined) return false;
+    this.#signingKey = new Secret(key);
+    records.push(signingKeyRecord(key));
+    return true;
+  }
+
+  /**
+   * Begins with auth: the user root with the role root, and nobody else, in one step. Only where
+   * nobody has made users or roles before: invalid_auth_management, no_password_user.
+   */
+  begin(hashedPassword: string, records: StateRecord[]): void {
+    if (!this.isUntouched) throw new AetherError("invalid_auth_management");
+    this.addUser({ name: ROOT, password: "", options: undefined, hashedPassword }, records);
+    this.addRole(ROOT, records);
+    this.grantRole(ROOT, ROOT, records);
+    this.enable(records);
   }
 
   /** user_empty, user_exists, no_password_user (the hash cannot be read). */
@@ -128,6 +185,7 @@ export class AuthStore {
     const password = noPassword ? NO_HASH : hashOf(hashedPassword);
     this.#putUser({ name, password, roles: [], noPassword }, records);
     this.#changed(records);
+    this.#voidTokens(name, records);
   }
 
   /** invalid_auth_management (root, while enabled), user_not_found. */
@@ -135,7 +193,8 @@ export class AuthStore {
     if (this.#enabled && name === ROOT) throw new AetherError("invalid_auth_management");
     this.#user(name);
     this.#users.delete(name);
-    records.push(userGone(name));
+    this.#tokensOfUserFrom.delete(name);
+    records.push(userGone(name), tokensFromRecord(name, undefined));
     this.#changed(records);
   }
 
@@ -145,6 +204,7 @@ export class AuthStore {
     const password = user.noPassword ? NO_HASH : hashOf(request.hashedPassword);
     this.#putUser({ ...user, password }, records);
     this.#changed(records);
+    this.#voidTokens(request.name, records);
   }
 
   /** user_not_found, role_not_found. A role that the user has is no change. */
@@ -217,11 +277,18 @@ export class AuthStore {
     } else if (space === AUTH_ROLE_SPACE) {
       const role = roleOf(key, value);
       this.#roles.set(role.name, role);
-    } else if (space === AUTH_SPACE && key === ENABLED_KEY) this.#enabled = value[0] === 1;
-    else if (space === AUTH_SPACE && key === REVISION_KEY) {
-      this.#revision = Number(Buffer.from(value).readBigUInt64BE(0));
-    } else return false;
+    } else if (space === AUTH_SPACE) this.#restoreSetting(key, value);
+    else return false;
     return true;
+  }
+
+  #restoreSetting(key: Key, value: Uint8Array): void {
+    const user = tokensOfUser(key);
+    if (user !== undefined) this.#tokensOfUserFrom.set(user, counterOf(value));
+    else if (key === ENABLED_KEY) this.#enabled = value[0] === 1;
+    else if (key === REVISION_KEY) this.#revision = counterOf(value);
+    else if (key === TOKENS_FROM_KEY) this.#allTokensFrom = counterOf(value);
+    else if (key === SIGNING_KEY) this.#signingKey = new Secret(value);
   }
 
   verify(): void {
@@ -231,6 +298,10 @@ export class AuthStore {
       const rise = roles.every((role, i) => i === 0 || byName(roles[i - 1] as string, role) < 0);
       assert(rise, "the roles of a user rise");
       assert(!noPassword || password.length === 0, "who has no password keeps no hash");
+    }
+    for (const [name, from] of [...this.#tokensOfUserFrom, ["", this.#allTokensFrom] as const]) {
+      assert(name === "" || this.#users.has(name), "tokens are those of somebody");
+      assert(from <= this.#revision, "tokens count from a revision on that has been");
     }
     for (const { permissions } of this.#roles.values()) {
       const rise = permissions.every(({ key }, i) => i === 0 || key >= keyAt(permissions, i - 1));
@@ -259,6 +330,12 @@ export class AuthStore {
   #putRole(role: AuthRole, records: StateRecord[]): void {
     this.#roles.set(role.name, role);
     records.push(roleRecord(role));
+  }
+
+  /** Whatever was given to the user until now is void. */
+  #voidTokens(name: string, records: StateRecord[]): void {
+    this.#tokensOfUserFrom.set(name, this.#revision);
+    records.push(tokensFromRecord(name, this.#revision));
   }
 
   #changed(records: StateRecord[]): void {

@@ -68,6 +68,14 @@ export class AuthDriver extends Driver {
     return this.#auth(CommandKind.authenticate, body);
   }
 
+  /** Root with this hash, and auth on: what a cluster begins with. */
+  begin(hashedPassword: string): AuthResult {
+    const body = encoded(AuthUserAddRequest, { hashedPassword });
+    return this.#auth(CommandKind.authBegin, body);
+  }
+
+  drawKey = (key: Uint8Array): AuthResult => this.#auth(CommandKind.signingKey, key);
+
   addUser(name: string, more: Partial<AuthUserAddRequest> = {}): AuthResult {
     return this.#auth(CommandKind.userAdd, encoded(AuthUserAddRequest, { name, ...more }));
   }

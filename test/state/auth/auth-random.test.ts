@@ -36,6 +36,8 @@ function drawn(rng: Prng): (driver: AuthDriver) => unknown {
     ...(noPassword ? [(driver: AuthDriver) => driver.deleteUser(user)] : []),
     ...(noPassword ? [(driver: AuthDriver) => driver.deleteRole(role)] : []),
     (driver) => driver.enable(),
+    (driver) => driver.as(undefined, () => driver.begin(hashedPassword)),
+    (driver) => driver.drawKey(Buffer.from(hashedPassword)),
     ...(noPassword ? [(driver: AuthDriver) => driver.disable()] : []),
   ] as ((driver: AuthDriver) => unknown)[]);
 }

@@ -199,7 +199,7 @@ describe("a password that was right", () => {
     const index = driver.machine.appliedIndex + 1;
     driver.user = undefined; // nobody yet
     const { change } = driver.authenticate("root", "t", revision);
-    expect(change).toEqual({ of: "token", user: "root", token: `t.${index}` });
+    expect(change).toEqual({ of: "token", user: "root", token: `t.${index}`, index });
     expect(driver.authenticate("root", "", revision).change).toMatchObject({ token: "" });
     expect(codeOf(() => driver.authenticate("none", "t", revision))).toBe("auth_failed");
     expect(codeOf(() => driver.authenticate("root", "t", revision - 1))).toBe("auth_old_revision");
@@ -249,4 +249,75 @@ test("all of it survives a restart, and is part of the hash", () => {
   expect(hashes.size).toBe(1 + steps.length);
   const { auth } = driver.machine;
   expect([auth.enabled, auth.user("ü")?.roles]).toEqual([false, ["ß"]]);
+});
+
+describe("what signs tokens", () => {
+  test("is the first key that is drawn, also after a restart", () => {
+    const driver = new AuthDriver();
+    const draw = (byte: number): unknown => driver.drawKey(new Uint8Array(32).fill(byte));
+    draw(1);
+    draw(2);
+    driver.restart();
+    draw(3);
+    expect(driver.machine.auth.signingKey?.revealBytes()).toEqual(Buffer.alloc(32, 1));
+    expect(JSON.stringify(driver.machine.auth)).not.toContain("1,1");
+    expect(driver.machine.auth.revision).toBe(1);
+  });
+});
+
+describe("a cluster that begins with auth", () => {
+  const begin = (driver: AuthDriver, hash: string): string => codeOf(() => driver.begin(hash));
+
+  test("has root and nobody else, and asks everybody, from one command on", () => {
+    const driver = new AuthDriver();
+    expect(begin(driver, "aGFzaA==")).toBe("none");
+    driver.restart();
+    const { auth } = driver.machine;
+    expect(auth.enabled).toBe(true);
+    expect(auth.users().map(({ name, roles }) => [name, roles])).toEqual([["root", ["root"]]]);
+    expect(Buffer.from(auth.user("root")?.password ?? []).toString()).toBe("hash");
+    expect(auth.isUntouched).toBe(false);
+    verify(driver.machine);
+  });
+
+  test("does so once: not again, nor where anybody has made users or roles", () => {
+    const again = new AuthDriver();
+    begin(again, "aGFzaA==");
+    const before = stateHash(again.machine).replace(/^\d+-/, "");
+    expect(begin(again, "b3RoZXI=")).toBe("user_empty"); // nobody may do what root may
+    expect(stateHash(again.machine).replace(/^\d+-/, "")).toBe(before);
+    again.user = "root";
+    again.disable();
+    again.user = undefined;
+    expect(begin(again, "b3RoZXI=")).toBe("invalid_auth_management");
+    const used = new AuthDriver();
+    used.addRole("r");
+    expect(begin(used, "aGFzaA==")).toBe("invalid_auth_management");
+    expect(used.machine.auth.enabled).toBe(false);
+    const broken = new AuthDriver();
+    expect(begin(broken, "?")).toBe("no_password_user");
+    expect(broken.machine.auth.isUntouched).toBe(true);
+    verify(broken.machine);
+  });
+});
+
+test("tokens of a user count from when he was made, or was given another password", () => {
+  const driver = new AuthDriver().withRoot();
+  driver.addUser("u");
+  const { revision } = driver.machine.auth;
+  const counts = (): boolean => driver.machine.auth.takesTokenOf("u", revision);
+  expect(counts()).toBe(true);
+  driver.addRole("r");
+  driver.grantRole("u", "r");
+  driver.restart();
+  expect(counts()).toBe(true);
+  driver.changePassword("u", "");
+  driver.restart();
+  expect(counts()).toBe(false);
+  expect(driver.machine.auth.takesTokenOf("u", driver.machine.auth.revision)).toBe(true);
+  const { revision: later } = driver.machine.auth;
+  driver.disable();
+  driver.restart();
+  expect(driver.machine.auth.takesTokenOf("u", later)).toBe(false);
+  expect(driver.machine.auth.takesTokenOf("root", later)).toBe(false);
 });
