@@ -6,10 +6,12 @@ import { AetherError } from "../base/errors.ts";
 import type { Log, Random } from "../base/ports.ts";
 import { type BootstrapStep, bootstrap } from "../cluster/bootstrap.ts";
 import { foundCluster, memberIdOf } from "../cluster/founding.ts";
-import { type Admission, admitGuest, PeerRefusal } from "../net/peers/admission.ts";
+import { type Admission, admitGuest } from "../net/peers/admission.ts";
 import { askMembers } from "../net/peers/ask-members.ts";
-import { callMethods } from "../net/peers/calls.ts";
-import type { Authorize, PeerDialer } from "../net/peers/ports.ts";
+import { type Admits, callMethods } from "../net/peers/calls.ts";
+import type { PeerDialer } from "../net/peers/ports.ts";
+import { challenged, Proofs } from "../net/peers/proofs.ts";
+import { PeerRefusal } from "../net/peers/refusal.ts";
 import { peerServer } from "../net/peers/server.ts";
 import { AetherPeer, MembersPeerResponse } from "../proto/gen/aether.v1.ts";
 import { StorageError } from "../storage/storage-error.ts";
@@ -18,7 +20,7 @@ import type { Method } from "../wire/grpc/server-call.ts";
 import type { HttpHandler } from "../wire/http1/http.ts";
 import type { Config } from "./config/config.ts";
 import type { Answering } from "./doors.ts";
-import { peerTrust } from "./peer-trust.ts";
+import { clusterSecret, peerTrust } from "./peer-trust.ts";
 
 /** For the connection, and as much again for the answer. */
 const ASK_MS_MAX = 1000;
@@ -68,11 +70,12 @@ async function askAll(
   answers: Map<string, MembersPeerResponse>,
   failures: Map<string, string>,
 ): Promise<void> {
+  const secret = clusterSecret(config);
   const others = config.founders.filter(({ name }) => name !== config.name);
   await Promise.all(
     others.map(async ({ name, peerUrls: [url = ""] }) => {
       try {
-        answers.set(name, await askMembers(dialer, url, config.secret, ASK_MS_MAX));
+        answers.set(name, await askMembers(dialer, url, secret, ASK_MS_MAX));
       } catch (error) {
         if (!(error instanceof AetherError)) throw error;
         answers.delete(name); // what it said before may be different by now
@@ -83,15 +86,17 @@ async function askAll(
 }
 
 /** What a founder answers while it founds: that it is here, and nothing else is yet. */
-export function foundingMethods(config: Config, authorize: Authorize): readonly Method[] {
-  const { founders, token, peerUrls, secret } = config;
+export function foundingMethods(config: Config): readonly Method[] {
+  const { founders, token, peerUrls } = config;
+  const secret = clusterSecret(config);
   const admission: Admission = {
     clusterId: foundCluster(founders, token).clusterId,
     self: memberIdOf(peerUrls, token),
     knows: () => false,
     isRemoved: () => false,
-    authorize,
+    authorize: peerTrust(config),
     secret,
+    proofs: secret === undefined ? undefined : new Proofs(secret),
   };
   const refuse = (): never => {
     throw new PeerRefusal("unknown-sender", "this member is founding its cluster");
@@ -104,15 +109,18 @@ export function foundingMethods(config: Config, authorize: Authorize): readonly 
     ...{ hashKv: nothing, memberChange: nothing },
     members: () => MembersPeerResponse.create({ memberId: admission.self }),
   };
-  const guest = (call: Parameters<typeof admitGuest>[0]): void => admitGuest(call, admission);
-  return callMethods(handlers, { member: refuse, guest }).filter(
-    ({ path }) => path === AetherPeer.Members.path,
-  );
+  const admits: Admits = {
+    member: refuse,
+    guest: (call) => admitGuest(call, admission),
+    challenge: (call, nonce) => challenged(admission.proofs, call, nonce),
+  };
+  const served: readonly string[] = [AetherPeer.Challenge.path, AetherPeer.Members.path];
+  return callMethods(handlers, admits).filter(({ path }) => served.includes(path));
 }
 
 /** Answers the questions of other founders, and nothing else. */
 export function whileBeginning(config: Config): Answering {
-  const methods = foundingMethods(config, peerTrust(config));
+  const methods = foundingMethods(config);
   const handler: HttpHandler = (_request, response) => {
     response.end(503, ["content-type", "text/plain; charset=utf-8"], "starting\n");
   };

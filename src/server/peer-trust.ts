@@ -1,15 +1,29 @@
 /**
- * Who is believed to be a member when it calls. In our own words: who has a verified certificate
- * or the cluster's secret, or is on this machine. In etcd's words without a secret: whom etcd would
- * believe, which is whoever its listener lets in. There peer TLS with --peer-client-cert-auth is
- * what keeps strangers out; without it there is a warning at the start (config/topology.ts).
+ * Who is believed to be a member when it calls, in both dialects alike. Where there is a cluster
+ * secret, who proves that he knows it, and nobody else. Where there is none: who shows a verified
+ * certificate at an address that only members come to, or one with a member's name where clients
+ * come as well; and without certificates who calls from this machine. etcd believes whoever reaches
+ * a plaintext peer address.
  *
  * Beyond this a caller has to know the cluster's id and its own, and to be known by it (admission).
  */
+import { Secret } from "../base/secret.ts";
 import { membersOnly } from "../net/peers/admission.ts";
 import type { Authorize } from "../net/peers/ports.ts";
 import type { Config } from "./config/config.ts";
 
-export function peerTrust({ secret, speaksEtcd }: Config): Authorize {
-  return speaksEtcd && secret === undefined ? () => undefined : membersOnly(secret);
+/** What members prove to each other; undefined: certificates or this machine have to do. */
+export function clusterSecret({ secret }: Pick<Config, "secret">): Secret | undefined {
+  return secret === undefined ? undefined : new Secret(secret);
+}
+
+/** Asked where there is no secret. */
+export function peerTrust({
+  listenPeer,
+  peerTls,
+}: Pick<Config, "listenPeer" | "peerTls">): Authorize {
+  // There the listener itself has asked for the certificate, and for its names.
+  if (listenPeer.length > 0) return membersOnly("members");
+  const names = peerTls?.allowedCommonNames ?? [];
+  return membersOnly(names.length > 0 ? { names } : "anybody");
 }

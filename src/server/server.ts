@@ -42,7 +42,7 @@ import { KnownMembers } from "./known-members.ts";
 import { MeteredGroup } from "./metrics/group.ts";
 import { RoundTrips, registerNode } from "./metrics/node.ts";
 import { registerProcess } from "./metrics/process.ts";
-import { peerTrust } from "./peer-trust.ts";
+import { clusterSecret, peerTrust } from "./peer-trust.ts";
 import { Publisher } from "./publisher.ts";
 import { removed } from "./removed.ts";
 import { Services } from "./services.ts";
@@ -348,7 +348,7 @@ class Server implements RunningServer {
         clusterId,
         self: memberId as MemberId,
         authorize: peerTrust(config),
-        ...(config.secret === undefined ? {} : { secret: config.secret }),
+        secret: clusterSecret(config),
         dialer,
         timers: processTimers(network),
         ...{ random, log },

@@ -1,30 +1,41 @@
 import { expect, test } from "bun:test";
-import type { PeerIdentity } from "../../src/net/peers/ports.ts";
-import { PeerHello } from "../../src/proto/gen/aether.v1.ts";
-import { loadConfig } from "../../src/server/config/config.ts";
-import { peerTrust } from "../../src/server/peer-trust.ts";
+import type { Config } from "../../src/server/config/config.ts";
+import { clusterSecret, peerTrust } from "../../src/server/peer-trust.ts";
 
-const FAR: PeerIdentity = {
-  address: "192.0.2.1:4000",
-  certificateName: undefined,
-  secret: undefined,
+type Words = Parameters<typeof peerTrust>[0];
+
+const SHARED: Words = { listenPeer: [], peerTls: undefined };
+const OWN: Words = { listenPeer: ["http://0.0.0.0:2380"], peerTls: undefined };
+const NAMED: Words = {
+  listenPeer: [],
+  peerTls: { allowedCommonNames: ["member"] } as unknown as Config["peerTls"],
 };
 
-function isBelieved(words: Record<string, string>, secret: string, peer: PeerIdentity): boolean {
-  const environment = secret === "" ? {} : { AETHER_CLUSTER_SECRET: secret };
-  const config = loadConfig({ environment, flags: new Map(Object.entries(words)) });
-  return peerTrust(config)(PeerHello.create({}), peer) === undefined;
+function isBelieved(words: Words, address: string, certificateName?: string): boolean {
+  return peerTrust(words)({ address, certificateName }) === undefined;
 }
 
-test("in our words a stranger of another machine has to prove that it belongs here", () => {
-  expect(isBelieved({}, "", FAR)).toBe(false);
-  expect(isBelieved({}, "", { ...FAR, address: "127.0.0.1:4000" })).toBe(true);
-  expect(isBelieved({}, "", { ...FAR, certificateName: "a" })).toBe(true);
-  expect(isBelieved({}, "s", { ...FAR, secret: "s" })).toBe(true);
+test("a stranger of another machine has to prove that it belongs here, in both dialects", () => {
+  for (const words of [SHARED, OWN]) {
+    expect(isBelieved(words, "192.0.2.1:4000")).toBe(false);
+    expect(isBelieved(words, "127.0.0.1:4000")).toBe(true);
+  }
 });
 
-test("in etcd's words whoever comes in is believed, unless there is a secret", () => {
-  expect(isBelieved({ name: "a" }, "", FAR)).toBe(true);
-  expect(isBelieved({ name: "a" }, "s", FAR)).toBe(false);
-  expect(isBelieved({ name: "a" }, "s", { ...FAR, secret: "s" })).toBe(true);
+test("a certificate proves it where members alone come", () => {
+  expect(isBelieved(OWN, "192.0.2.1:4000", "alice")).toBe(true);
+});
+
+test("where clients come as well, any client's certificate is not a member's", () => {
+  expect(isBelieved(SHARED, "192.0.2.1:4000", "alice")).toBe(false);
+  expect(isBelieved(NAMED, "192.0.2.1:4000", "alice")).toBe(false);
+  expect(isBelieved(NAMED, "192.0.2.1:4000", "member")).toBe(true);
+  expect(isBelieved(NAMED, "127.0.0.1:4000")).toBe(false);
+});
+
+test("the secret is hidden from whoever prints it", () => {
+  expect(clusterSecret({ secret: undefined })).toBeUndefined();
+  const secret = clusterSecret({ secret: "known to members" });
+  expect(secret?.reveal()).toBe("known to members");
+  expect(Bun.inspect(secret)).not.toContain("known");
 });

@@ -3,99 +3,25 @@
  * is refused before a byte of a stream's messages is kept. Each refusal has a reason that is
  * counted and a text that says what to do about it; none of them gives away an id of ours, and who
  * is not authorized learns nothing about the members.
+ *
+ * Where there is a secret, a caller has to prove that it has it, whatever else it shows. Without
+ * one, `authorize` looks at where it calls from and at its certificate.
  */
-import type { ByteWriter } from "../../base/bytes.ts";
+import type { Secret } from "../../base/secret.ts";
 import { VERSION } from "../../base/version.ts";
-import { DecodeError } from "../../proto/decode-error.ts";
-import { PeerHello } from "../../proto/gen/aether.v1.ts";
+import type { PeerHello } from "../../proto/gen/aether.v1.ts";
 import type { MemberId } from "../../raft/types.ts";
-import { encodeBinary, type Metadata } from "../../wire/grpc/metadata.ts";
+import type { Metadata } from "../../wire/grpc/metadata.ts";
 import type { ServerCall } from "../../wire/grpc/server-call.ts";
-import { GrpcCode } from "../../wire/grpc/status.ts";
-import { type FrameIds, type FrameView, PEER_FORMAT } from "./frame.ts";
-import type { Authorize, PeerIdentity } from "./ports.ts";
+import { type FrameView, PEER_FORMAT } from "./frame.ts";
+import { readHello } from "./hello.ts";
+import type { Authorize } from "./ports.ts";
+import type { Proofs } from "./proofs.ts";
+import { PeerRefusal } from "./refusal.ts";
+import { BROKEN, type CallSeals } from "./seal.ts";
 
-const HELLO_FIELD = "x-aether-peer-bin";
-/** The cluster's secret travels where HTTP/2 never keeps a value in its tables. */
-const SECRET_FIELD = "authorization";
-const SECRET_SCHEME = "Aether-Peer ";
 /** The trailer that proves a removal. */
 const REMOVED_FIELD = "x-aether-removed";
-
-/** Why a call or a frame was refused. */
-export type RefusalReason =
-  | "malformed" // no hello, or bytes that are none of our messages
-  | "format" // another version of the peer protocol
-  | "wrong-cluster"
-  | "wrong-recipient" // meant for another member
-  | "unknown-sender" // no member that we know, or ourselves
-  | "removed" // was a member once, and can never be again
-  | "unauthorized"
-  | "corrupt"; // a checksum does not fit
-
-const CODES = {
-  malformed: GrpcCode.INVALID_ARGUMENT,
-  format: GrpcCode.FAILED_PRECONDITION,
-  "wrong-cluster": GrpcCode.FAILED_PRECONDITION,
-  "wrong-recipient": GrpcCode.FAILED_PRECONDITION,
-  "unknown-sender": GrpcCode.PERMISSION_DENIED,
-  removed: GrpcCode.PERMISSION_DENIED,
-  unauthorized: GrpcCode.UNAUTHENTICATED,
-  corrupt: GrpcCode.DATA_LOSS,
-} as const satisfies Record<RefusalReason, GrpcCode>;
-
-/** A peer's fault; ends its call. */
-export class PeerRefusal extends Error {
-  override readonly name = "PeerRefusal";
-  readonly reason: RefusalReason;
-  readonly code: GrpcCode;
-  readonly trailers: readonly string[];
-
-  constructor(reason: RefusalReason, message: string, trailers: readonly string[] = []) {
-    super(message);
-    this.reason = reason;
-    this.code = CODES[reason];
-    this.trailers = trailers;
-  }
-}
-
-/** Counters of what was refused, all zero. */
-export function noRefusals(): Record<RefusalReason, number> {
-  return {
-    malformed: 0,
-    format: 0,
-    "wrong-cluster": 0,
-    "wrong-recipient": 0,
-    "unknown-sender": 0,
-    removed: 0,
-    unauthorized: 0,
-    corrupt: 0,
-  };
-}
-
-/** The header fields of a call of ours. */
-export function helloFields(
-  ids: FrameIds,
-  lane: number,
-  secret: string | undefined,
-  scratch: ByteWriter,
-): string[] {
-  scratch.reset();
-  const hello = PeerHello.create({
-    format: PEER_FORMAT,
-    clusterId: ids.clusterId,
-    fromMemberId: ids.from,
-    toMemberId: ids.to,
-    lane,
-    version: VERSION,
-  });
-  PeerHello.encode(hello, scratch);
-  const fields = [HELLO_FIELD, encodeBinary(scratch.view())];
-  if (secret !== undefined) {
-    fields.push(SECRET_FIELD, SECRET_SCHEME + Buffer.from(secret).toString("base64url"));
-  }
-  return fields;
-}
 
 /** What a caller is held against. */
 export interface Admission {
@@ -103,34 +29,43 @@ export interface Admission {
   readonly self: MemberId;
   readonly knows: (id: bigint) => boolean;
   readonly isRemoved: (id: bigint) => boolean;
+  /** Asked where there is no secret. */
   readonly authorize: Authorize;
-  /** The cluster's secret, if it has one. */
-  readonly secret: string | undefined;
+  /** The cluster's secret, if it has one, and who has proved that he knows it. */
+  readonly secret: Secret | undefined;
+  readonly proofs: Proofs | undefined;
 }
 
-/** The hello of a member's call that may come in. Throws PeerRefusal. */
-export function admit(call: ServerCall, admission: Admission): PeerHello {
+/** A caller that may come in. */
+export interface Admitted {
+  readonly hello: PeerHello;
+  /** Of the call's messages; undefined where there is no secret. */
+  readonly seals: CallSeals | undefined;
+}
+
+/** A member's call that may come in. Throws PeerRefusal. */
+export function admit(call: ServerCall, admission: Admission): Admitted {
   const hello = readHello(call.metadata);
   checkFormat(hello);
   if (hello.clusterId !== admission.clusterId) throw wrongCluster();
   if (hello.toMemberId !== admission.self) throw wrongRecipient();
-  checkAuthorized(hello, call, admission);
+  const seals = checkAuthorized(call, admission);
   const { fromMemberId: from } = hello;
   if (from === admission.self || !admission.knows(from)) throw notAMember(from, admission);
-  return hello;
+  return { hello, seals };
 }
 
 /**
  * Lets in who may be no member yet, and who need not know whom it calls: its hello may leave ids
  * at 0. What it says must be right, and it has to prove that it belongs here. Throws PeerRefusal.
  */
-export function admitGuest(call: ServerCall, admission: Admission): void {
+export function admitGuest(call: ServerCall, admission: Admission): Admitted {
   const hello = readHello(call.metadata);
   checkFormat(hello);
   const { clusterId, toMemberId } = hello;
   if (clusterId !== 0n && clusterId !== admission.clusterId) throw wrongCluster();
   if (toMemberId !== 0n && toMemberId !== admission.self) throw wrongRecipient();
-  checkAuthorized(hello, call, admission);
+  return { hello, seals: checkAuthorized(call, admission) };
 }
 
 function checkFormat({ format, version }: PeerHello): void {
@@ -153,9 +88,27 @@ function wrongRecipient(): PeerRefusal {
   );
 }
 
-function checkAuthorized(hello: PeerHello, call: ServerCall, admission: Admission): void {
-  const refusal = admission.authorize(hello, identityOf(call));
+function checkAuthorized(call: ServerCall, admission: Admission): CallSeals | undefined {
+  if (admission.proofs !== undefined) return admission.proofs.check(call);
+  const caller = { address: call.peer, certificateName: call.peerName };
+  const refusal = admission.authorize(caller);
   if (refusal !== undefined) throw new PeerRefusal("unauthorized", refusal);
+  return undefined;
+}
+
+/** Where a message of a caller ends: before its seal, if there are any. Throws PeerRefusal. */
+export function openSeal(
+  seals: CallSeals | undefined,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): number {
+  const messageEnd = seals === undefined ? end : seals.open(bytes, start, end);
+  if (messageEnd !== BROKEN) return messageEnd;
+  throw new PeerRefusal(
+    "unauthorized",
+    "a message whose seal does not fit: somebody between the members changes what they say",
+  );
 }
 
 /** Why `id` may not speak; one that was removed is given the proof, to stop trying. */
@@ -180,13 +133,15 @@ export function notAMember(id: bigint, admission: Admission): PeerRefusal {
  */
 function removalProof(id: bigint, { clusterId, secret }: Admission): string {
   const text = `aether: cluster ${clusterId} has removed member ${id}`;
-  return new Bun.CryptoHasher("sha256", secret ?? "").update(text).digest("base64url");
+  return new Bun.CryptoHasher("sha256", secret?.revealBytes() ?? "")
+    .update(text)
+    .digest("base64url");
 }
 
 /** Whether the trailers of a refusal prove that this member was removed. */
 export function provesRemoval(trailers: Metadata, admission: Admission): boolean {
   const proof = trailers.get(REMOVED_FIELD);
-  return proof !== undefined && sameSecret(proof, removalProof(admission.self, admission));
+  return proof !== undefined && sameText(proof, removalProof(admission.self, admission));
 }
 
 /** Holds a frame against the hello of its stream. Throws PeerRefusal. */
@@ -205,44 +160,37 @@ export function checkFrame(frame: FrameView, hello: PeerHello, admission: Admiss
   }
 }
 
-function readHello(metadata: Metadata): PeerHello {
-  const bytes = metadata.binary(HELLO_FIELD);
-  if (bytes === undefined) {
-    throw new PeerRefusal("malformed", "not a call of a member: clients use the client port");
-  }
-  try {
-    return PeerHello.decode(bytes, 0, bytes.length);
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error;
-    throw new PeerRefusal("malformed", `the hello is broken: ${error.message}`);
-  }
-}
+/** What a verified certificate says of its bearer, where there is no secret. */
+export type Certificates =
+  | "members" // the authority signs members' alone: whoever has one is a member
+  | "anybody" // it signs clients' too: a certificate says nothing
+  | { readonly names: readonly string[] }; // the common names of the members
 
-function identityOf(call: ServerCall): PeerIdentity {
-  const field = call.metadata.get(SECRET_FIELD);
-  const secret = field?.startsWith(SECRET_SCHEME)
-    ? Buffer.from(field.slice(SECRET_SCHEME.length), "base64url").toString()
-    : undefined;
-  return { address: call.peer, certificateName: call.peerName, secret };
-}
-
-/**
- * The usual rule: a verified certificate or the cluster's secret lets a caller in; where neither is
- * set up, only callers of this machine come in. Secrets are compared in constant time.
- */
-export function membersOnly(secret: string | undefined): Authorize {
-  return (_hello, peer) => {
-    if (peer.certificateName !== undefined) return undefined;
-    if (secret !== undefined) {
-      if (peer.secret !== undefined && sameSecret(peer.secret, secret)) return undefined;
-      return "wrong or no cluster secret: set the same one on every member, or use peer TLS";
+/** The rule where there is no secret: members have certificates, or call from this machine. */
+export function membersOnly(certificates: Certificates = "members"): Authorize {
+  return ({ address, certificateName: name }) => {
+    if (typeof certificates !== "string") {
+      if (name !== undefined && certificates.names.includes(name)) return undefined;
+      return "the caller's certificate does not bear the name of a member (--peer-cert-allowed-cn)";
     }
-    if (isLocal(peer.address)) return undefined;
-    return "peers of other machines must prove who they are: set a cluster secret or peer TLS";
+    if (isLocal(address) || (name !== undefined && certificates === "members")) return undefined;
+    return name === undefined ? NOT_SHOWN : MAY_BE_A_CLIENTS;
   };
 }
 
-function sameSecret(a: string, b: string): boolean {
+/** What members of several machines need, one of it; said wherever they are refused. */
+export const MEMBERS_NEED =
+  "the same cluster secret on every member (AETHER_CLUSTER_SECRET, or cluster.secret in the " +
+  "configuration file), or peer TLS that verifies both sides";
+
+const NOT_SHOWN = `peers of other machines must prove who they are: set ${MEMBERS_NEED}`;
+
+const MAY_BE_A_CLIENTS =
+  "this address takes clients too, and the certificate may be a client's: set the same cluster " +
+  "secret on every member, or an address of their own for members, or the names that their " +
+  "certificates bear (--peer-cert-allowed-cn)";
+
+function sameText(a: string, b: string): boolean {
   const digest = (text: string): Buffer => new Bun.CryptoHasher("sha256").update(text).digest();
   return crypto.timingSafeEqual(digest(a), digest(b));
 }

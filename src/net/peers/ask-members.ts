@@ -4,16 +4,18 @@
  */
 import { ByteWriter } from "../../base/bytes.ts";
 import { AetherError } from "../../base/errors.ts";
+import type { Secret } from "../../base/secret.ts";
 import {
   AetherPeer,
   type MembersPeerResponse,
   Lane as PeerLane,
 } from "../../proto/gen/aether.v1.ts";
 import { GrpcClientConnection } from "../../wire/grpc/client-connection.ts";
-import { helloFields } from "./admission.ts";
 import { callPeer } from "./calls.ts";
 import { clientOptions } from "./connection.ts";
+import { helloFields } from "./hello.ts";
 import type { PeerDialer } from "./ports.ts";
+import { openSession } from "./proofs.ts";
 
 /** Whom such a caller knows: nobody, not even itself. */
 const NOBODY_KNOWN = { clusterId: 0n, from: 0n, to: 0n };
@@ -25,15 +27,14 @@ const NOBODY_KNOWN = { clusterId: 0n, from: 0n, to: 0n };
 export async function askMembers(
   dialer: PeerDialer,
   url: string,
-  secret: string | undefined,
+  secret: Secret | undefined,
   timeoutMs: number,
 ): Promise<MembersPeerResponse> {
   let answer: Promise<MembersPeerResponse> | undefined;
   const connect = (nowMs: number): GrpcClientConnection => {
-    const connection = new GrpcClientConnection({ ...clientOptions(url), nowMs });
-    const fields = helloFields(NOBODY_KNOWN, PeerLane.CALL, secret, new ByteWriter(256));
-    answer = callPeer(connection, AetherPeer.Members, fields, {}, nowMs + timeoutMs);
-    return connection;
+    const grpc = new GrpcClientConnection({ ...clientOptions(url), nowMs });
+    answer = ask(grpc, secret, nowMs + timeoutMs);
+    return grpc;
   };
   const socket = await dialer.dial(url, timeoutMs, connect, () => undefined);
   try {
@@ -42,4 +43,14 @@ export async function askMembers(
   } finally {
     socket.end();
   }
+}
+
+async function ask(
+  grpc: GrpcClientConnection,
+  secret: Secret | undefined,
+  deadlineMs: number,
+): Promise<MembersPeerResponse> {
+  const fields = helloFields(NOBODY_KNOWN, PeerLane.CALL, new ByteWriter(256));
+  const session = secret === undefined ? undefined : await openSession(grpc, secret, deadlineMs);
+  return await callPeer({ grpc, session }, AetherPeer.Members, fields, {}, deadlineMs);
 }

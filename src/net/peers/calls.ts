@@ -5,16 +5,19 @@
 import { ByteWriter } from "../../base/bytes.ts";
 import { AetherError } from "../../base/errors.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
-import { AetherPeer } from "../../proto/gen/aether.v1.ts";
+import { AetherPeer, type ChallengePeerResponse } from "../../proto/gen/aether.v1.ts";
 import type { MethodType } from "../../proto/message.ts";
 import type { ClientCallHandler } from "../../wire/grpc/client-call.ts";
 import type { GrpcClientConnection } from "../../wire/grpc/client-connection.ts";
 import type { Metadata } from "../../wire/grpc/metadata.ts";
 import type { Method, ServerCall } from "../../wire/grpc/server-call.ts";
 import { GrpcCode, grpcCodeName } from "../../wire/grpc/status.ts";
-import { PeerRefusal } from "./admission.ts";
+import { type Admitted, openSeal } from "./admission.ts";
 import { ERROR_FIELD, errorOf } from "./error-text.ts";
 import type { PeerCallHandlers } from "./ports.ts";
+import type { CallerSession } from "./proofs.ts";
+import { PeerRefusal } from "./refusal.ts";
+import { BROKEN, type CallSeals } from "./seal.ts";
 
 /** Fails a call the way that callPeer() reads. */
 export function failCall(call: ServerCall, error: AetherError): void {
@@ -30,16 +33,22 @@ export function failureOf(code: GrpcCode, message: string, trailers: Metadata): 
 }
 
 /** Who may come in; others make it throw PeerRefusal. */
-type Admit = (call: ServerCall) => void;
+type Admit = (call: ServerCall) => Pick<Admitted, "seals">;
+
+/** Whom the calls are answered to. */
+export interface Admits {
+  readonly member: Admit;
+  readonly guest: Admit;
+  /** Our part of the key of the caller's connection. Throws PeerRefusal or DecodeError. */
+  readonly challenge: (call: ServerCall, nonce: Uint8Array) => ChallengePeerResponse;
+}
 
 /** Answers calls of members, and Members to guests too, by `handlers`. */
-export function callMethods(
-  handlers: PeerCallHandlers,
-  admit: { readonly member: Admit; readonly guest: Admit },
-): Method[] {
+export function callMethods(handlers: PeerCallHandlers, admits: Admits): Method[] {
   const { LeaseRenew, LeaseRemaining, MemberInfo, HashKV, MemberChange, Members } = AetherPeer;
-  const { member, guest } = admit;
+  const { member, guest, challenge } = admits;
   return [
+    challengeMethod(challenge),
     unary(LeaseRenew, member, (request) => handlers.leaseRenew(request)),
     unary(LeaseRemaining, member, (request) => handlers.leaseRemaining(request)),
     unary(MemberInfo, member, (request) => handlers.memberInfo(request)),
@@ -54,12 +63,14 @@ function unary<Request, Response>(
   admit: Admit,
   handle: (request: Request) => Response | Promise<Response>,
 ): Method {
-  const answer = async (call: ServerCall, request: Request): Promise<void> => {
+  const answer = async (
+    call: ServerCall,
+    request: Request,
+    seals: CallSeals | undefined,
+  ): Promise<void> => {
     try {
       const response = await handle(request);
-      const out = new ByteWriter(256);
-      type.response.encode(response, out);
-      call.reply(out.bytes, 0, out.length);
+      reply(call, type, response, seals);
     } catch (error) {
       if (!(error instanceof AetherError)) throw error; // our own mistake: nobody may catch it
       failCall(call, error);
@@ -68,35 +79,81 @@ function unary<Request, Response>(
   return {
     path: type.path,
     unary: (call, bytes, start, end) => {
-      try {
-        admit(call);
-        void answer(call, type.request.decode(bytes, start, end));
-      } catch (error) {
-        if (error instanceof PeerRefusal) call.fail(error.code, error.message, error.trailers);
-        else if (error instanceof DecodeError) {
-          call.fail(GrpcCode.INVALID_ARGUMENT, error.message);
-        } else throw error;
-      }
+      refusing(call, () => {
+        const { seals } = admit(call);
+        const messageEnd = openSeal(seals, bytes, start, end);
+        void answer(call, type.request.decode(bytes, start, messageEnd), seals);
+      });
     },
   };
 }
 
-/** One call on `grpc`, over at `deadlineMs`. Rejects with AetherError only. */
+function challengeMethod(challenge: Admits["challenge"]): Method {
+  const type = AetherPeer.Challenge;
+  return {
+    path: type.path,
+    unary: (call, bytes, start, end) => {
+      refusing(call, () => {
+        const { nonce } = type.request.decode(bytes, start, end);
+        reply(call, type, challenge(call, nonce), undefined);
+      });
+    },
+  };
+}
+
+function reply<Response>(
+  call: ServerCall,
+  type: { readonly response: MethodType<unknown, Response>["response"] },
+  response: Response,
+  seals: CallSeals | undefined,
+): void {
+  const out = new ByteWriter(256);
+  type.response.encode(response, out);
+  seals?.seal(out);
+  call.reply(out.bytes, 0, out.length);
+}
+
+/** Takes a call; whoever may not come in, or says nonsense, is told so. */
+function refusing(call: ServerCall, take: () => void): void {
+  try {
+    take();
+  } catch (error) {
+    if (error instanceof PeerRefusal) call.fail(error.code, error.message, error.trailers);
+    else if (error instanceof DecodeError) call.fail(GrpcCode.INVALID_ARGUMENT, error.message);
+    else throw error;
+  }
+}
+
+/** A connection to a member, and what proves there that we are one. */
+export interface CallerEnd {
+  readonly grpc: GrpcClientConnection;
+  /** Undefined where there is no secret. */
+  readonly session?: CallerSession | undefined;
+}
+
+/** One call at the other end, over at `deadlineMs`. Rejects with AetherError only. */
 export function callPeer<Request, Response>(
-  grpc: GrpcClientConnection,
+  { grpc, session }: CallerEnd,
   type: MethodType<Request, Response>,
   fields: readonly string[],
   request: Request,
   deadlineMs: number,
 ): Promise<Response> {
   const { promise, resolve, reject } = Promise.withResolvers<Response>();
+  const begun = session?.begin(type.path, fields);
+  const seals = begun?.seals;
   let response: Response | undefined;
   const handler: ClientCallHandler = {
     onHeaders: ignore,
     onDrain: ignore,
     onMessage(bytes, start, end) {
+      const messageEnd = seals === undefined ? end : seals.open(bytes, start, end);
+      if (messageEnd === BROKEN) {
+        reject(new AetherError("unhealthy", UNSEALED));
+        return;
+      }
       try {
-        response = type.response.decode(bytes, start, end);
+        response = type.response.decode(bytes, start, messageEnd);
       } catch (error) {
         if (!(error instanceof DecodeError)) throw error;
         reject(new AetherError("unhealthy", "the answer makes no sense", { cause: error }));
@@ -110,10 +167,16 @@ export function callPeer<Request, Response>(
   };
   const out = new ByteWriter(256);
   type.request.encode(request, out);
-  const call = grpc.call(type.path, fields, deadlineMs, handler);
+  seals?.seal(out);
+  const call = grpc.call(type.path, begun?.fields ?? fields, deadlineMs, handler);
   call.send(out.bytes, 0, out.length);
   call.halfClose();
   return promise;
 }
+
+/** Why an answer is not believed. */
+export const UNSEALED =
+  "the peer's answer is not sealed with the cluster secret: it is no member, or somebody between " +
+  "the members changes what they say";
 
 function ignore(): void {}

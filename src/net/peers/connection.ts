@@ -2,14 +2,18 @@
  * One connection to a peer with one stream on it: dialed, opened, lost, once. Who wants another
  * makes another.
  *
- *   dialing ── socket up, stream opened ──▶ greeting ── first answer ──▶ open ──▶ over
- *      └───────────── too late, refused, connection lost, close() ────────────────▲
+ *   dialing ── socket up, challenged if there is a secret, stream opened ──▶ greeting
+ *      │                                        open ◀── first answer ────────────┘
+ *      └───────────── too late, refused, connection lost, close() ──────▶ over
  *
  * Invariants
  *   N1  onOver comes exactly once, unless close() came first, and nothing comes after it
  *   N2  the socket is closed when the stream is over: a stream never shares its connection
  */
 
+import type { ByteWriter } from "../../base/bytes.ts";
+import { AetherError } from "../../base/errors.ts";
+import type { Secret } from "../../base/secret.ts";
 import type { ClientCall, ClientCallHandler } from "../../wire/grpc/client-call.ts";
 import {
   type ClientConnectionOptions,
@@ -18,8 +22,11 @@ import {
 import { type Metadata, NO_METADATA } from "../../wire/grpc/metadata.ts";
 import { GrpcCode, grpcCodeName } from "../../wire/grpc/status.ts";
 import { addressText, parseAddress } from "../address.ts";
+import { type CallerEnd, UNSEALED } from "./calls.ts";
 import { ERROR_FIELD } from "./error-text.ts";
 import type { PeerDialer, PeerSocket, PeerTimers } from "./ports.ts";
+import { type CallerSession, openSession } from "./proofs.ts";
+import { BROKEN, type CallSeals } from "./seal.ts";
 
 export interface ConnectionSettings {
   readonly dialer: PeerDialer;
@@ -30,6 +37,8 @@ export interface ConnectionSettings {
   readonly keepaliveMs: number;
   /** The connection is given up this long after a ping without any answer. */
   readonly keepaliveTimeoutMs: number;
+  /** The cluster's, if it has one. */
+  readonly secret: Secret | undefined;
 }
 
 /** What the owner of a connection is told. */
@@ -51,7 +60,10 @@ export class PeerConnection implements ClientCallHandler {
   readonly #fields: readonly string[];
   readonly #url: string;
   #connection: GrpcClientConnection | undefined;
+  #session: CallerSession | undefined;
   #call: ClientCall | undefined;
+  /** Of the stream's messages. */
+  #seals: CallSeals | undefined;
   #socket: PeerSocket | undefined;
   #cancelTimer: () => void = nothing;
   #over = false;
@@ -94,9 +106,11 @@ export class PeerConnection implements ClientCallHandler {
       );
   }
 
-  /** The HTTP/2 connection, for calls beside the stream; undefined before it is up. */
-  get grpc(): GrpcClientConnection | undefined {
-    return this.#over ? undefined : this.#connection;
+  /** For calls beside the stream; undefined before it is up. */
+  get end(): CallerEnd | undefined {
+    const grpc = this.#connection;
+    if (this.#over || this.#call === undefined || grpc === undefined) return undefined;
+    return { grpc, session: this.#session };
   }
 
   /** Bytes which wait here for the peer's window or the system. */
@@ -110,9 +124,14 @@ export class PeerConnection implements ClientCallHandler {
     return this.#call?.writable === true;
   }
 
-  /** Sends one message of the stream; nothing before the stream is opened or after its end. */
-  send(bytes: Uint8Array, start: number, end: number): void {
-    if (!this.#over) this.#call?.send(bytes, start, end);
+  /**
+   * Sends the one message that is in `out`, with its seal behind it where there is a secret; nothing
+   * before the stream is opened or after its end.
+   */
+  send(out: ByteWriter): void {
+    if (this.#over || this.#call === undefined) return;
+    this.#seals?.seal(out);
+    this.#call.send(out.bytes, 0, out.length);
   }
 
   /** No more messages from us. */
@@ -134,8 +153,13 @@ export class PeerConnection implements ClientCallHandler {
 
   onMessage(bytes: Uint8Array, start: number, end: number): void {
     if (this.#over) return;
+    const messageEnd = this.#seals === undefined ? end : this.#seals.open(bytes, start, end);
+    if (messageEnd === BROKEN) {
+      this.#finish(UNSEALED, GrpcCode.UNAUTHENTICATED, NO_METADATA);
+      return;
+    }
     this.#cancelTimer();
-    if (this.#events.onMessage(bytes, start, end)) return;
+    if (this.#events.onMessage(bytes, start, messageEnd)) return;
     this.#finish("the peer's answer makes no sense", GrpcCode.INTERNAL, NO_METADATA);
   }
 
@@ -161,8 +185,27 @@ export class PeerConnection implements ClientCallHandler {
       ...(onRoundTrip === undefined ? {} : { onRoundTrip }),
     });
     this.#connection = connection;
-    if (!this.#over) this.#call = connection.call(this.#path, this.#fields, undefined, this);
+    void this.#open(connection, nowMs);
     return connection;
+  }
+
+  /** Opens the stream, at once where there is no secret. */
+  async #open(grpc: GrpcClientConnection, nowMs: number): Promise<void> {
+    const { secret, dialTimeoutMs } = this.#settings;
+    let fields = this.#fields;
+    if (secret !== undefined) {
+      try {
+        this.#session = await openSession(grpc, secret, nowMs + dialTimeoutMs);
+      } catch (error) {
+        if (!(error instanceof AetherError)) throw error; // our own mistake: nobody may catch it
+        this.#lost(error.detail);
+        return;
+      }
+      const begun = this.#session.begin(this.#path, fields);
+      fields = begun.fields;
+      this.#seals = begun.seals;
+    }
+    if (!this.#over) this.#call = grpc.call(this.#path, fields, undefined, this);
   }
 
   #lost(reason: string): void {

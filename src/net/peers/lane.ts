@@ -8,13 +8,14 @@
  * does not read can cost is bytesMax and one frame. Nothing is kept for later: what Raft lost, Raft
  * repeats.
  */
+import type { ByteWriter } from "../../base/bytes.ts";
 import type { Log, Random } from "../../base/ports.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
 import { AetherPeer, type ProposalRefusal, RaftAnswer } from "../../proto/gen/aether.v1.ts";
-import type { GrpcClientConnection } from "../../wire/grpc/client-connection.ts";
 import type { Metadata } from "../../wire/grpc/metadata.ts";
 import { GrpcCode } from "../../wire/grpc/status.ts";
 import { Backoff } from "./backoff.ts";
+import type { CallerEnd } from "./calls.ts";
 import { type ConnectionEvents, type ConnectionSettings, PeerConnection } from "./connection.ts";
 
 /** A connection that was up this long was a good one: its loss is no reason to wait long. */
@@ -87,14 +88,14 @@ export class Lane implements ConnectionEvents {
     return this.#state.kind === "up" ? "" : this.#reason;
   }
 
-  /** The HTTP/2 connection while the lane is up. */
-  get grpc(): GrpcClientConnection | undefined {
-    return this.#state.kind === "up" ? this.#state.connection.grpc : undefined;
+  /** The connection while the lane is up, for small calls. */
+  get end(): CallerEnd | undefined {
+    return this.#state.kind === "up" ? this.#state.connection.end : undefined;
   }
 
-  /** Sends a frame; only while `open`. */
-  send(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#state.kind === "up") this.#state.connection.send(bytes, start, end);
+  /** Sends the frame that is in `out`, and may put a seal behind it; only while `open`. */
+  send(out: ByteWriter): void {
+    if (this.#state.kind === "up") this.#state.connection.send(out);
   }
 
   /** The peer is there, as something else showed: no reason to wait longer. */

@@ -11,8 +11,8 @@ import type { ByteWriter } from "../../base/bytes.ts";
 import type { ProposalRefusal } from "../../proto/gen/aether.v1.ts";
 import type { Message } from "../../raft/message.ts";
 import type { MemberId } from "../../raft/types.ts";
-import type { GrpcClientConnection } from "../../wire/grpc/client-connection.ts";
 import type { Metadata } from "../../wire/grpc/metadata.ts";
+import type { CallerEnd } from "./calls.ts";
 import {
   encodeMessages,
   encodeProposal,
@@ -96,8 +96,8 @@ export class Peer {
   }
 
   /** The control lane's connection, for small calls. */
-  get grpc(): GrpcClientConnection | undefined {
-    return this.#control.grpc;
+  get end(): CallerEnd | undefined {
+    return this.#control.end;
   }
 
   /** Sends what is in the queues as messages of `group`, and empties them. */
@@ -168,7 +168,7 @@ export class Peer {
 
   #sendFrame(lane: Lane): void {
     const { scratch } = this.#options;
-    lane.send(scratch.bytes, 0, scratch.length);
+    lane.send(scratch);
     this.counters.frames++;
     this.counters.bytes += scratch.length;
     scratch.reset();

@@ -12,13 +12,9 @@ import { assert } from "../../base/assert.ts";
 import { ByteWriter } from "../../base/bytes.ts";
 import { AetherError } from "../../base/errors.ts";
 import type { Log, Random } from "../../base/ports.ts";
+import type { Secret } from "../../base/secret.ts";
 import { KIB, MIB } from "../../base/units.ts";
-import {
-  AetherPeer,
-  type PeerHello,
-  Lane as PeerLane,
-  type ProposalRefusal,
-} from "../../proto/gen/aether.v1.ts";
+import { AetherPeer, Lane as PeerLane, type ProposalRefusal } from "../../proto/gen/aether.v1.ts";
 import type { MethodType } from "../../proto/message.ts";
 import type { Message, SnapshotMessage } from "../../raft/message.ts";
 import type { MemberId } from "../../raft/types.ts";
@@ -26,19 +22,17 @@ import type { Metadata } from "../../wire/grpc/metadata.ts";
 import type { Method, ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
 import {
   type Admission,
+  type Admitted,
   admit,
   admitGuest,
-  helloFields,
-  noRefusals,
   notAMember,
-  PeerRefusal,
   provesRemoval,
-  type RefusalReason,
 } from "./admission.ts";
 import { callMethods, callPeer } from "./calls.ts";
 import type { ConnectionSettings } from "./connection.ts";
 import { errorOf } from "./error-text.ts";
 import type { FrameIds } from "./frame.ts";
+import { helloFields } from "./hello.ts";
 import type { LaneOptions } from "./lane.ts";
 import { Peer, type PeerCounters } from "./peer.ts";
 import type {
@@ -49,7 +43,9 @@ import type {
   PeerTimers,
   SnapshotSource,
 } from "./ports.ts";
+import { challenged, Proofs } from "./proofs.ts";
 import { RaftReceiver } from "./raft-receiver.ts";
+import { noRefusals, PeerRefusal, type RefusalReason } from "./refusal.ts";
 import { CHUNK_BYTES, CHUNKS_WAITING_MAX, SNAPSHOT_BYTES_PER_SECOND } from "./snapshot-limits.ts";
 import type { SnapshotTransfer } from "./snapshot-sender.ts";
 import { Snapshots } from "./snapshots.ts";
@@ -71,9 +67,10 @@ export interface PeersOptions {
   readonly clusterId: bigint;
   readonly self: MemberId;
   readonly handlers: PeerHandlers;
+  /** Asked of callers where there is no secret. */
   readonly authorize: Authorize;
-  /** What proves to others that we belong to the cluster. */
-  readonly secret?: string;
+  /** What members prove to each other that they know. */
+  readonly secret?: Secret | undefined;
   readonly dialer: PeerDialer;
   readonly timers: PeerTimers;
   readonly random: Random;
@@ -152,8 +149,10 @@ export class Peers {
       isRemoved: (id) => this.#removed.has(id),
       authorize: options.authorize,
       secret: options.secret,
+      proofs: options.secret === undefined ? undefined : new Proofs(options.secret),
     };
     this.#connection = {
+      secret: options.secret,
       dialer: options.dialer,
       timers: options.timers,
       dialTimeoutMs: options.dialTimeoutMs ?? DIAL_MS_MAX,
@@ -170,15 +169,17 @@ export class Peers {
     return [
       {
         path: Raft.path,
-        stream: (call) => this.#admitted(call, (hello) => this.#receive(call, hello)),
+        stream: (call) => this.#admitted(call, (admitted) => this.#receive(call, admitted)),
       },
       {
         path: Snapshot.path,
-        stream: (call) => this.#admitted(call, (hello) => this.#receiveSnapshot(call, hello)),
+        stream: (call) => this.#admitted(call, (admitted) => this.#takeSnapshot(call, admitted)),
       },
       ...callMethods(this.#options.handlers.calls, {
         member: (call) => this.#admit(call, admit),
         guest: (call) => this.#admit(call, admitGuest),
+        challenge: (call, nonce) =>
+          this.#admit(call, (_, { proofs }) => challenged(proofs, call, nonce)),
       }),
     ];
   }
@@ -266,7 +267,7 @@ export class Peers {
 
   /** A call to `to` could leave now. */
   reaches(to: MemberId): boolean {
-    return this.#peers.get(to)?.grpc !== undefined;
+    return this.#peers.get(to)?.end !== undefined;
   }
 
   /**
@@ -280,13 +281,13 @@ export class Peers {
     timeoutMs: number,
   ): Promise<Response> {
     const peer = this.#peers.get(to);
-    const grpc = peer?.grpc;
-    if (grpc === undefined) {
+    const end = peer?.end;
+    if (end === undefined) {
       const why = peer === undefined ? "no such member" : peer.reason;
       return Promise.reject(new AetherError("unhealthy", `${to.toString(16)}: ${why}`));
     }
     const deadlineMs = this.#options.timers.nowMs() + timeoutMs;
-    return callPeer(grpc, type, this.#fields(to, PeerLane.CALL), request, deadlineMs);
+    return callPeer(end, type, this.#fields(to, PeerLane.CALL), request, deadlineMs);
   }
 
   /** Every peer, for health and metrics. */
@@ -347,8 +348,8 @@ export class Peers {
   }
 
   #fields(to: MemberId, lane: PeerLane): string[] {
-    const { clusterId, self, secret } = this.#options;
-    return helloFields({ clusterId, from: self, to }, lane, secret, this.#answers);
+    const { clusterId, self } = this.#options;
+    return helloFields({ clusterId, from: self, to }, lane, this.#answers);
   }
 
   /** What `rule` says of a call that may come in; others are counted. Throws PeerRefusal. */
@@ -361,7 +362,7 @@ export class Peers {
     }
   }
 
-  #admitted(call: ServerCall, receive: (hello: PeerHello) => StreamHandler): StreamHandler {
+  #admitted(call: ServerCall, receive: (admitted: Admitted) => StreamHandler): StreamHandler {
     try {
       return receive(this.#admit(call, admit));
     } catch (error) {
@@ -371,14 +372,15 @@ export class Peers {
     }
   }
 
-  #receive(call: ServerCall, hello: PeerHello): StreamHandler {
+  #receive(call: ServerCall, admitted: Admitted): StreamHandler {
+    const { hello } = admitted;
     if (hello.lane !== PeerLane.CONTROL && hello.lane !== PeerLane.BULK) {
       const text = "a stream of Raft frames needs a lane for them";
       this.#onRefused("malformed", text, call.peer);
       throw new PeerRefusal("malformed", text);
     }
     const from = hello.fromMemberId as MemberId;
-    const receiver = new RaftReceiver(call, hello, {
+    const receiver = new RaftReceiver(call, admitted, {
       admission: this.#admission,
       handlers: this.#options.handlers,
       scratch: this.#answers,
@@ -397,8 +399,8 @@ export class Peers {
     return receiver;
   }
 
-  #receiveSnapshot(call: ServerCall, hello: PeerHello): StreamHandler {
-    return this.#snapshots.receive(call, hello, {
+  #takeSnapshot(call: ServerCall, admitted: Admitted): StreamHandler {
+    return this.#snapshots.receive(call, admitted, {
       store: this.#options.handlers.snapshots,
       log: this.#options.log,
       scratch: this.#answers,

@@ -16,7 +16,6 @@ import type {
   MemberInfoResponse,
   MembersPeerRequest,
   MembersPeerResponse,
-  PeerHello,
 } from "../../proto/gen/aether.v1.ts";
 import type { Message, SnapshotMessage } from "../../raft/message.ts";
 import type { MemberId } from "../../raft/types.ts";
@@ -82,18 +81,16 @@ export interface PeerCallHandlers {
   members(request: MembersPeerRequest): Answer<MembersPeerResponse>;
 }
 
-/** What is known of a caller beside its hello. */
+/** What is known of a caller beside what it says. */
 export interface PeerIdentity {
   /** `host:port`, or `unix`. */
   readonly address: string;
   /** The common name of its verified certificate. */
   readonly certificateName: string | undefined;
-  /** What it sent as the cluster's secret. */
-  readonly secret: string | undefined;
 }
 
 /** Says why the caller may not come in, in words that say what to set; undefined: it may. */
-export type Authorize = (hello: PeerHello, peer: PeerIdentity) => string | undefined;
+export type Authorize = (peer: PeerIdentity) => string | undefined;
 
 /** A copy of the state to be sent; nobody changes it before close(). */
 export interface SnapshotSource {

@@ -11,10 +11,12 @@ import { DecodeError } from "../../proto/decode-error.ts";
 import { type PeerHello, RaftAnswer } from "../../proto/gen/aether.v1.ts";
 import type { MemberId } from "../../raft/types.ts";
 import type { CallRoom, ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
-import { type Admission, checkFrame, PeerRefusal, type RefusalReason } from "./admission.ts";
+import { type Admission, type Admitted, checkFrame, openSeal } from "./admission.ts";
 import { BodyKind, FRAME_BYTES_MAX, FrameView, PEER_FORMAT } from "./frame.ts";
 import { decodeMessages } from "./message-codec.ts";
 import type { PeerHandlers } from "./ports.ts";
+import { PeerRefusal, type RefusalReason } from "./refusal.ts";
+import type { CallSeals } from "./seal.ts";
 
 /**
  * What a member may send on a lane. A window of 4 MiB is filled by four appends on their way, at
@@ -42,14 +44,16 @@ export class RaftReceiver implements StreamHandler {
   readonly room = FRAME_ROOM;
   readonly hello: PeerHello;
   readonly #call: ServerCall;
+  readonly #seals: CallSeals | undefined;
   readonly #options: ReceiverOptions;
   readonly #frame = new FrameView();
   #over = false;
 
   /** Welcomes the caller. */
-  constructor(call: ServerCall, hello: PeerHello, options: ReceiverOptions) {
+  constructor(call: ServerCall, { hello, seals }: Admitted, options: ReceiverOptions) {
     this.#call = call;
     this.hello = hello;
+    this.#seals = seals;
     this.#options = options;
     this.#answer({ welcome: { format: PEER_FORMAT, version: VERSION }, refusal: undefined });
   }
@@ -93,7 +97,7 @@ export class RaftReceiver implements StreamHandler {
   #take(bytes: Uint8Array, start: number, end: number): void {
     const { admission, handlers, onFrame } = this.#options;
     const frame = this.#frame;
-    frame.read(bytes, start, end);
+    frame.read(bytes, start, openSeal(this.#seals, bytes, start, end));
     checkFrame(frame, this.hello, admission);
     frame.open();
     const from = frame.from as MemberId;
@@ -132,6 +136,7 @@ export class RaftReceiver implements StreamHandler {
     const { scratch } = this.#options;
     scratch.reset();
     RaftAnswer.encode(answer, scratch);
+    this.#seals?.seal(scratch);
     this.#call.send(scratch.bytes, 0, scratch.length);
   }
 

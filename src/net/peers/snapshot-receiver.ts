@@ -29,10 +29,12 @@ import {
 import type { MemberId } from "../../raft/types.ts";
 import type { ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
 import { GrpcCode } from "../../wire/grpc/status.ts";
-import { PeerRefusal, type RefusalReason } from "./admission.ts";
+import { type Admitted, openSeal } from "./admission.ts";
 import { failCall } from "./calls.ts";
 import { decodeMessages } from "./message-codec.ts";
 import type { SnapshotNews, SnapshotSink, SnapshotStore } from "./ports.ts";
+import { PeerRefusal, type RefusalReason } from "./refusal.ts";
+import type { CallSeals } from "./seal.ts";
 import {
   CHUNK_BYTES,
   CHUNK_BYTES_MAX,
@@ -62,6 +64,7 @@ export class SnapshotReceiver implements StreamHandler {
   readonly closed: Promise<void>;
   readonly #resolveClosed: () => void;
   readonly #call: ServerCall;
+  readonly #seals: CallSeals | undefined;
   readonly #options: SnapshotReceiverOptions;
   readonly #wakeup = new Wakeup();
   readonly #chunks: SnapshotChunk[] = [];
@@ -71,9 +74,10 @@ export class SnapshotReceiver implements StreamHandler {
   #over = false;
 
   /** Greets the caller. */
-  constructor(call: ServerCall, hello: PeerHello, options: SnapshotReceiverOptions) {
+  constructor(call: ServerCall, { hello, seals }: Admitted, options: SnapshotReceiverOptions) {
     this.#call = call;
     this.hello = hello;
+    this.#seals = seals;
     this.#options = options;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.closed = promise;
@@ -88,7 +92,8 @@ export class SnapshotReceiver implements StreamHandler {
   onMessage(bytes: Uint8Array, start: number, end: number): void {
     if (this.#over) return;
     try {
-      const { offer, chunk } = SnapshotPart.decode(bytes, start, end);
+      const partEnd = openSeal(this.#seals, bytes, start, end);
+      const { offer, chunk } = SnapshotPart.decode(bytes, start, partEnd);
       if (offer !== undefined) this.#onOffer(offer);
       if (chunk !== undefined) this.#onChunk(chunk);
     } catch (error) {
@@ -247,6 +252,7 @@ export class SnapshotReceiver implements StreamHandler {
     const { scratch } = this.#options;
     scratch.reset();
     SnapshotProgress.encode({ stage, offset }, scratch);
+    this.#seals?.seal(scratch);
     this.#call.send(scratch.bytes, 0, scratch.length);
   }
 

@@ -203,7 +203,7 @@ export class SnapshotSender implements SnapshotTransfer, ConnectionEvents {
     const scratch = this.#scratch;
     scratch.reset();
     SnapshotPart.encode(part, scratch);
-    this.#connection?.send(scratch.bytes, 0, scratch.length);
+    this.#connection?.send(scratch);
   }
 
   /** Waits for news of the connection, or gives the attempt up. */

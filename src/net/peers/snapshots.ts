@@ -1,8 +1,7 @@
 /** All snapshots of one member: at most one to each peer, and one sink a group. */
 import { AetherError } from "../../base/errors.ts";
-import type { PeerHello } from "../../proto/gen/aether.v1.ts";
 import type { ServerCall } from "../../wire/grpc/server-call.ts";
-import { type Admission, notAMember } from "./admission.ts";
+import { type Admission, type Admitted, notAMember } from "./admission.ts";
 import { SnapshotReceiver, type SnapshotReceiverOptions } from "./snapshot-receiver.ts";
 import {
   SnapshotSender,
@@ -36,10 +35,10 @@ export class Snapshots {
   /** Takes up an admitted stream. */
   receive(
     call: ServerCall,
-    hello: PeerHello,
+    admitted: Admitted,
     options: Pick<SnapshotReceiverOptions, "store" | "log" | "scratch" | "onRefused">,
   ): SnapshotReceiver {
-    const receiver = new SnapshotReceiver(call, hello, {
+    const receiver = new SnapshotReceiver(call, admitted, {
       ...options,
       onOffer: (offered, group) => {
         const older = this.#latest.get(group);

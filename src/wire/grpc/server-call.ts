@@ -17,6 +17,11 @@ export interface ServerCall {
   readonly deadlineMs: number;
   /** The address of the client, for logs. */
   readonly peer: string;
+  /**
+   * Stands for the connection of HTTP/2: one object for all its calls, and nobody else's. Not there
+   * for a call that came in another way.
+   */
+  readonly connection?: object;
   /** The common name of the client's verified certificate, if it has one. */
   readonly peerName: string | undefined;
   /** The client has gone or the deadline has passed: the answer will not be sent. */

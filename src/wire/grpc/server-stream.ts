@@ -101,6 +101,10 @@ export class ServerStream implements ServerCall, Http2Stream {
     return this.owner.peer;
   }
 
+  get connection(): object {
+    return this.owner;
+  }
+
   get peerName(): string | undefined {
     return this.owner.peerName;
   }

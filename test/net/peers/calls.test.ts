@@ -1,10 +1,10 @@
 /** Small questions between members, over real sockets; and peers with certificates. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { AetherError } from "../../../src/base/errors.ts";
+import { Secret } from "../../../src/base/secret.ts";
 import { parseAddress } from "../../../src/net/address.ts";
 import { listen } from "../../../src/net/listener.ts";
 import { Network } from "../../../src/net/network.ts";
-import { membersOnly } from "../../../src/net/peers/admission.ts";
 import { askMembers } from "../../../src/net/peers/ask-members.ts";
 import { socketDialer } from "../../../src/net/peers/dial.ts";
 import type { PeersOptions } from "../../../src/net/peers/peers.ts";
@@ -153,16 +153,26 @@ describe("the members", () => {
   }
 
   test("are told to who is no member and knows nothing", async () => {
-    const { url } = await asked({ authorize: membersOnly("geheim") });
-    expect(await askMembers(socketDialer(network), url, "geheim", 1000)).toEqual(answer);
+    const { url } = await asked({ secret: new Secret("geheim") });
+    const asking = askMembers(socketDialer(network), url, new Secret("geheim"), 1000);
+    expect(await asking).toEqual(answer);
     await until(() => network.linkCount === 0, "it hangs up");
   });
 
   test("are not told to who cannot prove that it belongs here", async () => {
-    const { url, peers } = await asked({ authorize: membersOnly("geheim") });
-    const asking = askMembers(socketDialer(network), url, undefined, 1000);
-    expect(await failure(asking)).toContain("UNAUTHENTICATED: wrong or no cluster secret");
-    expect(peers.received.refused.unauthorized).toBe(1);
+    const { url, peers } = await asked({ secret: new Secret("geheim") });
+    for (const secret of [undefined, new Secret("geraten")]) {
+      const asking = askMembers(socketDialer(network), url, secret, 1000);
+      expect(await failure(asking)).toContain("UNAUTHENTICATED: the caller does not prove");
+    }
+    expect(peers.received.refused.unauthorized).toBe(2);
+  });
+
+  test("are not asked of who has no secret, which says what to set", async () => {
+    const { url, peers } = await asked();
+    const asking = askMembers(socketDialer(network), url, new Secret("geheim"), 1000);
+    expect(await failure(asking)).toContain("this member has none: set the same one on every");
+    expect(peers.received.refused["no-secret"]).toBe(1);
   });
 
   test("are not told when nobody is there, or nobody answers", async () => {
@@ -182,7 +192,7 @@ test("a verified certificate lets a member in, and only that where it is asked f
   const network = new Network();
   const names: (string | undefined)[] = [];
   const strict = await startMember(3, {
-    authorize: (_, peer) => {
+    authorize: (peer) => {
       names.push(peer.certificateName);
       return peer.certificateName === undefined ? "show a certificate" : undefined;
     },

@@ -1,9 +1,14 @@
 /** The transport as its users see it, over real sockets on loopback. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { ByteWriter } from "../../../src/base/bytes.ts";
 import { AetherError } from "../../../src/base/errors.ts";
+import { Secret } from "../../../src/base/secret.ts";
 import { Network } from "../../../src/net/network.ts";
 import { socketDialer } from "../../../src/net/peers/dial.ts";
 import type { PeerDialer } from "../../../src/net/peers/ports.ts";
+import { AetherPeer, ChallengePeerResponse } from "../../../src/proto/gen/aether.v1.ts";
+import { GrpcServer } from "../../../src/wire/grpc/grpc-server.ts";
+import { GrpcCode } from "../../../src/wire/grpc/status.ts";
 import { until } from "../until.ts";
 import { append, heartbeat, ID, introduce, type Member, startMember } from "./members.ts";
 
@@ -246,15 +251,39 @@ describe("peers come and go", () => {
   });
 
   test("only a member that knows the cluster's secret is believed", async () => {
-    const authorize = (): undefined => undefined;
-    const a = await start(1, { secret: "geheim" });
-    const liar = await start(2, { secret: "geraten", authorize });
-    const honest = await start(3, { secret: "geheim", authorize });
-    for (const { peers } of [liar, honest]) peers.setPeers([], [ID(1)]);
+    const secret = new Secret("geheim");
+    const a = await start(1, { secret });
+    let lies = 0;
+    const liar = await start(2, {}, 0, () => lyingServer(() => lies++));
+    const honest = await start(3, { secret });
+    honest.peers.setPeers([], [ID(1)]);
     a.peers.setPeers([{ id: ID(2), urls: [liar.url] }]);
-    await until(() => liar.peers.received.refused.removed > 2, "a was told something");
+    await until(() => lies > 2, "a was told something");
     expect(a.seen.removals).toBe(0);
     a.peers.setPeers([{ id: ID(3), urls: [honest.url] }]);
     await until(() => a.seen.removals === 1, "a is told");
   });
 });
+
+/** Says that who calls was removed, and does not know the secret that would prove it. */
+function lyingServer(onLie: () => void): GrpcServer {
+  const { Challenge, Raft } = AetherPeer;
+  const nonce = new ByteWriter(64);
+  ChallengePeerResponse.encode({ nonce: new Uint8Array(32) }, nonce);
+  const proof = new Bun.CryptoHasher("sha256", "geraten").update("removed").digest("base64url");
+  return new GrpcServer({
+    methods: [
+      { path: Challenge.path, unary: (call) => call.reply(nonce.bytes, 0, nonce.length) },
+      {
+        path: Raft.path,
+        stream: (call) => {
+          onLie();
+          call.fail(GrpcCode.PERMISSION_DENIED, "removed", ["x-aether-removed", proof]);
+          const ignore = (): void => undefined;
+          return { onMessage: ignore, onHalfClose: ignore, onCancel: ignore, onDrain: ignore };
+        },
+      },
+    ],
+    mapError: (error) => ({ code: GrpcCode.INTERNAL, message: String(error) }),
+  });
+}

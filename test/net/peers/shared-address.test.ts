@@ -1,8 +1,9 @@
 /** Members and clients on one address, with one server for both; and strangers who come there. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { ByteWriter } from "../../../src/base/bytes.ts";
+import { Secret } from "../../../src/base/secret.ts";
 import { MIB } from "../../../src/base/units.ts";
-import { helloFields, membersOnly } from "../../../src/net/peers/admission.ts";
+import { helloFields } from "../../../src/net/peers/hello.ts";
 import { MESSAGE_BYTES_MAX } from "../../../src/net/peers/peer.ts";
 import type { Peers } from "../../../src/net/peers/peers.ts";
 import type { SnapshotNews } from "../../../src/net/peers/ports.ts";
@@ -35,10 +36,13 @@ afterEach(async () => {
   for (const member of members.splice(0)) await member.stop();
 });
 
-async function pair(serverOf: (peers: Peers) => GrpcServer): Promise<[Member, Member]> {
+async function pair(
+  serverOf: (peers: Peers) => GrpcServer,
+  secret?: Secret,
+): Promise<[Member, Member]> {
   const [a, b] = [
-    await startMember(1, { bulkBytesMax: 64 * MIB }),
-    await startMember(2, {}, 0, serverOf),
+    await startMember(1, { bulkBytesMax: 64 * MIB, secret }),
+    await startMember(2, { secret }, 0, serverOf),
   ];
   members.push(a, b);
   introduce(a, b);
@@ -49,11 +53,12 @@ async function pair(serverOf: (peers: Peers) => GrpcServer): Promise<[Member, Me
 }
 
 describe.each([
-  ["a listener of their own", toyServer],
-  ["the clients' listener", sharedServer],
-])("members on %s", (_, serverOf) => {
+  ["a listener of their own", toyServer, undefined],
+  ["the clients' listener", sharedServer, undefined],
+  ["the clients' listener, with a secret", sharedServer, new Secret("geheim")],
+])("members on %s", (_, serverOf, secret) => {
   test("send frames of any size that there is", async () => {
-    const [a, b] = await pair(serverOf);
+    const [a, b] = await pair(serverOf, secret);
     const most = MESSAGE_BYTES_MAX - 100; // what surrounds the payload
     const sizes = [10, 3 * MIB, most, 20];
     for (const [i, size] of sizes.entries()) a.peers.send(1, [append(1, 2, i + 1, size)]);
@@ -68,7 +73,7 @@ describe.each([
   });
 
   test("send snapshots", async () => {
-    const [a, b] = await pair(serverOf);
+    const [a, b] = await pair(serverOf, secret);
     const bytes = Buffer.alloc(5 * MIB, "copy");
     const kept: Uint8Array[] = [];
     const installed: SnapshotNews[] = [];
@@ -128,21 +133,23 @@ test("clients beside them have their own bounds", async () => {
 });
 
 test("only who was let in is given a member's window", async () => {
-  const b = await startMember(2, { authorize: membersOnly("geheim") });
+  const b = await startMember(2, { authorize: () => (isMember ? undefined : "no member") });
   members.push(b);
   b.peers.setPeers([{ id: ID(3), urls: ["http://127.0.0.1:1"] }]);
-  const windowOf = (path: string, from: MemberId, secret: string): number => {
+  let isMember = true;
+  const windowOf = (path: string, from: MemberId, admitted: boolean): number => {
+    isMember = admitted;
     const client = RawClient.open({ methods: b.peers.methods });
     const ids = { clusterId: CLUSTER, from, to: ID(2) };
-    const hello = helloFields(ids, 1, secret, new ByteWriter(64));
+    const hello = helloFields(ids, 1, new ByteWriter(64));
     client.send(client.headers(1, requestFields(path, hello)));
     const updates = client.frames.filter(({ type, id }) => type === WINDOW_UPDATE && id === 1);
     return updates.reduce((sum, { payload }) => sum + payload.readUInt32BE(0), 65_535);
   };
   for (const { path } of [AetherPeer.Raft, AetherPeer.Snapshot]) {
-    expect(windowOf(path, ID(3), "geheim")).toBe(4 * MIB);
-    expect(windowOf(path, ID(3), "verraten")).toBe(65_535);
-    expect(windowOf(path, ID(4), "geheim")).toBe(65_535);
+    expect(windowOf(path, ID(3), true)).toBe(4 * MIB);
+    expect(windowOf(path, ID(3), false)).toBe(65_535);
+    expect(windowOf(path, ID(4), true)).toBe(65_535);
   }
 });
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { ByteWriter } from "../../../src/base/bytes.ts";
 import { Prng } from "../../../src/base/prng.ts";
-import { helloFields, membersOnly } from "../../../src/net/peers/admission.ts";
+import { type Certificates, membersOnly } from "../../../src/net/peers/admission.ts";
 import { encodeMessages, encodeProposal, type FrameIds } from "../../../src/net/peers/frame.ts";
 import type { PeersOptions } from "../../../src/net/peers/peers.ts";
 import {
@@ -148,56 +148,37 @@ describe("hello", () => {
   });
 });
 
-describe("authorization", () => {
-  const authorized = async (
-    rule: PeersOptions["authorize"],
-    secret: string | undefined,
-  ): Promise<string | undefined> => {
-    const { call } = target({ authorize: rule });
-    const stranger = await call(helloFields(RIGHT, 0, secret, new ByteWriter(64)));
-    return stranger.end?.message;
-  };
+describe("without a secret", () => {
+  const ask = (address: string, name?: string, certificates?: Certificates): string | undefined =>
+    membersOnly(certificates)({ address, certificateName: name });
+  const FAR = "10.0.0.1:80";
 
-  test("with a secret, only who has it comes in", async () => {
-    const rule = membersOnly("grün & geheim");
-    expect(await authorized(rule, "grün & geheim")).toBeUndefined();
-    expect(await authorized(rule, "grün & geheim!")).toContain("set the same one on every member");
-    expect(await authorized(rule, undefined)).toContain("wrong or no cluster secret");
+  test("only this machine comes in", () => {
+    const near = ["127.0.0.1:80", "127.9.9.9:1", "[::1]:80", "unix", "[::ffff:127.0.0.1]:1"];
+    for (const address of near) expect(ask(address)).toBeUndefined();
+    for (const address of [FAR, "[fe80::1]:80", "128.0.0.1:1", "[::127.0.0.1]:1"]) {
+      expect(ask(address)).toContain("set the same cluster secret on every member");
+      expect(ask(address)).toContain("AETHER_CLUSTER_SECRET");
+      expect(ask(address)).toContain("peer TLS that verifies both sides");
+    }
   });
 
-  test("who has it not learns nothing of the members, not even that it was one", async () => {
-    const { member, call } = target({ authorize: membersOnly("geheim"), secret: "geheim" });
-    member.peers.setPeers([], [ID(2)]);
-    for (const [secret, code] of [
-      ["geraten", GrpcCode.UNAUTHENTICATED],
-      ["geheim", GrpcCode.PERMISSION_DENIED],
-    ] as const) {
-      for (const from of [ID(2), ID(9)]) {
-        const ids = { ...RIGHT, from };
-        const stranger = await call(helloFields(ids, 0, secret, new ByteWriter(64)));
-        expect(stranger.end?.code).toBe(code);
-      }
-    }
-    expect(member.peers.received.refused).toMatchObject({ unauthorized: 2, removed: 1 });
+  test("a certificate is a member's where members alone come", () => {
+    expect(ask(FAR, "member-2", "members")).toBeUndefined();
   });
 
-  test("without one, only this machine does", () => {
-    const rule = membersOnly(undefined);
-    const ask = (address: string, certificateName?: string): string | undefined =>
-      rule(PeerHello.create(), { address, certificateName, secret: undefined });
-    for (const address of [
-      "127.0.0.1:80",
-      "127.9.9.9:1",
-      "[::1]:80",
-      "unix",
-      "[::ffff:127.0.0.1]:1",
-    ]) {
-      expect(ask(address)).toBeUndefined();
+  test("it may be a client's where clients come too", () => {
+    expect(ask(FAR, "member-2", "anybody")).toContain("may be a client's: set");
+    expect(ask("127.0.0.1:80", undefined, "anybody")).toBeUndefined();
+  });
+
+  test("it is a member's if it bears the name of one, and then nothing else will do", () => {
+    const names = ["member-1", "member-2"];
+    expect(ask(FAR, "member-2", { names })).toBeUndefined();
+    for (const name of ["alice", "member-22", undefined]) {
+      expect(ask(FAR, name, { names })).toContain("--peer-cert-allowed-cn");
+      expect(ask("127.0.0.1:80", name, { names })).toContain("--peer-cert-allowed-cn");
     }
-    for (const address of ["10.0.0.1:80", "[fe80::1]:80", "128.0.0.1:1", "[::127.0.0.1]:1"]) {
-      expect(ask(address)).toContain("set a cluster secret or peer TLS");
-    }
-    expect(ask("10.0.0.1:80", "member-2")).toBeUndefined();
   });
 });
 

@@ -1,0 +1,148 @@
+/**
+ * Both ends of a connection between members that share a secret: the caller's session, which
+ * proves each call, and the receiver's book of connections, which believes nothing else. A
+ * connection is challenged once; its key is forgotten with it.
+ */
+import { AetherError } from "../../base/errors.ts";
+import type { Secret } from "../../base/secret.ts";
+import { DecodeError } from "../../proto/decode-error.ts";
+import { AetherPeer, ChallengePeerResponse } from "../../proto/gen/aether.v1.ts";
+import type { GrpcClientConnection } from "../../wire/grpc/client-connection.ts";
+import { encodeBinary } from "../../wire/grpc/metadata.ts";
+import type { ServerCall } from "../../wire/grpc/server-call.ts";
+import { callPeer } from "./calls.ts";
+import { HELLO_FIELD } from "./hello.ts";
+import { PeerRefusal } from "./refusal.ts";
+import { type CallSeals, ConnectionKey, NONCE_BYTES } from "./seal.ts";
+
+const PROOF_FIELD = "x-aether-peer-proof-bin";
+
+/**
+ * A call may overtake so many of its connection, since one is looked at when its message is whole;
+ * a member has a handful under way. Twice as many numbers are kept, 8 bytes each.
+ */
+export const CALLS_APART_MAX = 1024;
+
+/** What is said to a caller that cannot show the secret; and what to do about it. */
+const NO_PROOF = "the caller does not prove that it knows the cluster secret";
+const NO_SECRET = "the caller has a cluster secret and this member has none";
+const SET_IT =
+  "set the same one on every member (AETHER_CLUSTER_SECRET, or cluster.secret in the " +
+  "configuration file)";
+
+/** The calling end of one connection. */
+export class CallerSession {
+  readonly #key: ConnectionKey;
+  #number = 0;
+
+  constructor(key: ConnectionKey) {
+    this.#key = key;
+  }
+
+  /** The header fields of the next call, made of those with the hello, and the seals of it. */
+  begin(path: string, fields: readonly string[]): { fields: string[]; seals: CallSeals } {
+    const number = ++this.#number;
+    const hello = fields[fields.indexOf(HELLO_FIELD) + 1] as string;
+    const proof = encodeBinary(this.#key.proof(number, path, hello));
+    return { fields: [...fields, PROOF_FIELD, proof], seals: this.#key.seals(number, "caller") };
+  }
+}
+
+/**
+ * Asks for the receiver's part of the key; the first call of a connection. Rejects with AetherError
+ * after `deadlineMs`, or what the receiver said.
+ */
+export async function openSession(
+  grpc: GrpcClientConnection,
+  secret: Secret,
+  deadlineMs: number,
+): Promise<CallerSession> {
+  const mine = drawNonce();
+  const request = { nonce: mine };
+  const { nonce } = await callPeer({ grpc }, AetherPeer.Challenge, [], request, deadlineMs);
+  if (nonce.length !== NONCE_BYTES) throw new AetherError("unhealthy", "a nonce has 32 bytes");
+  return new CallerSession(new ConnectionKey(secret, mine, nonce));
+}
+
+/** What is known of one connection. */
+interface Challenged {
+  readonly key: ConnectionKey;
+  readonly numbers: CallNumbers;
+}
+
+/** The receiving end of all connections. */
+export class Proofs {
+  readonly #secret: Secret;
+  readonly #connections = new WeakMap<object, Challenged>();
+
+  constructor(secret: Secret) {
+    this.#secret = secret;
+  }
+
+  /** Draws our part of the key for the connection of `call`. Throws PeerRefusal. */
+  challenge(call: ServerCall, callerNonce: Uint8Array): ChallengePeerResponse {
+    if (callerNonce.length !== NONCE_BYTES) throw new DecodeError("a nonce has 32 bytes");
+    const { connection } = call;
+    if (connection === undefined || this.#connections.has(connection)) {
+      throw new PeerRefusal("malformed", "a connection is challenged once");
+    }
+    const nonce = drawNonce();
+    const key = new ConnectionKey(this.#secret, callerNonce, nonce);
+    this.#connections.set(connection, { key, numbers: new CallNumbers() });
+    return ChallengePeerResponse.create({ nonce });
+  }
+
+  /** The seals of a call that proves that its caller has the secret. Throws PeerRefusal. */
+  check(call: ServerCall): CallSeals {
+    const { connection } = call;
+    const challenged = connection === undefined ? undefined : this.#connections.get(connection);
+    const hello = call.metadata.get(HELLO_FIELD);
+    const proof = call.metadata.binary(PROOF_FIELD);
+    if (challenged === undefined || hello === undefined || proof === undefined) {
+      throw unproven();
+    }
+    const { key, numbers } = challenged;
+    const number = key.checkedNumber(proof, call.path, hello);
+    if (number === undefined) throw unproven();
+    if (!numbers.take(number)) throw new PeerRefusal("unauthorized", "a call came twice");
+    return key.seals(number, "receiver");
+  }
+}
+
+/** The receiver's part of a key, where there is a secret. Throws PeerRefusal or DecodeError. */
+export function challenged(
+  proofs: Proofs | undefined,
+  call: ServerCall,
+  nonce: Uint8Array,
+): ChallengePeerResponse {
+  if (proofs !== undefined) return proofs.challenge(call, nonce);
+  throw new PeerRefusal("no-secret", `${NO_SECRET}: ${SET_IT}`);
+}
+
+/** The numbers of calls that came on a connection: each is taken once. */
+class CallNumbers {
+  readonly #seen = new Set<number>();
+  #newest = 0;
+
+  take(number: number): boolean {
+    if (number <= this.#newest - CALLS_APART_MAX || this.#seen.has(number)) return false;
+    this.#seen.add(number);
+    this.#newest = Math.max(this.#newest, number);
+    if (this.#seen.size > 2 * CALLS_APART_MAX) this.#forget();
+    return true;
+  }
+
+  #forget(): void {
+    for (const old of this.#seen) {
+      if (old <= this.#newest - CALLS_APART_MAX) this.#seen.delete(old);
+    }
+  }
+}
+
+function unproven(): PeerRefusal {
+  return new PeerRefusal("unauthorized", `${NO_PROOF}: ${SET_IT}`);
+}
+
+function drawNonce(): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
+}
