@@ -36,12 +36,21 @@ export function grpcBody<Request>(
   return out.copy();
 }
 
+/** What a request carries beside its body, and how. */
+export interface Wrapping {
+  /** By TLS; the server's certificate is not looked at. */
+  readonly secure?: boolean;
+  /** A token of the one who asks. */
+  readonly token?: string;
+}
+
 /** Sends `body` to a method as fast as the load allows; fails unless every answer is a 200. */
 export async function h2load(
   address: string,
   path: string,
   body: Uint8Array,
   load: Load,
+  { secure = false, token }: Wrapping = {},
 ): Promise<Measured> {
   const directory = mkdtempSync(join(tmpdir(), "aether-bench-"));
   const bodyFile = join(directory, "body");
@@ -53,7 +62,8 @@ export async function h2load(
         ...["h2load", "-n", `${load.requests}`, "-c", `${load.connections}`],
         ...["-m", `${load.streams}`, "-d", bodyFile, `--log-file=${logFile}`],
         ...["-H", "content-type: application/grpc", "-H", "te: trailers"],
-        `http://${address}${path}`,
+        ...(token === undefined ? [] : ["-H", `token: ${token}`]),
+        `${secure ? "https" : "http"}://${address}${path}`,
       ],
       { stdout: "pipe", stderr: "pipe" },
     );
