@@ -38,9 +38,25 @@ export function readRequestLine(fields: readonly string[]): RequestLine | undefi
   }
   if (!method || !path || !scheme || method === "CONNECT") return undefined;
   if (path.charCodeAt(0) !== SLASH && !(path === "*" && method === "OPTIONS")) return undefined;
+  if (!lineIsValid(method, scheme, path, authority ?? "")) return undefined;
   if (!regularFieldsAreValid(fields, regular)) return undefined;
   if (!hostAgrees(fields, regular, authority)) return undefined;
   return { method, path, authority };
+}
+
+/** What no pseudo field may hold (§8.3, §10.3); RFC 9110 §5.6.2 and RFC 3986 say what a token and
+ * a URI are made of. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/;
+const PATH = /^[\x21\x22\x24-\x7e]*$/;
+/** No user information (§8.3.1). Otherwise lenient: nothing is looked up by it, and etcd's Go client
+ * 3.5.0 sends "#initially=[unix:@/run/etcd.sock]". */
+const AUTHORITY = /^(#[\x21-\x7e]*|[\x21-\x3f\x41-\x7e]*)$/;
+
+function lineIsValid(method: string, scheme: string, path: string, authority: string): boolean {
+  const methodIsValid = method === "POST" || TOKEN.test(method);
+  const schemeIsValid = scheme === "http" || scheme === "https" || SCHEME.test(scheme);
+  return methodIsValid && schemeIsValid && PATH.test(path) && AUTHORITY.test(authority);
 }
 
 /** The status of a response, 0 for a list without pseudo fields (trailers), -1 if malformed. */

@@ -46,15 +46,21 @@ function varint(value: number): Buffer {
   return Buffer.from([...bytes, rest]);
 }
 
-/** Begins a call, and ends it with one message unless that is undefined; its stream. */
+/** Sends the head of a call alone; its stream. */
+export function begin(peer: Peer, fields: readonly Field[]): number {
+  const id = peer.newId();
+  peer.send(headers(id, block(fields)));
+  return id;
+}
+
+/** A whole call of one message; its stream. */
 export function call(
   peer: Peer,
   fields: readonly Field[],
-  payload: Uint8Array | undefined = message(protobuf("key")),
+  payload: Uint8Array = message(protobuf("key")),
 ): number {
-  const id = peer.newId();
-  peer.send(headers(id, block(fields)));
-  if (payload !== undefined) peer.send(data(id, payload, Flag.END_STREAM));
+  const id = begin(peer, fields);
+  peer.send(data(id, payload, Flag.END_STREAM));
   return id;
 }
 
