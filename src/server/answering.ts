@@ -3,6 +3,7 @@ import { peerServer } from "../net/peers/server.ts";
 import { GrpcServer, type GrpcServerOptions } from "../wire/grpc/grpc-server.ts";
 import type { Method } from "../wire/grpc/server-call.ts";
 import { type Http2Limits, SERVER_LIMITS } from "../wire/http2/limits.ts";
+import { MemoryBudget } from "../wire/memory.ts";
 import type { Config } from "./config/config.ts";
 import type { Answering } from "./doors.ts";
 import type { HttpSide } from "./http/compose.ts";
@@ -24,7 +25,8 @@ export function answeringOf(parts: AnsweringParts): Answering {
   const isSplit = config.listenClientHttp.length > 0;
   const limits = limitsOf(config);
   const { keepalive } = config;
-  const shared = { mapError, limits, keepalive };
+  const memory = new MemoryBudget();
+  const shared = { mapError, limits, keepalive, memory };
   const clients = new GrpcServer({
     ...{ ...shared, receiveBytesMax },
     ...(meter === undefined ? {} : { meter }),
@@ -34,7 +36,7 @@ export function answeringOf(parts: AnsweringParts): Answering {
   return {
     clients,
     clientsHttp: new GrpcServer({ ...shared, methods: [], http: front.clients }),
-    peers: peerServer(peerMethods, mapError, front.peers),
+    peers: peerServer(peerMethods, mapError, front.peers, memory),
     observers: new GrpcServer({ ...shared, methods: [], http: front.observers }),
   };
 }

@@ -13,6 +13,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { KIB } from "../base/units.ts";
+import type { MemoryAccount } from "./memory.ts";
 
 export interface ProtocolConnection {
   /** Takes bytes in any chunking; they are borrowed for the call. Never throws on peer's faults. */
@@ -61,9 +62,13 @@ export class OutputBuffer {
   /** Called by reserve() when the queue was empty. */
   onFill: () => void = nothing;
   #highWater = 0;
+  readonly #account: MemoryAccount | undefined;
 
-  constructor(capacity = INITIAL_BYTES) {
+  /** `account` is told of every byte of capacity; whoever drops such a queue calls discard(). */
+  constructor(capacity = INITIAL_BYTES, account?: MemoryAccount) {
     this.bytes = Buffer.allocUnsafeSlow(capacity);
+    this.#account = account;
+    account?.add(capacity);
   }
 
   /** Bytes which wait. */
@@ -102,7 +107,18 @@ export class OutputBuffer {
     const used = Math.max(this.#highWater, this.end);
     this.#highWater = 0;
     if (this.end !== 0 || this.bytes.length <= KEPT_BYTES || used > this.bytes.length / 4) return;
-    this.bytes = Buffer.allocUnsafeSlow(KEPT_BYTES);
+    this.#replace(Buffer.allocUnsafeSlow(KEPT_BYTES));
+  }
+
+  /** Drops what waits and gives all memory back; it may be used again. */
+  discard(): void {
+    this.advance(this.end - this.start);
+    this.#replace(NO_BYTES);
+  }
+
+  #replace(bytes: Buffer): void {
+    this.#account?.add(bytes.length - this.bytes.length);
+    this.bytes = bytes;
   }
 
   #reserveSlow(count: number): number {
@@ -120,9 +136,11 @@ export class OutputBuffer {
   #grow(need: number, pending: number): void {
     const grown = Buffer.allocUnsafeSlow(Math.max(need, this.bytes.length * 2));
     this.bytes.copy(grown, 0, this.start, this.start + pending);
-    this.bytes = grown;
+    this.#replace(grown);
   }
 }
+
+const NO_BYTES = Buffer.alloc(0);
 
 /** Below this a loop in JavaScript beats the native call and its view object (measured). */
 const LOOP_BYTES_MAX = 48;

@@ -7,15 +7,18 @@
 import { GrpcServer, type HttpService } from "../../wire/grpc/grpc-server.ts";
 import type { Failure, Method } from "../../wire/grpc/server-call.ts";
 import { type Http2Limits, SERVER_LIMITS } from "../../wire/http2/limits.ts";
+import type { MemoryBudget } from "../../wire/memory.ts";
 
 /** A cluster of nine has 16 lanes here and a few calls. */
 const PEER_LIMITS: Http2Limits = { ...SERVER_LIMITS, concurrentStreamsMax: 100 };
 
-/** Serves `methods` (Peers.methods); `mapError` and `http` as in GrpcServerOptions. */
+/** Serves `methods` (Peers.methods); `mapError`, `http` and `memory` as in GrpcServerOptions. */
 export function peerServer(
   methods: readonly Method[],
   mapError: (error: unknown) => Failure,
   http?: HttpService,
+  memory?: MemoryBudget,
 ): GrpcServer {
-  return new GrpcServer({ methods, mapError, http, limits: PEER_LIMITS });
+  const shared = memory === undefined ? {} : { memory };
+  return new GrpcServer({ methods, mapError, http, limits: PEER_LIMITS, ...shared });
 }

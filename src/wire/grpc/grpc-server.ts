@@ -1,6 +1,7 @@
 /** What all connections of one gRPC server share: its methods, limits and hooks. Immutable. */
 import { KIB, MIB } from "../../base/units.ts";
 import type { HttpHandler, HttpStreamHandler } from "../http1/http.ts";
+import { noCounts } from "../http2/counts.ts";
 import type { KeepaliveOptions } from "../http2/keepalive.ts";
 import {
   type Http2Limits,
@@ -8,6 +9,7 @@ import {
   KEEPALIVE_TIMEOUT_MS,
   SERVER_LIMITS,
 } from "../http2/limits.ts";
+import { MemoryBudget } from "../memory.ts";
 import { type CallMeter, NO_METER } from "./call-meter.ts";
 import type { Metadata } from "./metadata.ts";
 import { Router } from "./request-head.ts";
@@ -46,6 +48,8 @@ export interface GrpcServerOptions {
   readonly limits?: Http2Limits;
   /** When a silent client is pinged, and given up. */
   readonly keepalive?: KeepaliveOptions;
+  /** Shared by all that hold memory for callers; one of its own otherwise. */
+  readonly memory?: MemoryBudget;
 }
 
 export class GrpcServer {
@@ -55,6 +59,9 @@ export class GrpcServer {
   readonly receiveBytesMax: number;
   readonly limits: Http2Limits;
   readonly keepalive: KeepaliveOptions;
+  readonly memory: MemoryBudget;
+  /** Limits met by all its connections. */
+  readonly counts = noCounts();
 
   constructor(options: GrpcServerOptions) {
     const meter = options.meter ?? ((): CallMeter => NO_METER);
@@ -66,5 +73,6 @@ export class GrpcServer {
     this.http = typeof http === "function" ? { handler: http, bodyBytesMax } : http;
     this.limits = options.limits ?? SERVER_LIMITS;
     this.keepalive = options.keepalive ?? KEEPALIVE_DEFAULT;
+    this.memory = options.memory ?? new MemoryBudget();
   }
 }

@@ -25,6 +25,7 @@ export class HttpExchange implements HttpResponse, Exchange {
   readonly #stream: ServerStream;
   readonly #service: HttpService;
   readonly #body = new ByteWriter(256);
+  #bodyBytes = 0; // of its buffer, as the connection's account has it
   #reader: BodyReader | undefined = undefined;
   #received = 0;
   #added: readonly string[] = [];
@@ -75,13 +76,25 @@ export class HttpExchange implements HttpResponse, Exchange {
     else if (this.#body.length + end - start > bodyBytesMax) {
       this.#refuse(413);
       return;
-    } else this.#body.append(bytes, start, end);
+    } else this.#collect(bytes, start, end);
     stream.held = this.#reader?.held ?? this.#body.length;
     const { contentLength } = stream.head;
     // A body of unknown length asks for all it may have, so that it can always complete.
     const left = contentLength < 0 ? bodyBytesMax : contentLength - this.#received;
     const waits = this.#reader === undefined || stream.held > 0;
     stream.needed = waits ? Math.max(0, Math.min(left, bodyBytesMax + 1 - stream.held)) : 0;
+  }
+
+  /** The stream is over: what was collected is not waited for any longer. */
+  onClosed(): void {
+    this.#engine.memory?.add(-this.#bodyBytes);
+    this.#bodyBytes = 0;
+  }
+
+  #collect(bytes: Buffer, start: number, end: number): void {
+    this.#body.append(bytes, start, end);
+    this.#engine.memory?.add(this.#body.bytes.length - this.#bodyBytes);
+    this.#bodyBytes = this.#body.bytes.length;
   }
 
   /** The request is whole. */

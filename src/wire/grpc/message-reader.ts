@@ -5,6 +5,7 @@
  * was announced, so an announcement alone costs nothing. The announced length is judged first.
  */
 import { MESSAGE_PREFIX_BYTES } from "../http2/sender.ts";
+import type { MemoryAccount } from "../memory.ts";
 import { GunzipError, gunzip } from "./gzip.ts";
 import type { Failure } from "./server-call.ts";
 import { GrpcCode } from "./status.ts";
@@ -19,15 +20,20 @@ export interface MessageSink {
 export class MessageReader {
   readonly #bytesMax: number;
   readonly #gzip: boolean;
+  readonly #memory: MemoryAccount | undefined;
   /** The prefix and content of the incomplete message. */
   #buffer: Buffer = Buffer.alloc(0);
   #length = 0;
   #announced = -1;
 
-  /** `gzip`: the peer declared grpc-encoding gzip, so messages may be compressed. */
-  constructor(bytesMax: number, gzip: boolean) {
+  /**
+   * `gzip`: the peer declared grpc-encoding gzip, so messages may be compressed. `memory` is told
+   * what is kept; whoever drops a reader clears it.
+   */
+  constructor(bytesMax: number, gzip: boolean, memory?: MemoryAccount) {
     this.#bytesMax = bytesMax;
     this.#gzip = gzip;
+    this.#memory = memory;
   }
 
   /** Bytes kept of an incomplete message. */
@@ -69,6 +75,7 @@ export class MessageReader {
 
   /** Drops the incomplete message. */
   clear(): void {
+    this.#memory?.add(-this.#buffer.length);
     this.#buffer = Buffer.alloc(0);
     this.#length = 0;
     this.#announced = -1;
@@ -100,6 +107,7 @@ export class MessageReader {
       const room = Math.min(size, Math.max(64, length * 2));
       const grown = Buffer.allocUnsafeSlow(Math.max(room, length));
       this.#buffer.copy(grown, 0, 0, this.#length);
+      this.#memory?.add(grown.length - this.#buffer.length);
       this.#buffer = grown;
     }
     bytes.copy(this.#buffer, this.#length, from, to);

@@ -33,6 +33,8 @@ export class GrpcServerConnection implements ProtocolConnection {
         limits: server.limits,
         keepalive: server.keepalive,
         prefaceTimeoutMs: PREFACE_TIMEOUT_MS,
+        memory: server.memory.open(),
+        counts: server.counts,
       },
       options.nowMs,
     );

@@ -15,6 +15,7 @@ import type { GrpcServer } from "./grpc-server.ts";
 import { HttpExchange } from "./http-exchange.ts";
 import { MessageReader, type MessageSink } from "./message-reader.ts";
 import type { RequestHead } from "./request-head.ts";
+import type { CallRoom } from "./server-call.ts";
 import { type CallOwner, type Exchange, ServerStream } from "./server-stream.ts";
 import { encodeGrpcMessage, GrpcCode } from "./status.ts";
 
@@ -123,7 +124,10 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
     }
   }
 
-  onClosed(): void {}
+  onClosed(stream: ServerStream): void {
+    stream.reader?.clear();
+    stream.exchange?.onClosed();
+  }
 
   onSettings(): void {}
 
@@ -234,9 +238,9 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   #startCall(stream: ServerStream, head: RequestHead, ended: boolean): void {
     head.meter.onStart();
     stream.startedMs = this.#engine.nowMs;
-    if (this.#engine.sender.queuedBytes > QUEUED_BYTES_MAX) {
-      const message = "too many unread answers on this connection";
-      this.fail(stream, GrpcCode.RESOURCE_EXHAUSTED, message, undefined);
+    const refusal = this.#refusal();
+    if (refusal !== undefined) {
+      this.fail(stream, GrpcCode.RESOURCE_EXHAUSTED, refusal, undefined);
       return;
     }
     if (head.timeoutMs !== NEVER) {
@@ -247,12 +251,19 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
       try {
         stream.handler = head.stream(stream);
         const { room } = stream.handler;
-        if (room !== undefined) this.#engine.widen(stream, room.windowBytes);
+        if (room !== undefined) this.#admit(stream, room);
       } catch (error) {
         this.#failBy(stream, error);
       }
     } else this.#setTimer(stream, BODY_TIMEOUT_MS);
     if (ended) this.onRemoteEnd(stream);
+  }
+
+  /** Why the connection may begin no call now, if that is so. */
+  #refusal(): string | undefined {
+    const { sender, memory } = this.#engine;
+    if (sender.queuedBytes > QUEUED_BYTES_MAX) return "too many unread answers on this connection";
+    return memory?.refuses() === true ? "connections hold too much, this one most" : undefined;
   }
 
   #startHttp(stream: ServerStream, ended: boolean): void {
@@ -297,7 +308,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
 
   #makeReader(stream: ServerStream): MessageReader {
     const bytesMax = stream.handler?.room?.receiveBytesMax ?? this.#server.receiveBytesMax;
-    stream.reader = new MessageReader(bytesMax, stream.head.gzip);
+    stream.reader = new MessageReader(bytesMax, stream.head.gzip, this.#engine.memory);
     return stream.reader;
   }
 
@@ -396,6 +407,12 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
       stream.done = true;
       this.#engine.reset(stream, queue === undefined ? Http2Code.NO_ERROR : Http2Code.CANCEL);
     }
+  }
+
+  /** Its caller is known to us: what it sends and takes is not held against strangers. */
+  #admit(stream: ServerStream, room: CallRoom): void {
+    this.#engine.widen(stream, room.windowBytes);
+    this.#engine.memory?.close();
   }
 
   #setTimer(stream: ServerStream, delayMs: number): void {

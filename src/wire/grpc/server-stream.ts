@@ -37,6 +37,8 @@ export interface Exchange {
   onEnd(): void;
   /** The client may wait as long as it likes before it goes on with the body. */
   readonly resting: boolean;
+  /** The stream is over: gives back what it held. */
+  onClosed(): void;
   /** The handler threw. */
   onError(): void;
   readonly onDrain: () => void;

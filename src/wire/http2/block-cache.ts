@@ -11,6 +11,9 @@ const SLOT_COUNT = 32;
 /** Longer blocks are rare and would cost memory: 32 × 1 KiB per connection at worst. */
 const BLOCK_BYTES_MAX = 1024;
 
+/** A byte may stand for a field of the table: two references in the list, two in its metadata. */
+const BYTES_PER_BLOCK_BYTE = 32;
+
 interface Entry<T> {
   readonly version: number;
   readonly block: Uint8Array;
@@ -20,6 +23,7 @@ interface Entry<T> {
 export class BlockCache<T> {
   readonly #slots: (Entry<T> | undefined)[] = new Array(SLOT_COUNT).fill(undefined);
   #last: Entry<T> | undefined;
+  #blockBytes = 0;
 
   /** The meaning of bytes[start, end) at this table version, or undefined. */
   find(bytes: Uint8Array, start: number, end: number, version: number): T | undefined {
@@ -32,11 +36,18 @@ export class BlockCache<T> {
     return entry.meaning;
   }
 
+  /** What the blocks and their meanings take, by estimate. */
+  get keptBytes(): number {
+    return this.#blockBytes * BYTES_PER_BLOCK_BYTE;
+  }
+
   /** Remembers a block whose decoding left the table's version as it was. Copies the bytes. */
   keep(bytes: Uint8Array, start: number, end: number, version: number, meaning: T): void {
     if (end - start > BLOCK_BYTES_MAX) return;
     const entry = { version, block: new Uint8Array(bytes.subarray(start, end)), meaning };
-    this.#slots[slotOf(bytes, start, end)] = entry;
+    const slot = slotOf(bytes, start, end);
+    this.#blockBytes += end - start - (this.#slots[slot]?.block.length ?? 0);
+    this.#slots[slot] = entry;
     this.#last = entry;
   }
 }

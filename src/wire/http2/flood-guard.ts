@@ -14,6 +14,7 @@ import {
   PING_STRIKES_MAX,
   RESET_BURST,
   RESETS_PER_SECOND,
+  STREAMS_PER_CONTROL,
 } from "./limits.ts";
 import { Http2Code } from "./protocol.ts";
 import { TokenBucket } from "./token-bucket.ts";
@@ -38,6 +39,11 @@ export class FloodGuard {
   /** A frame that carries no request and no data. */
   onControl(nowMs: number): void {
     if (!this.#control.take(nowMs)) tooMuch("too many control frames");
+  }
+
+  /** A frame that makes us look at `streams` streams. */
+  onSweep(streams: number, nowMs: number): void {
+    for (let left = streams; left > 0; left -= STREAMS_PER_CONTROL) this.onControl(nowMs);
   }
 
   /** A request came, or DATA went: control frames in proportion are honest. */

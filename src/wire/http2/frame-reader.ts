@@ -35,6 +35,11 @@ export class FrameReader {
     return this.#carried;
   }
 
+  /** What the carry buffer takes, in use or not. */
+  get keptBytes(): number {
+    return this.#carry?.length ?? 0;
+  }
+
   /** When the incomplete frame began; only meaningful while carried > 0. */
   get carriedSinceMs(): number {
     return this.#carriedSinceMs;

@@ -44,6 +44,11 @@ export class HeaderBlock {
     return this.#bytes.subarray(0, this.#length);
   }
 
+  /** What the buffer takes, in use or not. */
+  get keptBytes(): number {
+    return this.#bytes.length;
+  }
+
   /** Frees the memory if no block is on its way. */
   trim(): void {
     if (this.id === 0 && this.#bytes.length > 0) this.#bytes = Buffer.alloc(0);

@@ -25,10 +25,11 @@ export interface Http2Limits {
 
 /**
  * The server's. A client must not make us hold much:
- * - 1000 streams: etcd's clients use one stream per watch client and one per pending request;
- *   load runs use 50. Counted until the handler has ended (rapid reset, CVE-2023-44487).
+ * - 10,000 streams: etcd sets no bound, and a client that keeps a stream a watch must still be able
+ *   to put. Idle ones cost 20 MB; what they hold is bounded for all connections together
+ *   (memory.ts). Counted until the handler has ended (rapid reset, CVE-2023-44487).
  * - Stream window 64 KiB, the default: a message held while incomplete costs at most this without a
- *   grant, so 1000 streams hold 64 MiB at worst. A put of 256 B to 60 KiB never waits for us.
+ *   grant. A put of 256 B to 60 KiB never waits for us.
  *   A larger message gets all it lacks in one grant, at the price of one round trip; grants
  *   outstanding stop at 16 MiB, ten messages of the largest size, and the next waits its turn.
  * - Connection window 16 MiB: it is returned as bytes arrive, so it bounds only what is in flight;
@@ -36,7 +37,7 @@ export interface Http2Limits {
  * - Frames of 16 KiB: the carry buffer of 10,000 connections stays within 160 MiB.
  */
 export const SERVER_LIMITS: Http2Limits = {
-  concurrentStreamsMax: 1000,
+  concurrentStreamsMax: 10_000,
   streamWindowBytes: 65_535,
   connectionWindowBytes: 16 * MIB,
   frameBytesMax: FRAME_BYTES_DEFAULT,
@@ -86,6 +87,8 @@ export const RESETS_PER_SECOND = 100;
  */
 export const CONTROL_BURST = 10_000;
 export const CONTROLS_PER_SECOND = 1000;
+/** A change of the initial window touches each open stream (§6.9.2): so many cost one. */
+export const STREAMS_PER_CONTROL = 20;
 /** A client may answer each DATA frame with an update for the stream and one for the connection. */
 export const CONTROLS_EARNED_PER_FRAME = 2;
 
@@ -113,7 +116,13 @@ export const QUEUED_BYTES_MAX = 64 * MIB;
 
 /** Streams that we reset lately: frames for them were sent before the peer knew (§5.1). Twice the
  * streams that a peer can have open. */
-export const RESET_MEMORY_COUNT = 2048;
+export const RESET_MEMORY_COUNT = 20_000;
+
+/** What an open stream takes, by estimate (memory.ts): its call, its handler, its part of tables.
+ * A watch stream that was opened and left alone measured 1.3 KB. */
+export const STREAM_BYTES = 2 * KIB;
+/** What an id of RESET_MEMORY_COUNT takes, in a Set. */
+export const RESET_ID_BYTES = 32;
 
 /** Time to send the preface and SETTINGS, and to end a header block once begun (slowloris). */
 export const PREFACE_TIMEOUT_MS = 5000;

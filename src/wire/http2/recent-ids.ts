@@ -16,6 +16,10 @@ export class RecentIds {
     }
   }
 
+  get count(): number {
+    return this.#ids.size;
+  }
+
   has(id: number): boolean {
     return this.#ids.has(id);
   }

@@ -8,6 +8,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import { copyBytes, OutputBuffer } from "../connection.ts";
+import type { MemoryAccount } from "../memory.ts";
 import { putFrameHeader } from "./frames.ts";
 import { OUTPUT_BULK_BYTES, OUTPUT_BYTES_MAX, STREAM_QUEUE_BYTES } from "./limits.ts";
 import {
@@ -23,7 +24,7 @@ import { type Http2Stream, StreamState } from "./stream.ts";
 /** A gRPC message's compressed flag and length, which the sender can put before the bytes. */
 export const MESSAGE_PREFIX_BYTES = 5;
 
-/** Above the number of streams that can be open, so that a sweep nearly always finds something. */
+/** Above the streams that honest clients use, so that a sweep nearly always finds something. */
 const READY_SWEEP_MIN = 2048;
 
 export interface SenderOwner<S> {
@@ -38,6 +39,7 @@ export interface SenderOwner<S> {
 export class Sender<S extends Http2Stream> {
   readonly #output: OutputBuffer;
   readonly #owner: SenderOwner<S>;
+  readonly #memory: MemoryAccount | undefined;
   /** DATA bytes that the peer lets us send on the whole connection. */
   window = WINDOW_BYTES_DEFAULT;
   /** Bytes in all streams' queues. */
@@ -49,9 +51,10 @@ export class Sender<S extends Http2Stream> {
   #lastFrameAt = -1; // of the last DATA frame written by send, counted from the first byte ever
   #lastFrameEnd = -1;
 
-  constructor(output: OutputBuffer, owner: SenderOwner<S>) {
+  constructor(output: OutputBuffer, owner: SenderOwner<S>, memory?: MemoryAccount) {
     this.#output = output;
     this.#owner = owner;
+    this.#memory = memory;
   }
 
   /** Whether a frame of `size` payload bytes can be written now, ahead of nothing queued. */
@@ -87,7 +90,7 @@ export class Sender<S extends Http2Stream> {
       this.#lastFrameAt = this.#lastFrameEnd - FRAME_HEADER_BYTES - size;
       return;
     }
-    stream.queue ??= new OutputBuffer(size);
+    stream.queue ??= new OutputBuffer(size, this.#memory);
     const queue = stream.queue;
     if (message) {
       const at = queue.reserve(MESSAGE_PREFIX_BYTES);
@@ -142,7 +145,7 @@ export class Sender<S extends Http2Stream> {
   drop(stream: S): void {
     if (stream.queue === undefined) return;
     this.queuedBytes -= stream.queue.pending;
-    stream.queue = undefined;
+    forgetQueue(stream);
     stream.trailers = undefined;
   }
 
@@ -174,7 +177,7 @@ export class Sender<S extends Http2Stream> {
     queue.bytes.copy(out, to, queue.start, queue.start + size);
     queue.advance(size);
     this.queuedBytes -= size;
-    if (queue.pending === 0) stream.queue = undefined;
+    if (queue.pending === 0) forgetQueue(stream);
     else this.wake(stream);
     if (ends) this.#owner.endLocal(stream);
     else this.#noteDrain(stream, queue.pending);
@@ -203,6 +206,11 @@ export class Sender<S extends Http2Stream> {
       this.#readyHead = 0;
     }
   }
+}
+
+function forgetQueue(stream: Http2Stream): void {
+  stream.queue?.discard(); // the account has its memory back
+  stream.queue = undefined;
 }
 
 /** Writes the prefix of an uncompressed message and returns the position after it. */

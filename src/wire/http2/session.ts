@@ -8,7 +8,9 @@
  * Nothing depends on how received bytes were cut, and receive() throws on no peer's fault.
  */
 import { assert } from "../../base/assert.ts";
-import { OutputBuffer } from "../connection.ts";
+import { OUTPUT_LOW_BYTES, OutputBuffer } from "../connection.ts";
+import type { MemoryAccount } from "../memory.ts";
+import type { Http2Counts } from "./counts.ts";
 import { ConnectionError } from "./errors.ts";
 import { FrameReader, isHeaderFrame } from "./frame-reader.ts";
 import { writeFrame, writeGoaway, writeWindowUpdate } from "./frames.ts";
@@ -41,6 +43,10 @@ export interface SessionOptions {
   readonly keepalive: KeepaliveOptions;
   /** Time for the peer's preface and SETTINGS. */
   readonly prefaceTimeoutMs: number;
+  /** What the connection holds is counted here; it is closed with it. */
+  readonly memory?: MemoryAccount;
+  /** Added to when a limit is met. */
+  readonly counts?: Http2Counts;
 }
 
 /** Which frames may come next. */
@@ -50,7 +56,7 @@ const KEEPALIVE_PING = Buffer.from("aether k", "latin1");
 const DRAIN_PING = Buffer.from("aether d", "latin1");
 
 export class Http2Session<S extends Http2Stream, H extends Http2Head> {
-  readonly output = new OutputBuffer();
+  readonly output: OutputBuffer;
   readonly engine: StreamEngine<S, H>;
   readonly #role: Http2Role<S, H>;
   readonly #options: SessionOptions;
@@ -75,8 +81,9 @@ export class Http2Session<S extends Http2Stream, H extends Http2Head> {
     this.#takenMs = nowMs;
     this.#keepalive = new Keepalive(options.keepalive, nowMs);
     this.#reader = new FrameReader(this, options.limits.frameBytesMax, options.server);
-    const { server, limits } = options;
-    this.engine = new StreamEngine(this.output, role, this.#peer, limits, server);
+    const { server, limits, memory } = options;
+    this.output = new OutputBuffer(undefined, memory);
+    this.engine = new StreamEngine(this.output, role, this.#peer, limits, server, memory);
     this.engine.nowMs = nowMs;
     if (!server) this.#begin();
   }
@@ -125,9 +132,14 @@ export class Http2Session<S extends Http2Stream, H extends Http2Head> {
     this.output.trim();
     this.#reader.trim();
     this.#block.trim();
+    if (this.#isGreedy()) {
+      this.#endGreedy();
+      return;
+    }
     if (this.#closing) return;
     const late = this.#lateness(nowMs);
     if (late !== undefined) {
+      if (this.#options.counts !== undefined) this.#options.counts.timeouts++;
       this.end(Http2Code.NO_ERROR, late);
       return;
     }
@@ -143,6 +155,7 @@ export class Http2Session<S extends Http2Stream, H extends Http2Head> {
     if (this.#closing) return;
     this.#closing = true;
     this.#reason = reason;
+    this.#count(code);
     const lastId = Math.min(this.engine.lastPeerId, this.engine.peerIdMax);
     if (this.#begun) writeGoaway(this.output, lastId, code, reason);
     this.engine.closeAll(code);
@@ -154,6 +167,8 @@ export class Http2Session<S extends Http2Stream, H extends Http2Head> {
     this.#closing = true;
     if (this.#reason === "") this.#reason = "connection closed";
     this.engine.closeAll(Http2Code.CANCEL);
+    this.#options.memory?.close();
+    this.#count(Http2Code.NO_ERROR);
   }
 
   /**
@@ -323,7 +338,10 @@ export class Http2Session<S extends Http2Stream, H extends Http2Head> {
   #onSettings(flags: number, id: number, bytes: Buffer, start: number, end: number): void {
     this.engine.guard.onControl(this.engine.nowMs);
     checkFrame("SETTINGS", id === 0, (flags & Flag.ACK) === 0 || start === end);
-    if ((flags & Flag.ACK) !== 0) return;
+    if ((flags & Flag.ACK) !== 0) {
+      this.engine.settingsKnown = true;
+      return;
+    }
     const before = this.#peer.initialWindowBytes;
     this.#peer.apply(bytes, start, end, !this.#options.server);
     this.#expect = Expect.ANY;
@@ -367,6 +385,29 @@ export class Http2Session<S extends Http2Stream, H extends Http2Head> {
     if (!this.#begun) return;
     this.engine.peerIdMax = this.engine.lastPeerId;
     writeGoaway(this.output, this.engine.lastPeerId, Http2Code.NO_ERROR, this.#reason);
+  }
+
+  #count(code: Http2Code): void {
+    const { counts } = this.#options;
+    if (counts === undefined) return;
+    counts.refusedStreams += this.engine.refused;
+    this.engine.refused = 0;
+    if (code === Http2Code.ENHANCE_YOUR_CALM) counts.floods++;
+    else if (code !== Http2Code.NO_ERROR) counts.breaches++;
+  }
+
+  /** All connections hold too much, and this one the most. */
+  #isGreedy(): boolean {
+    const { memory } = this.#options;
+    if (memory === undefined) return false;
+    memory.estimate(this.engine.keptBytes + this.#reader.keptBytes + this.#block.keptBytes);
+    return memory.mustEnd();
+  }
+
+  /** What waits for a peer that does not read would keep its memory: it goes, GOAWAY and all. */
+  #endGreedy(): void {
+    this.end(Http2Code.ENHANCE_YOUR_CALM, "holds too much memory");
+    if (this.output.pending > OUTPUT_LOW_BYTES) this.output.discard();
   }
 
   /** What the peer has failed to do in time, if anything. */

@@ -9,20 +9,14 @@
  */
 import { assert } from "../../base/assert.ts";
 import { copyBytes, type OutputBuffer } from "../connection.ts";
-import { HpackDecoder } from "../hpack/decoder.ts";
-import { HpackError } from "../hpack/error.ts";
-import { BlockCache } from "./block-cache.ts";
+import type { MemoryAccount } from "../memory.ts";
 import { ConnectionError } from "./errors.ts";
 import { trailersAreValid } from "./field-rules.ts";
 import { FloodGuard } from "./flood-guard.ts";
 import { putFrameHeader, writeReset } from "./frames.ts";
+import { HeadReader } from "./head-reader.ts";
 import { type Fields, HeaderWriter, type RepeatedFields } from "./header-writer.ts";
-import {
-  HEADER_LIST_BYTES_MAX,
-  HEADER_TABLE_BYTES,
-  type Http2Limits,
-  RESET_MEMORY_COUNT,
-} from "./limits.ts";
+import { type Http2Limits, RESET_ID_BYTES, RESET_MEMORY_COUNT, STREAM_BYTES } from "./limits.ts";
 import { Flag, FRAME_HEADER_BYTES, FrameType, Http2Code, INT31_MAX } from "./protocol.ts";
 import { ReceiveCredit } from "./receive-credit.ts";
 import { RecentIds } from "./recent-ids.ts";
@@ -41,6 +35,12 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
   readonly headers: HeaderWriter;
   readonly guard: FloodGuard;
   readonly peer: PeerSettings;
+  /** What the connection holds, where somebody adds it up. */
+  readonly memory: MemoryAccount | undefined;
+  /** The peer has acknowledged our SETTINGS: it knows how many streams it may open. */
+  settingsKnown = false;
+  /** Streams over the count, refused since somebody looked. */
+  refused = 0;
   /** The time of the connection's last event. */
   nowMs = 0;
   /** Server: cancelled calls whose handler has not ended yet; they count as streams. */
@@ -54,14 +54,9 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
   readonly #server: boolean;
   readonly #table = new StreamTable<S>();
   readonly #credit: ReceiveCredit<S>;
-  readonly #decoder = new HpackDecoder({
-    tableBytesMax: HEADER_TABLE_BYTES,
-    listBytesMax: HEADER_LIST_BYTES_MAX,
-  });
-  readonly #heads = new BlockCache<H>();
+  readonly #heads: HeadReader<H>;
   readonly #resets = new RecentIds(RESET_MEMORY_COUNT);
   #nextId = 1;
-  #fault: Http2Code = Http2Code.NO_ERROR; // why the last field list could not be read
 
   constructor(
     output: OutputBuffer,
@@ -69,25 +64,35 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
     peer: PeerSettings,
     limits: Http2Limits,
     server: boolean,
+    memory: MemoryAccount | undefined,
   ) {
     this.output = output;
+    this.memory = memory;
     this.peer = peer;
     this.#role = role;
     this.#limits = limits;
     this.#server = server;
+    this.#heads = new HeadReader((fields) => role.readHead(fields));
     this.guard = new FloodGuard(output, limits.pingIntervalMinMs);
     this.headers = new HeaderWriter(output);
     this.#credit = new ReceiveCredit(output, limits);
-    this.sender = new Sender<S>(output, {
-      endLocal: (stream) => this.endLocal(stream, stream.trailers),
-      onDrain: (stream) => role.onDrain(stream),
+    const owner = {
+      endLocal: (stream: S) => this.endLocal(stream, stream.trailers),
+      onDrain: (stream: S) => role.onDrain(stream),
       onDataSent: () => this.#dataSent(),
-    });
+    };
+    this.sender = new Sender<S>(output, owner, memory);
   }
 
   /** Streams open on the wire. */
   get count(): number {
     return this.#table.count;
+  }
+
+  /** What streams and what is remembered of them take, by estimate. */
+  get keptBytes(): number {
+    const streams = (this.#table.count + this.lingering) * STREAM_BYTES;
+    return streams + this.#heads.keptBytes + this.#resets.count * RESET_ID_BYTES;
   }
 
   /** The open streams now; a copy. */
@@ -106,7 +111,7 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
     const stream = this.#table.get(id);
     if (stream === undefined) {
       this.#checkClosed(id, "HEADERS");
-      this.#readFields(bytes, start, end); // keeps the decoder in step (§4.3)
+      this.#heads.readFields(bytes, start, end); // keeps the decoder in step (§4.3)
     } else if ((stream.state & StreamState.REMOTE_ENDED) !== 0) {
       throw new ConnectionError(Http2Code.STREAM_CLOSED, `HEADERS after the end of ${id}`);
     } else if (this.#server) this.#onTrailers(stream, endStream, bytes, start, end);
@@ -180,6 +185,7 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
   /** The peer changed SETTINGS_INITIAL_WINDOW_SIZE by `delta` (§6.9.2). */
   onInitialWindow(delta: number): void {
     if (delta === 0) return;
+    this.guard.onSweep(this.#table.count, this.nowMs);
     for (const stream of this.#table.list()) {
       if (stream.sendWindow + delta > INT31_MAX) {
         throw new ConnectionError(Http2Code.FLOW_CONTROL_ERROR, "a window grew above 2^31-1");
@@ -338,16 +344,16 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
 
   #onRequest(id: number, endStream: boolean, bytes: Buffer, start: number, end: number): void {
     this.lastPeerId = id;
-    const head = this.#readHead(bytes, start, end);
+    const head = this.#heads.readHead(bytes, start, end);
     if (id > this.peerIdMax) {
       this.guard.onControl(this.nowMs);
       return;
     }
-    this.guard.earn();
-    if (head === undefined) this.#refuse(id, this.#fault);
+    if (head === undefined) this.#refuse(id, this.#heads.fault);
     else if (this.#table.count + this.lingering >= this.#limits.concurrentStreamsMax) {
-      this.#refuse(id, Http2Code.REFUSED_STREAM);
+      this.#refuseForCount(id);
     } else {
+      this.guard.earn();
       const stream = this.#role.open(id, head);
       stream.expected = head.contentLength;
       this.#addStream(stream);
@@ -362,8 +368,8 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
   }
 
   #onTrailers(stream: S, endStream: boolean, bytes: Buffer, start: number, end: number): void {
-    const fields = this.#readFields(bytes, start, end);
-    if (fields === undefined) this.resetFault(stream, this.#fault);
+    const fields = this.#heads.readFields(bytes, start, end);
+    if (fields === undefined) this.resetFault(stream, this.#heads.fault);
     else if (!endStream || !trailersAreValid(fields) || !lengthAgrees(stream, true)) {
       this.resetFault(stream, Http2Code.PROTOCOL_ERROR);
     } else {
@@ -374,42 +380,14 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
   }
 
   #onResponse(stream: S, endStream: boolean, bytes: Buffer, start: number, end: number): void {
-    const head = this.#readHead(bytes, start, end);
+    const head = this.#heads.readHead(bytes, start, end);
     if (head === undefined) {
-      this.resetFault(stream, this.#fault);
+      this.resetFault(stream, this.#heads.fault);
       return;
     }
     if (endStream) this.#endRemote(stream);
     this.#role.onHead(stream, head, endStream);
     if (endStream) this.#closeIfEnded(stream);
-  }
-
-  #readHead(bytes: Buffer, start: number, end: number): H | undefined {
-    const version = this.#decoder.version;
-    const known = this.#heads.find(bytes, start, end, version);
-    if (known !== undefined) return known;
-    const fields = this.#readFields(bytes, start, end);
-    if (fields === undefined) return undefined;
-    const head = this.#role.readHead(fields);
-    if (head === undefined) this.#fault = Http2Code.PROTOCOL_ERROR;
-    else if (this.#decoder.version === version) this.#heads.keep(bytes, start, end, version, head);
-    return head;
-  }
-
-  /** The list, or undefined and #fault. A block which cannot be decoded ends the connection. */
-  #readFields(bytes: Buffer, start: number, end: number): string[] | undefined {
-    try {
-      const fields = this.#decoder.decode(bytes, start, end);
-      if (this.#decoder.fieldsValid) return fields;
-      this.#fault = Http2Code.PROTOCOL_ERROR;
-    } catch (error) {
-      if (!(error instanceof HpackError)) throw error;
-      if (error.fault === "malformed") {
-        throw new ConnectionError(Http2Code.COMPRESSION_ERROR, error.message);
-      }
-      this.#fault = Http2Code.ENHANCE_YOUR_CALM;
-    }
-    return undefined;
   }
 
   #addStream(stream: S): void {
@@ -440,6 +418,16 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
   #refuse(id: number, code: Http2Code): void {
     this.#sendReset(id, code);
     this.guard.onReset(this.nowMs);
+  }
+
+  /** Until the peer knows our bound it may go over it in good faith (§6.5.3). */
+  #refuseForCount(id: number): void {
+    this.refused++;
+    if (this.settingsKnown) this.#refuse(id, Http2Code.REFUSED_STREAM);
+    else {
+      this.#sendReset(id, Http2Code.REFUSED_STREAM);
+      this.guard.onControl(this.nowMs);
+    }
   }
 
   #sendReset(id: number, code: Http2Code): void {

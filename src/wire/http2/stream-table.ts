@@ -7,8 +7,8 @@ import { assert } from "../../base/assert.ts";
 
 /** An idle connection should cost little. */
 const SLOTS_MIN = 16;
-/** Twice the streams that a connection may have open. */
-const SLOTS_MAX = 2048;
+/** Enough for 2048 streams, twice what busy clients have; what finds no place goes to the Map. */
+const SLOTS_MAX = 4096;
 
 export class StreamTable<S extends { readonly id: number }> {
   #slots: (S | undefined)[] = new Array(SLOTS_MIN).fill(undefined);

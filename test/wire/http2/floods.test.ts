@@ -1,9 +1,10 @@
 /** Hostile primitives: each ends in the right error, costs little, and leaves nothing behind. */
 import { describe, expect, test } from "bun:test";
 import { KIB, MIB } from "../../../src/base/units.ts";
-import { SERVER_LIMITS } from "../../../src/wire/http2/limits.ts";
+import { CONTROL_BURST, SERVER_LIMITS } from "../../../src/wire/http2/limits.ts";
 import { PREFACE } from "../../../src/wire/http2/protocol.ts";
 import {
+  ACK,
   CONTINUATION,
   DATA,
   END_HEADERS,
@@ -19,6 +20,7 @@ import {
   RawClient,
   RST_STREAM,
   requestFields,
+  SETTINGS,
   STREAM_PATH,
   settings,
   takeOutput,
@@ -90,8 +92,27 @@ describe("resets", () => {
 
   test("made you reset: streams over the limit", () => {
     const client = RawClient.open({ limits: { ...SERVER_LIMITS, concurrentStreamsMax: 1 } });
+    client.send(frame(SETTINGS, ACK, 0, NONE));
     const rounds = roundsUntilEnd(client, 1000, (n) => [client.request(n * 2 + 1, "x", late)]);
     expect(rounds).toBe(201);
+    expect(client.end).toBe(CALM);
+  });
+
+  test("streams over a limit that the client has not heard of are forgiven, up to a point", () => {
+    const client = RawClient.open({ limits: { ...SERVER_LIMITS, concurrentStreamsMax: 1 } });
+    const rounds = roundsUntilEnd(client, 20_000, (n) => [client.request(n * 2 + 1, "x", late)]);
+    expect(rounds).toBeGreaterThan(5000);
+    expect(rounds).toBeLessThanOrEqual(CONTROL_BURST + 1);
+    expect(client.end).toBe(CALM);
+  });
+
+  test("changes of the window under many streams", () => {
+    const client = RawClient.open();
+    const requests: Buffer[] = [];
+    for (let id = 1; id < 4000; id += 2) requests.push(client.request(id, "x", late));
+    client.send(...requests, frame(SETTINGS, ACK, 0, NONE));
+    const rounds = roundsUntilEnd(client, 1000, (n) => [settings([4, 1000 + (n % 2)])]);
+    expect(rounds).toBeLessThanOrEqual(CONTROL_BURST / 100);
     expect(client.end).toBe(CALM);
   });
 

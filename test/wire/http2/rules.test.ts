@@ -3,6 +3,7 @@
  * has to take it. A stream error may be a connection error (§5.4.1).
  */
 import { describe, expect, test } from "bun:test";
+import { SERVER_LIMITS } from "../../../src/wire/http2/limits.ts";
 import { PREFACE } from "../../../src/wire/http2/protocol.ts";
 import {
   ACK,
@@ -324,13 +325,16 @@ describe("what is answered", () => {
   test("§5.1.2 a stream over the limit is refused", () => {
     const client = RawClient.open();
     const fields = requestFields("/test.Service/Late");
-    for (let id = 1; id <= 1999; id += 2) client.send(client.request(id, "x", fields));
+    const last = SERVER_LIMITS.concurrentStreamsMax * 2 - 1;
+    const requests: Buffer[] = [];
+    for (let id = 1; id <= last; id += 2) requests.push(client.request(id, "x", fields));
+    client.send(...requests);
     expect(client.resets).toEqual([]);
-    client.send(client.request(2001, "x", fields));
-    expect(client.resets).toEqual(["2001 REFUSED_STREAM"]);
+    client.send(client.request(last + 2, "x", fields));
+    expect(client.resets).toEqual([`${last + 2} REFUSED_STREAM`]);
     client.frames = [];
     client.seen.calls[0]?.reply(NONE, 0, 0);
-    client.read().send(client.request(2003));
+    client.read().send(client.request(last + 4));
     expect(client.resets).toEqual([]);
   });
   test("§5.1 frames that crossed our RST_STREAM are ignored", () => {

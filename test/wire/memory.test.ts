@@ -1,0 +1,195 @@
+/**
+ * What all connections together may hold: the accounts add up at each step of hostile and honest
+ * traffic, the greediest go first, and nobody within a fair share ever does.
+ */
+import { describe, expect, test } from "bun:test";
+import { KIB, MIB } from "../../src/base/units.ts";
+import { FAIR_BYTES, MemoryBudget } from "../../src/wire/memory.ts";
+import {
+  DATA,
+  END_STREAM,
+  fieldOf,
+  frame,
+  message,
+  RawClient,
+  RST_STREAM,
+  requestFields,
+  STREAM_PATH,
+  u32,
+  WINDOW_UPDATE,
+} from "./http2/kit.ts";
+
+const WIDE: [number, number] = [4, 0x7fffffff];
+const wide = (): Buffer => frame(WINDOW_UPDATE, 0, 0, u32(0x7fff0000 - 65_535));
+
+describe("the budget", () => {
+  test("condemns the greediest, and no more than it must", () => {
+    const budget = new MemoryBudget(8 * MIB);
+    const accounts = [1, 5, 3, 2].map((mib) => {
+      const account = budget.open();
+      account.add(mib * MIB);
+      return account;
+    });
+    budget.verify();
+    expect(accounts.map((account) => account.mustEnd())).toEqual([false, true, false, false]);
+    expect(budget.usedBytes).toBe(6 * MIB);
+    expect(budget.endedConnections).toBe(1);
+    budget.verify();
+  });
+
+  test("spares who holds little, however many they are", () => {
+    const budget = new MemoryBudget(MIB);
+    const accounts = Array.from({ length: 100 }, () => budget.open());
+    for (const account of accounts) account.add(FAIR_BYTES);
+    expect(accounts.some((account) => account.mustEnd() || account.refuses())).toBe(false);
+  });
+
+  test("counts no longer what is closed", () => {
+    const budget = new MemoryBudget(MIB);
+    const account = budget.open();
+    account.add(100);
+    account.estimate(50);
+    account.estimate(20);
+    expect(budget.usedBytes).toBe(120);
+    account.close();
+    account.close();
+    account.add(7);
+    expect(budget.usedBytes).toBe(0);
+    budget.verify();
+  });
+});
+
+describe("a connection's account", () => {
+  test("an incomplete message counts as it comes, and no more when it is over", () => {
+    const memory = new MemoryBudget();
+    const client = RawClient.open({ memory });
+    const before = memory.usedBytes;
+    const bytes = message(Buffer.alloc(60_000));
+    client.send(client.headers(1), frame(DATA, 0, 1, bytes.subarray(0, 16_384)));
+    expect(memory.usedBytes - before).toBeGreaterThanOrEqual(16_384);
+    client.send(frame(RST_STREAM, 0, 1, u32(8)));
+    expect(memory.usedBytes).toBe(before);
+    client.send(client.headers(3), frame(DATA, 0, 3, bytes.subarray(0, 16_384)));
+    client.send(frame(DATA, 0, 3, bytes.subarray(16_384, 32_768)));
+    client.send(frame(DATA, 0, 3, bytes.subarray(32_768, 49_152)));
+    client.send(frame(DATA, END_STREAM, 3, bytes.subarray(49_152)));
+    client.tick(100).tick(200); // the answer's buffer goes
+    expect(memory.usedBytes - before).toBeLessThanOrEqual(64 * KIB + 8 * KIB);
+    memory.verify();
+  });
+
+  test("answers that wait count, and go with the stream", () => {
+    const memory = new MemoryBudget();
+    const client = RawClient.open({ memory }, [4, 0]);
+    const before = memory.usedBytes;
+    client.send(client.request(1, Buffer.alloc(10_000)));
+    expect(memory.usedBytes - before).toBeGreaterThanOrEqual(10_000);
+    client.send(frame(RST_STREAM, 0, 1, u32(8)));
+    expect(memory.usedBytes).toBe(before);
+  });
+
+  test("a body over HTTP counts until it is answered", () => {
+    const http = { handler: () => undefined, bodyBytesMax: MIB };
+    const memory = new MemoryBudget();
+    const client = RawClient.open({ memory, http });
+    const before = memory.usedBytes;
+    const fields = [":method", "POST", ":scheme", "http", ":path", "/x", ":authority", "a"];
+    client.send(client.headers(1, fields), frame(DATA, 0, 1, Buffer.alloc(16_000)));
+    expect(memory.usedBytes - before).toBeGreaterThanOrEqual(16_000);
+    client.send(frame(RST_STREAM, 0, 1, u32(8)));
+    expect(memory.usedBytes).toBe(before);
+  });
+
+  test("is closed with the connection", () => {
+    const memory = new MemoryBudget();
+    const client = RawClient.open({ memory }, [4, 0]);
+    client.send(client.request(1, Buffer.alloc(10_000)));
+    client.server.closed(0);
+    expect(memory.usedBytes).toBe(0);
+  });
+
+  test("adds up through random traffic", () => {
+    const memory = new MemoryBudget();
+    const clients = [0, 1, 2].map(() => RawClient.open({ memory }, WIDE));
+    for (const client of clients) client.send(wide());
+    for (let round = 0; round < 300; round++) {
+      const client = clients[round % 3] as RawClient;
+      const id = round * 2 + 1;
+      const bytes = message(Buffer.alloc((round * 7919) % 50_000));
+      const path = requestFields(round % 2 === 0 ? STREAM_PATH : undefined);
+      const cut = Math.min(bytes.length, 16_384, (round * 104_729) % 20_000);
+      client.send(client.headers(id, path), frame(DATA, 0, id, bytes.subarray(0, cut)));
+      if (round % 5 === 0) client.send(frame(RST_STREAM, 0, id, u32(8)));
+      if (round % 7 === 0) client.tick(round * 20);
+      memory.verify();
+    }
+    for (const client of clients) client.server.closed(0);
+    memory.verify();
+    expect(memory.usedBytes).toBe(0);
+  });
+});
+
+describe("over the budget", () => {
+  /** Two hold answers that they do not take; the third is honest. */
+  function crowd(budgetBytes: number): { memory: MemoryBudget; clients: RawClient[] } {
+    const memory = new MemoryBudget(budgetBytes);
+    const clients = [WIDE, WIDE, WIDE].map((entry) => RawClient.open({ memory }, entry));
+    for (const [index, client] of clients.slice(0, 2).entries()) {
+      client.send(wide());
+      for (let id = 1; id < 20 + 200 * index; id += 2) {
+        client.server.receive(client.request(id, Buffer.alloc(10_000)), 0);
+      }
+    }
+    return { memory, clients };
+  }
+
+  test("new calls of who is above the share are refused, of others served", () => {
+    const { memory, clients } = crowd(256 * KIB);
+    const [, greedy, honest] = clients as [RawClient, RawClient, RawClient];
+    const before = memory.refusedCalls;
+    expect(memory.isOver).toBe(true);
+    honest.send(honest.request(1));
+    expect(honest.answer(1).data.length).toBeGreaterThan(0);
+    greedy.server.receive(greedy.request(1001), 0);
+    greedy.read();
+    expect(fieldOf(greedy.answer(1001).fields[0], "grpc-status")).toBe("8");
+    expect(memory.refusedCalls).toBe(before + 1);
+  });
+
+  test("the greediest is ended with its next tick, its output dropped", () => {
+    const { memory, clients } = crowd(MIB);
+    for (const client of clients) client.server.tick(100);
+    expect(clients.map((client) => client.server.closing)).toEqual([false, true, false]);
+    expect(clients[1]?.server.reason).toBe("holds too much memory");
+    expect(clients[1]?.server.output.pending).toBe(0);
+    expect(memory.isOver).toBe(false);
+    memory.verify();
+  });
+
+  test("callers that are known are not counted", () => {
+    const memory = new MemoryBudget(MIB);
+    const room = { receiveBytesMax: 8 * MIB, windowBytes: 8 * MIB };
+    const client = RawClient.open({
+      memory,
+      methods: [
+        {
+          path: STREAM_PATH,
+          stream: () => ({
+            room,
+            onMessage: () => undefined,
+            onHalfClose: () => undefined,
+            onCancel: () => undefined,
+            onDrain: () => undefined,
+          }),
+        },
+      ],
+    });
+    client.send(client.headers(1, requestFields(STREAM_PATH)));
+    const bytes = message(Buffer.alloc(4 * MIB));
+    for (let at = 0; at < 2 * MIB; at += 16_384) {
+      client.send(frame(DATA, 0, 1, bytes.subarray(at, at + 16_384)));
+    }
+    expect(client.tick(100).end).toBe("open");
+    expect(memory.usedBytes).toBe(0);
+  });
+});
