@@ -53,6 +53,8 @@ export interface ListenOptions {
   readonly plaintextToo?: boolean;
   /** Others may listen here too (SO_REUSEPORT). */
   readonly reusePort?: boolean;
+  /** For members: what comes here is read before what clients send much of (input-share.ts). */
+  readonly urgent?: boolean;
   readonly http1: ConnectionFactory;
   readonly http2: ConnectionFactory;
   /** By default CONNECTIONS_MAX, or three quarters of the files that the process may open. */
@@ -164,7 +166,8 @@ export class Listener {
 
   #addLink(socket: LinkSocket, graceMs: number): Link {
     const deadlineMs = this.#network.nowMs() + graceMs;
-    const link = new Link(this.#network, this.traffic, socket, deadlineMs);
+    const share = this.#options.urgent === true ? undefined : this.#network.share;
+    const link = new Link(this.#network, this.traffic, socket, deadlineMs, share);
     this.#links.add(link);
     this.#network.add(link);
     return link;

@@ -12,6 +12,7 @@
 import { assert } from "../base/assert.ts";
 import type { Log } from "../base/ports.ts";
 import { Turn, TurnPhase } from "../base/turn.ts";
+import { InputShare } from "./input-share.ts";
 import type { Link, LinkHost } from "./link.ts";
 
 /** Between two looks at the deadlines: a tenth of a second is fine for timeouts of seconds. */
@@ -29,6 +30,8 @@ export class Network implements LinkHost {
   readonly turn: Turn;
   readonly nowMs: () => number;
   readonly log: Log | undefined;
+  /** For the links of clients. */
+  readonly share: InputShare;
   readonly #links = new Set<Link>();
   readonly #flushAll = (): void => this.#flush();
   #dirty: Link[] = [];
@@ -39,6 +42,7 @@ export class Network implements LinkHost {
     this.turn = options.turn ?? new Turn(setImmediate);
     this.nowMs = options.nowMs ?? (() => performance.now());
     this.log = options.log;
+    this.share = new InputShare(this.turn, this.nowMs);
   }
 
   /** Open sockets, of all listeners and dialers. */

@@ -49,7 +49,7 @@ import { type GroupMeter, NO_METER } from "./meter.ts";
 import type { LeaseLife } from "./ports.ts";
 import type { Done } from "./proposals.ts";
 import type { ReadDone } from "./reads.ts";
-import { Requests } from "./requests.ts";
+import { type CallLoad, Requests } from "./requests.ts";
 import { takeUp } from "./start.ts";
 import { StateWriter } from "./state-writer.ts";
 
@@ -178,6 +178,9 @@ export class Group {
   get readRounds(): { readonly slow: number; readonly failed: number } {
     return this.#requests.readRounds;
   }
+  get load(): CallLoad {
+    return this.#requests;
+  }
   /** A leader is known, and an entry of its term is applied here. */
   get isReady(): boolean {
     return this.leader !== NOBODY && this.machine.appliedTerm === this.term;
@@ -261,9 +264,7 @@ export class Group {
 
   /** Renews a lease through the leader; `done` gets the seconds it has now, 0 if it is unknown. */
   renewLease(id: bigint, done: (ttlSeconds: number | AetherError) => void): void {
-    this.leaseCalls.renew(id, (life) => {
-      done(life instanceof AetherError ? life : life.ttlSeconds);
-    });
+    this.leaseCalls.renew(id, (life) => done(life instanceof AetherError ? life : life.ttlSeconds));
   }
 
   /** What is left of a lease, by the leader's clock. */

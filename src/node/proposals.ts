@@ -67,6 +67,7 @@ export class Proposals<Outcome> {
   readonly #writer = new ByteWriter(64 * KIB);
   readonly #sent = new Map<number, SentBatch<Outcome>>();
   #sentBytes = 0;
+  #sentCalls = 0;
   #waiters: Done<Outcome>[] = [];
   /** The number of the batch that is being filled: others may get theirs before it is taken. */
   #filling = 0;
@@ -90,6 +91,11 @@ export class Proposals<Outcome> {
   /** Batches that were sent and not answered yet. */
   get sentCount(): number {
     return this.#sent.size;
+  }
+
+  /** Calls that wait, those of the batch that is being filled included. */
+  get calls(): number {
+    return this.#sentCalls + this.#waiters.length;
   }
 
   /** Too much waits, by so much of the bound: no more may be added. */
@@ -212,11 +218,14 @@ export class Proposals<Outcome> {
   #remember(batch: SentBatch<Outcome>): SentBatch<Outcome> {
     this.#sent.set(batch.sequence, batch);
     this.#sentBytes += costOf(batch);
+    this.#sentCalls += batch.waiters.length;
     return batch;
   }
 
   #forget(batch: SentBatch<Outcome>): void {
-    if (this.#sent.delete(batch.sequence)) this.#sentBytes -= costOf(batch);
+    if (!this.#sent.delete(batch.sequence)) return;
+    this.#sentBytes -= costOf(batch);
+    this.#sentCalls -= batch.waiters.length;
   }
 }
 

@@ -14,12 +14,21 @@ import { type MemberId, NOBODY } from "../raft/types.ts";
 import type { Caller } from "../state/auth/caller.ts";
 import { batchOrigin, batchSequence, CommandKind, isSoundBatch } from "../state/command.ts";
 import type { Outcome } from "../state/results.ts";
+import { CallLimit } from "./call-limit.ts";
 import type { Transport } from "./ports.ts";
 import { type Done, Proposals, type SentBatch } from "./proposals.ts";
 import { type ReadDone, Reads } from "./reads.ts";
 
 /** What ends leases may go so much beyond the bounds: it makes room (as in etcd 3.7). */
 const URGENT_SHARE = 1.1;
+
+/** What waits for consensus, and how much of that is good for anybody. */
+export interface CallLoad {
+  /** Calls that wait to be applied, or to read. */
+  readonly waiting: number;
+  /** With more of them a new one should be refused: answers come late already. */
+  readonly limit: number;
+}
 
 export interface RequestsParts {
   readonly raft: Raft;
@@ -41,10 +50,11 @@ export interface RequestsParts {
   readonly drive: () => void;
 }
 
-export class Requests {
+export class Requests implements CallLoad {
   readonly #parts: RequestsParts;
   readonly #proposals: Proposals<Outcome>;
   readonly #reads = new Reads();
+  readonly #limit = new CallLimit();
   #refused = 0;
   #stopped = false;
   #leaderLostMs = Number.NEGATIVE_INFINITY;
@@ -59,6 +69,14 @@ export class Requests {
   /** Batches that wait for consensus, and calls of the turn. */
   get pending(): number {
     return this.#proposals.sentCount + this.#proposals.filling;
+  }
+
+  get waiting(): number {
+    return this.#proposals.calls + this.#reads.waiting;
+  }
+
+  get limit(): number {
+    return this.#limit.calls;
   }
 
   /** Calls that were refused, or whose outcome is unknown. */
@@ -158,7 +176,11 @@ export class Requests {
 
   /** The batch whose commands are about to be applied, if its callers wait here. */
   applied(payload: Buffer): SentBatch<Outcome> | undefined {
-    return this.#proposals.applied(batchOrigin(payload), batchSequence(payload));
+    const batch = this.#proposals.applied(batchOrigin(payload), batchSequence(payload));
+    if (batch === undefined) return undefined;
+    const nowMs = this.#parts.clock.monotonicMs();
+    this.#limit.answered(nowMs - batch.sentMs, nowMs);
+    return batch;
   }
 
   /** An entry of `term` was applied: what an earlier leader had is applied by now, or never. */

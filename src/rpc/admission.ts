@@ -39,13 +39,14 @@ import type {
   UnaryMethod,
 } from "../wire/grpc/server-call.ts";
 import { decodeRequest } from "./answer.ts";
+import { Overload, REFUSED_WHEN_FULL } from "./overload.ts";
 import { TrackedStream } from "./tracked-stream.ts";
 
 /** Election timeouts without a leader after which streams that ask for one are ended. */
 const LEADERLESS_ELECTIONS_MAX = 3;
 
 export interface AdmissionParts {
-  readonly group: Pick<Group, "leader" | "machine">;
+  readonly group: Pick<Group, "leader" | "machine" | "load">;
   readonly memberId: bigint;
   readonly electionMs: number;
   /** This member's state turned out to be corrupt: streams that were begun are to end. */
@@ -92,6 +93,7 @@ const OF_ONE_STATE: ReadonlySet<string> = new Set(
 );
 
 export class Admission {
+  readonly overload: Overload;
   readonly #parts: AdmissionParts;
   /** Open streams that are to end when there is no leader. */
   readonly #streams = new Set<TrackedStream>();
@@ -105,6 +107,7 @@ export class Admission {
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts;
+    this.overload = new Overload(parts.group.load);
     this.refresh();
   }
 
@@ -147,9 +150,12 @@ export class Admission {
 
   #guardUnary({ path, unary }: UnaryMethod): UnaryMethod {
     const { group } = this.#parts;
+    const { load } = group;
+    const isRefused = REFUSED_WHEN_FULL.has(path);
     return {
       path,
       unary: (call, bytes, start, end) => {
+        if (isRefused && load.waiting >= load.limit) this.overload.check(call);
         if (!this.#isWhole) this.#check(path, bytes, start, end);
         if (group.leader === 0n && asksForLeader(call)) throw new AetherError("no_leader");
         unary(call, bytes, start, end);

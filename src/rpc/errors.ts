@@ -50,7 +50,7 @@ const WIRE = {
   member_exists: [FAILED_PRECONDITION, "etcdserver: member ID already exist"],
   peer_urls_exist: [FAILED_PRECONDITION, "etcdserver: Peer URLs already exists"],
   bad_member_urls: [INVALID_ARGUMENT, "etcdserver: given member URLs are invalid"],
-  // etcd sends this one as Unknown, as too_many_requests.
+  // etcd sends this one as Unknown, by the same mistake as the one at too_many_requests.
   too_few_started_members: [
     UNKNOWN,
     "etcdserver: re-configuration failed due to not enough started members",
@@ -64,8 +64,9 @@ const WIRE = {
   bad_transferee: [FAILED_PRECONDITION, "etcdserver: bad leader transferee"],
   not_for_learners: [FAILED_PRECONDITION, "etcdserver: rpc not supported for learner"],
   no_space: [RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded"],
-  // etcd sends this one as Unknown (its server maps it to the client's error type): 3.7.1 util.go.
-  too_many_requests: [UNKNOWN, "etcdserver: too many requests"],
+  // The code of etcd's own table. Its server sends Unknown, since it maps this one to the client's
+  // error type (3.7.1 util.go); Go's clients take the code from their table by the text.
+  too_many_requests: [RESOURCE_EXHAUSTED, "etcdserver: too many requests"],
   too_many_snapshots: [RESOURCE_EXHAUSTED, undefined],
   snapshot_no_room: [RESOURCE_EXHAUSTED, undefined],
   corrupt: [DATA_LOSS, "etcdserver: corrupt cluster"],

@@ -82,6 +82,9 @@ class TrackedCall implements ServerCall {
   get peerName(): string | undefined {
     return this.#call.peerName;
   }
+  get siblings(): number {
+    return this.#call.siblings;
+  }
   get cancelled(): boolean {
     return this.#call.cancelled;
   }

@@ -271,8 +271,8 @@ const TIMES: readonly ErrorRow[] = [
     call("Maintenance/Alarm", { action: 1, ...CORRUPT }),
     put({ key: "a" }),
   ),
-  // Not ResourceExhausted: the server maps it to the client's own error.
-  tested(UNKNOWN, "too many requests", "rpc/services.test.ts"),
+  // The code of etcd's table; its server sends Unknown, since it maps this to its client's error.
+  tested(EXHAUSTED, "too many requests", "rpc/services.test.ts"),
   tested(UNAVAILABLE, "no leader", "rpc/admission.test.ts"),
   tested(UNAVAILABLE, "leader changed", "rpc/services.test.ts"),
   tested(UNAVAILABLE, "server stopped", "rpc/lease.test.ts"),

@@ -122,7 +122,7 @@ describe("reflection", () => {
 describe("errors", () => {
   test("have etcd's codes and texts", () => {
     const rows: [ErrorCode, number, string][] = [
-      ["too_many_requests", 2, "etcdserver: too many requests"],
+      ["too_many_requests", 8, "etcdserver: too many requests"],
       ["no_leader", 14, "etcdserver: no leader"],
       ["not_leader", 9, "etcdserver: not leader"],
       ["leader_changed", 14, "etcdserver: leader changed"],

@@ -66,6 +66,7 @@ export class JsonCall implements ServerCall, BodyReader {
   readonly deadlineMs: number;
   /** As in etcd, a gateway's caller is not who the client's certificate says. */
   readonly peerName = undefined;
+  readonly siblings = 1;
   cancelled = false;
   onCancel: (() => void) | undefined = undefined;
   readonly #options: CallOptions;

@@ -24,6 +24,8 @@ export interface ServerCall {
   readonly connection?: object;
   /** The common name of the client's verified certificate, if it has one. */
   readonly peerName: string | undefined;
+  /** Calls of its connection that are under way, this one included; 1 where there is only one. */
+  readonly siblings: number;
   /** The client has gone or the deadline has passed: the answer will not be sent. */
   readonly cancelled: boolean;
   /** Set by a unary handler that waits for long: runs once if the call is over without it. */

@@ -57,6 +57,10 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
     this.#engine = engine;
   }
 
+  get callCount(): number {
+    return this.#engine.count + this.#engine.lingering;
+  }
+
   // ---- events of the engine ---------------------------------------------------------------
 
   readHead(fields: readonly string[]): RequestHead | undefined {

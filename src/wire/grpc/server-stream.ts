@@ -17,6 +17,8 @@ export interface CallOwner {
   readonly peerName: string | undefined;
   /** The connection is inside TLS. */
   readonly secure: boolean;
+  /** Calls under way. */
+  readonly callCount: number;
   reply(stream: ServerStream, bytes: Uint8Array, start: number, end: number): void;
   beginReply(stream: ServerStream, size: number): void;
   continueReply(stream: ServerStream, bytes: Uint8Array, start: number, end: number): void;
@@ -109,6 +111,10 @@ export class ServerStream implements ServerCall, Http2Stream {
 
   get peerName(): string | undefined {
     return this.owner.peerName;
+  }
+
+  get siblings(): number {
+    return this.owner.callCount;
   }
 
   get writable(): boolean {

@@ -236,6 +236,7 @@ describe("the end before its time", () => {
     pair.settle();
     expect(pair.seen.calls[0]?.cancelled).toBe(true);
     expect(pair.server.openCalls).toBe(1); // its handler has not ended
+    expect(pair.seen.calls[0]?.siblings).toBe(1);
     pair.seen.calls[0]?.reply(new Uint8Array(1), 0, 1);
     expect(pair.settle().server.openCalls).toBe(0);
   });

@@ -1,0 +1,116 @@
+/**
+ * Who is read in a turn when there is more to read than there is time. Whoever sends little is
+ * served at once, as always. Once a turn has taken TURN_MS_MAX, what comes from those who send much
+ * waits: they are read a slice at a time, one after the other, at the ends of this turn and of the
+ * next ones, and their sockets are not read meanwhile (so that TCP tells them to slow down).
+ *
+ *   socket ─▶ little, or time left ─▶ the connection
+ *        └──▶ much, and no time ─▶ held, paused ─▶ a slice a round ─▶ the connection
+ *
+ * Without it, 400 connections with half a megabyte of requests each made a turn of a second, and
+ * who asked for one key waited for all of it.
+ */
+import { type Turn, TurnPhase } from "../base/turn.ts";
+import { KIB, MIB } from "../base/units.ts";
+
+/**
+ * Reading those who send much may take so much of a turn. Two fsyncs of a fast disk: what one turn
+ * proposes together is still hundreds of requests.
+ */
+export const TURN_MS_MAX = 4;
+
+/**
+ * Input up to this never waits: a few dozen requests, more than a client in closed loop has at
+ * once, and one put of the usual size.
+ */
+export const LIGHT_BYTES = KIB;
+
+/** Read at a time of somebody who sends much: an HTTP/2 frame, a millisecond of requests. */
+export const SLICE_BYTES = 16 * KIB;
+
+/**
+ * Bytes held over all connections. A socket hands out 512 KiB at most before it is paused; what
+ * comes beyond 64 of them is not held but read, however long the turn gets.
+ */
+export const HELD_BYTES_MAX = 32 * MIB;
+
+/** Somebody whose input is held. */
+export interface SlicedInput {
+  /** Reads one slice of what is held; false: nothing is held any more. */
+  takeSlice(nowMs: number): boolean;
+}
+
+/** How often input had to wait, for metrics. */
+export interface InputCounts {
+  heldCount: number;
+  overflowCount: number;
+}
+
+export class InputShare {
+  readonly counts: InputCounts = { heldCount: 0, overflowCount: 0 };
+  readonly #turn: Turn;
+  readonly #nowMs: () => number;
+  readonly #run = (): void => this.#takeSlices();
+  readonly #waiting: SlicedInput[] = [];
+  #heldBytes = 0;
+  /** When the first input of this turn was read; -1: none was. */
+  #begunMs = -1;
+
+  constructor(turn: Turn, nowMs: () => number) {
+    this.#turn = turn;
+    this.#nowMs = nowMs;
+  }
+
+  /** Bytes that wait. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** Input has come; returns the time. */
+  begin(): number {
+    const nowMs = this.#nowMs();
+    if (this.#begunMs < 0) {
+      this.#begunMs = nowMs;
+      this.#turn.after(TurnPhase.FLUSH, this.#run);
+    }
+    return nowMs;
+  }
+
+  /** Whether the turn has time left for those who send much. */
+  hasTime(): boolean {
+    return this.#waiting.length === 0 && this.#nowMs() - this.#begunMs < TURN_MS_MAX;
+  }
+
+  /** Whether so many bytes may be held; then `input` gets its slices until it holds nothing. */
+  hold(input: SlicedInput, bytes: number): boolean {
+    if (this.#heldBytes + bytes > HELD_BYTES_MAX) {
+      this.counts.overflowCount++;
+      return false;
+    }
+    this.counts.heldCount++;
+    this.#heldBytes += bytes;
+    this.#waiting.push(input);
+    return true;
+  }
+
+  /** So many held bytes were read, or are not wanted any more. */
+  release(bytes: number): void {
+    this.#heldBytes -= bytes;
+  }
+
+  /** The end of the turn: slices in order, one each, while there is time; at least one. */
+  #takeSlices(): void {
+    const waiting = this.#waiting;
+    let nowMs = this.#nowMs();
+    const untilMs = nowMs + TURN_MS_MAX;
+    this.#begunMs = -1;
+    let next = 0;
+    while (next < waiting.length && nowMs < untilMs) {
+      const input = waiting[next++] as SlicedInput;
+      if (input.takeSlice(nowMs)) waiting.push(input);
+      nowMs = this.#nowMs();
+    }
+    waiting.splice(0, next);
+    if (waiting.length > 0) this.begin();
+  }
+}

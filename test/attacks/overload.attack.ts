@@ -1,0 +1,94 @@
+/**
+ * More requests than the server can answer, in open loop: so many a second are sent whether or
+ * not the earlier ones were answered, as many clients would who each have one to ask. Arguments:
+ * what is asked (put, get, range), connections, requests a second over all of them.
+ */
+import {
+  ACK,
+  bytesField,
+  DATA,
+  END_HEADERS,
+  END_STREAM,
+  frame,
+  HEADERS,
+  HostileConnection,
+  message,
+  PUT,
+  RANGE,
+  request,
+  SETTINGS,
+  u32,
+  WINDOW_UPDATE,
+} from "./hostile-connection.ts";
+import { type Attack, runAttack } from "./script.ts";
+
+const SLICE_MS = 10;
+const VALUE = Buffer.alloc(256, "v");
+const WINDOW_MAX = 2 ** 31 - 1;
+
+const KINDS: Record<string, { readonly head: Buffer; readonly body: Buffer }> = {
+  put: {
+    head: request(PUT),
+    body: message(Buffer.concat([bytesField(1, Buffer.from("flooded")), bytesField(2, VALUE)])),
+  },
+  get: { head: request(RANGE), body: message(bytesField(1, Buffer.from("flooded"))) },
+};
+
+/** One connection and the number of its next stream. */
+interface Caller {
+  readonly connection: HostileConnection;
+  nextId: number;
+  isFull: boolean;
+}
+
+await runAttack(async (attack) => {
+  const [what = "put", connections = "8", perSecond = "50000"] = attack.args;
+  const callers: Caller[] = [];
+  for (let count = 0; count < Number(connections); count++) callers.push(await open(attack.port));
+  attack.begin();
+  const startMs = performance.now();
+  let asked = 0;
+  while (!attack.over) {
+    const due = Math.floor(((performance.now() - startMs) * Number(perSecond)) / 1000);
+    const each = Math.ceil((due - asked) / callers.length);
+    for (const caller of callers) ask(attack, caller, what, each);
+    asked += each * callers.length;
+    await Bun.sleep(SLICE_MS);
+  }
+  for (const { connection } of callers) {
+    const [answered = 0, heads = 0] = [connection.received[DATA], connection.received[HEADERS]];
+    attack.ended["answered"] = (attack.ended["answered"] ?? 0) + answered;
+    attack.ended["refused"] = (attack.ended["refused"] ?? 0) + heads - 2 * answered;
+    for (const [name, count] of Object.entries(connection.resets)) {
+      attack.ended[name] = (attack.ended[name] ?? 0) + count;
+    }
+    if (connection.closed) attack.end(await connection.ended);
+    connection.close();
+  }
+});
+
+async function open(port: number): Promise<Caller> {
+  const connection = await HostileConnection.begin(port);
+  connection.send(frame(SETTINGS, ACK, 0), frame(WINDOW_UPDATE, 0, 0, u32(WINDOW_MAX - 65_535)));
+  return { connection, nextId: 1, isFull: false };
+}
+
+function ask(attack: Attack, caller: Caller, what: string, count: number): void {
+  const { connection } = caller;
+  if (connection.closed || caller.isFull) {
+    attack.count("held back", count); // the socket takes no more: backpressure
+    return;
+  }
+  const { head, body } = KINDS[what] as (typeof KINDS)[string];
+  const parts: Buffer[] = [];
+  for (let sent = 0; sent < count; sent++, caller.nextId += 2) {
+    parts.push(frame(HEADERS, END_HEADERS, caller.nextId, head));
+    parts.push(frame(DATA, END_STREAM, caller.nextId, body));
+  }
+  attack.count("requests", count);
+  if (connection.send(...parts)) return;
+  caller.isFull = true;
+  void connection.drained().then(() => {
+    caller.isFull = false;
+  });
+}

@@ -1,0 +1,135 @@
+import { expect, test } from "bun:test";
+import { Turn } from "../../src/base/turn.ts";
+import {
+  HELD_BYTES_MAX,
+  InputShare,
+  LIGHT_BYTES,
+  SLICE_BYTES,
+  TURN_MS_MAX,
+} from "../../src/net/input-share.ts";
+import { Link, type LinkHost } from "../../src/net/link.ts";
+import { OutputBuffer, type ProtocolConnection } from "../../src/wire/connection.ts";
+
+/** A machine that takes its time: so many ms for each call of receive(). */
+class Slow implements ProtocolConnection {
+  readonly output = new OutputBuffer();
+  onOutput = (): void => undefined;
+  closing = false;
+  paused = false;
+  got = "";
+  readonly #world: World;
+  readonly #ms: number;
+
+  constructor(world: World, ms: number) {
+    this.#world = world;
+    this.#ms = ms;
+  }
+
+  receive(bytes: Uint8Array): void {
+    this.#world.nowMs += this.#ms;
+    this.got += Buffer.from(bytes).toString("latin1");
+    this.#world.fed.push(this);
+  }
+  onWritable(): void {}
+  tick(): void {}
+  closed(): void {}
+  shutdown(): void {}
+}
+
+class World {
+  nowMs = 0;
+  readonly fed: Slow[] = [];
+  readonly log: string[] = [];
+  readonly #runs: (() => void)[] = [];
+  readonly share = new InputShare(new Turn((run) => this.#runs.push(run)), () => this.nowMs);
+
+  endTurn(): boolean {
+    const run = this.#runs.shift();
+    run?.();
+    return run !== undefined;
+  }
+
+  link(name: string, ms: number): { link: Link; machine: Slow } {
+    const host: LinkHost = {
+      nowMs: () => this.nowMs,
+      flushSoon: () => undefined,
+      forget: () => undefined,
+    };
+    const socket = {
+      write: (_data: Uint8Array, _offset: number, length: number) => length,
+      shutdown: () => undefined,
+      terminate: () => undefined,
+      pause: () => this.log.push(`${name} paused`),
+      resume: () => this.log.push(`${name} goes on`),
+    };
+    const traffic = { receivedBytes: 0, sentBytes: 0 };
+    const link = new Link(host, traffic, socket, 1e9, this.share);
+    const machine = new Slow(this, ms);
+    link.adopt(machine);
+    return { link, machine };
+  }
+}
+
+const MUCH = SLICE_BYTES * 5 + 7;
+
+test("much input of one waits once the turn is long, and little of another does not", () => {
+  const world = new World();
+  const { link, machine } = world.link("greedy", TURN_MS_MAX / 2);
+  const modest = world.link("modest", 0);
+  const much = Buffer.alloc(MUCH, "abcdefg");
+  link.receive(much);
+  expect(machine.got.length).toBe(2 * SLICE_BYTES); // what the turn has time for
+  expect(world.share.heldBytes).toBe(MUCH - 2 * SLICE_BYTES);
+  modest.link.receive(Buffer.alloc(LIGHT_BYTES, "x"));
+  expect(modest.machine.got.length).toBe(LIGHT_BYTES);
+  expect(world.log).toEqual(["greedy paused"]);
+  world.endTurn();
+  expect(machine.got.length).toBe(4 * SLICE_BYTES);
+  while (world.endTurn());
+  expect(machine.got).toBe(much.toString("latin1"));
+  expect(world.share.heldBytes).toBe(0);
+  expect(world.log).toEqual(["greedy paused", "greedy goes on"]);
+});
+
+test("those that wait get a slice each, in turn", () => {
+  const world = new World();
+  const links = ["a", "b", "c"].map((name) => world.link(name, TURN_MS_MAX));
+  for (const { link } of links) link.receive(Buffer.alloc(3 * SLICE_BYTES));
+  while (world.endTurn());
+  const [a, b, c] = links.map(({ machine }) => machine);
+  expect(world.fed.map((machine) => [a, b, c].indexOf(machine))).toEqual(
+    [0, 0, 1, 2, 0, 1, 2, 1, 2], // the first had the time of the turn, and then they take turns
+  );
+});
+
+test("what comes while some is held waits behind it", () => {
+  const world = new World();
+  const { link, machine } = world.link("greedy", TURN_MS_MAX);
+  link.receive(Buffer.alloc(2 * SLICE_BYTES, "1"));
+  link.receive(Buffer.from("23")); // TLS had it decrypted
+  expect(machine.got.length).toBe(SLICE_BYTES);
+  while (world.endTurn());
+  expect(machine.got.slice(-3)).toBe("123");
+  expect(world.share.heldBytes).toBe(0);
+});
+
+test("no more is held than HELD_BYTES_MAX: beyond it everything is read", () => {
+  const world = new World();
+  const chunk = Buffer.alloc(HELD_BYTES_MAX / 8);
+  const links = Array.from({ length: 12 }, (_, place) => world.link(`${place}`, TURN_MS_MAX));
+  for (const { link } of links) link.receive(chunk);
+  expect(world.share.heldBytes).toBeLessThanOrEqual(HELD_BYTES_MAX);
+  expect(world.share.counts.overflowCount).toBeGreaterThan(0);
+  expect(links.at(-1)?.machine.got.length).toBe(chunk.length);
+});
+
+test("what a closed connection held is given back", () => {
+  const world = new World();
+  const { link, machine } = world.link("greedy", TURN_MS_MAX);
+  link.receive(Buffer.alloc(MUCH));
+  link.socketClosed();
+  expect(world.share.heldBytes).toBe(0);
+  const before = machine.got.length;
+  while (world.endTurn());
+  expect(machine.got.length).toBe(before);
+});
