@@ -40,6 +40,7 @@ import { warnOfOpenData } from "./exposed-files.ts";
 import { createHttpSide, type HttpSide } from "./http/compose.ts";
 import { KnownMembers } from "./known-members.ts";
 import { MeteredGroup } from "./metrics/group.ts";
+import { registerLimits } from "./metrics/limits.ts";
 import { RoundTrips, registerNode } from "./metrics/node.ts";
 import { registerProcess } from "./metrics/process.ts";
 import { clusterSecret, peerTrust } from "./peer-trust.ts";
@@ -453,7 +454,9 @@ class Server implements RunningServer {
     });
     this.#http = http;
     const peerMethods = this.#link.methods;
-    doors.serve(answeringOf({ ...shared, peerMethods, front: http.front }));
+    const answering = answeringOf({ ...shared, peerMethods, front: http.front });
+    doors.serve(answering);
+    registerLimits(this.#metrics, answering);
     meters.register(this.#metrics);
     registerProcess(this.#metrics);
     registerNode(this.#metrics, {

@@ -230,6 +230,21 @@ describe("link", () => {
     expect([socket.gone, connection.closedCount]).toEqual([true, 1]);
   });
 
+  test("a connection that threw away what its peer does not take is cut at once", () => {
+    const { host, socket, connection, link } = setup();
+    link.adopt(connection);
+    socket.room = 1;
+    link.receive(bytes("abc"));
+    host.endTurn();
+    connection.closing = true;
+    link.tick(0);
+    expect(link.closed).toBe(false);
+    connection.output.discard();
+    link.tick(0);
+    expect([link.closed, connection.closedCount]).toEqual([true, 1]);
+    expect(socket.log).toEqual(["write 1", "terminate"]);
+  });
+
   test("a socket that is gone takes nothing, and closed() runs once (L2)", () => {
     const { host, socket, connection, link } = setup();
     link.adopt(connection);
