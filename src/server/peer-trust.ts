@@ -1,8 +1,8 @@
 /**
  * Who is believed to be a member when it calls, in both dialects alike. Where there is a cluster
  * secret, who proves that he knows it, and nobody else. Where there is none: who shows a verified
- * certificate at an address that only members come to, or one with a member's name where clients
- * come as well; and without certificates who calls from this machine. etcd believes whoever reaches
+ * certificate at an address that members alone come to, and who calls from this machine: where
+ * clients come as well, any of theirs would do. etcd believes whoever reaches
  * a plaintext peer address.
  *
  * Beyond this a caller has to know the cluster's id and its own, and to be known by it (admission).
@@ -18,12 +18,7 @@ export function clusterSecret({ secret }: Pick<Config, "secret">): Secret | unde
 }
 
 /** Asked where there is no secret. */
-export function peerTrust({
-  listenPeer,
-  peerTls,
-}: Pick<Config, "listenPeer" | "peerTls">): Authorize {
-  // There the listener itself has asked for the certificate, and for its names.
-  if (listenPeer.length > 0) return membersOnly("members");
-  const names = peerTls?.allowedCommonNames ?? [];
-  return membersOnly(names.length > 0 ? { names } : "anybody");
+export function peerTrust({ listenPeer }: Pick<Config, "listenPeer">): Authorize {
+  // At an address for members the listener itself asks for the certificate, and for its names.
+  return membersOnly(listenPeer.length > 0 ? "members" : "anybody");
 }

@@ -322,7 +322,7 @@ const INFRA = {
     "infra0=http://10.0.1.10:2380,infra1=http://10.0.1.11:2380,infra2=http://10.0.1.12:2380",
   "initial-cluster-state": "new",
 };
-const SECRET = { AETHER_CLUSTER_SECRET: "s" };
+const SECRET = { AETHER_CLUSTER_SECRET: "long enough to be none of the words" };
 const URL_FORMS = "URLs http://host:port, https://host:port or unix://path";
 const LOCAL = "a=http://127.0.0.1:2380,b=http://127.0.0.1:2480";
 
@@ -520,10 +520,55 @@ describe("etcd's words", () => {
     expect(complaint("", flags)).toBe(message);
   });
 
-  test("members on several machines are believed as etcd believes them, which is said", () => {
-    const [notice] = etcd(INFRA, {}).notices;
-    expect(notice).toMatchObject({ level: "warn", fields: { url: "http://10.0.1.10:2380" } });
-    expect(etcd(INFRA, SECRET).notices).toEqual([]);
+  const TLS_PEERS: Record<string, string> = {
+    ...INFRA,
+    "listen-peer-urls": "https://10.0.1.10:2380",
+    "initial-advertise-peer-urls": "https://10.0.1.10:2380",
+    "initial-cluster": INFRA["initial-cluster"].replaceAll("http:", "https:"),
+    "peer-cert-file": "c.pem",
+    "peer-key-file": "k.pem",
+  };
+  const unproven: readonly [string, Record<string, string>, string][] = [
+    ["in plaintext", INFRA, "http://10.0.1.10:2380"],
+    ["with TLS that asks callers for no certificate", TLS_PEERS, "https://10.0.1.10:2380"],
+    [
+      "with certificates of their own making",
+      { ...TLS_PEERS, "peer-cert-file": "", "peer-key-file": "", "peer-auto-tls": "true" },
+      "https://10.0.1.10:2380",
+    ],
+    [
+      "of which one is plaintext",
+      {
+        ...TLS_PEERS,
+        "peer-trusted-ca-file": "ca.pem",
+        "initial-cluster": `${TLS_PEERS["initial-cluster"]},x=http://10.0.1.13:2380`,
+      },
+      "http://10.0.1.13:2380",
+    ],
+  ];
+  test.each(unproven)("members on several machines %s need a secret", (_name, flags, url) => {
+    expect(complaint("", flags, {})).toBe(
+      `--initial-cluster: members on several machines (${url}) have to prove who they are: set ` +
+        "the same AETHER_CLUSTER_SECRET at each, or give them https:// URLs with " +
+        "--peer-cert-file, --peer-key-file and --peer-trusted-ca-file",
+    );
+    expect(etcd(flags, SECRET).secret).toBe(SECRET.AETHER_CLUSTER_SECRET);
+  });
+
+  test("members on several machines that ask each other for certificates need none", () => {
+    for (const [flag, value] of [
+      ["peer-trusted-ca-file", "ca.pem"],
+      ["peer-client-cert-auth", "true"],
+    ] as const) {
+      expect(etcd({ ...TLS_PEERS, [flag]: value }, {}).secret).toBeUndefined();
+    }
+  });
+
+  test("a secret that can be guessed is warned of, and not said", () => {
+    const short = etcd(INFRA, { AETHER_CLUSTER_SECRET: "fifteen letters" });
+    expect(short.notices).toMatchObject([{ level: "warn", fields: { bytes: 15 } }]);
+    expect(JSON.stringify(short.notices)).not.toContain("fifteen");
+    expect(etcd(INFRA, { AETHER_CLUSTER_SECRET: "sixteen letters." }).notices).toEqual([]);
   });
 
   test("a URL twice in a list counts once", () => {

@@ -163,16 +163,11 @@ export function checkFrame(frame: FrameView, hello: PeerHello, admission: Admiss
 /** What a verified certificate says of its bearer, where there is no secret. */
 export type Certificates =
   | "members" // the authority signs members' alone: whoever has one is a member
-  | "anybody" // it signs clients' too: a certificate says nothing
-  | { readonly names: readonly string[] }; // the common names of the members
+  | "anybody"; // it signs clients' too: a certificate says nothing
 
 /** The rule where there is no secret: members have certificates, or call from this machine. */
 export function membersOnly(certificates: Certificates = "members"): Authorize {
   return ({ address, certificateName: name }) => {
-    if (typeof certificates !== "string") {
-      if (name !== undefined && certificates.names.includes(name)) return undefined;
-      return "the caller's certificate does not bear the name of a member (--peer-cert-allowed-cn)";
-    }
     if (isLocal(address) || (name !== undefined && certificates === "members")) return undefined;
     return name === undefined ? NOT_SHOWN : MAY_BE_A_CLIENTS;
   };
@@ -187,8 +182,7 @@ const NOT_SHOWN = `peers of other machines must prove who they are: set ${MEMBER
 
 const MAY_BE_A_CLIENTS =
   "this address takes clients too, and the certificate may be a client's: set the same cluster " +
-  "secret on every member, or an address of their own for members, or the names that their " +
-  "certificates bear (--peer-cert-allowed-cn)";
+  "secret on every member, or an address of their own for members (cluster.peer_addr)";
 
 function sameText(a: string, b: string): boolean {
   const digest = (text: string): Buffer => new Bun.CryptoHasher("sha256").update(text).digest();

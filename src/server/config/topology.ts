@@ -46,9 +46,8 @@ export interface Topology {
 export function topologyOf(settings: Gathered): Topology {
   const topology = settings.speaksEtcd ? fromEtcdWords(settings) : fromAetherWords(settings);
   if (topology.founders.length <= 1) return topology;
-  const notices = new Notices();
-  checkMembers(topology, settings, notices);
-  return { ...topology, notices: notices.all() };
+  checkMembers(topology, settings);
+  return { ...topology, notices: secretNotices(settings) };
 }
 
 function fromAetherWords(settings: Gathered): Topology {
@@ -229,14 +228,10 @@ function initialCluster(
 }
 
 /**
- * What several members need in order to find and believe each other. etcd believes whoever calls a
- * plaintext address; who speaks its words gets what it does, and is told.
+ * What several members need in order to find and believe each other, in both dialects. etcd
+ * believes whoever reaches a plaintext peer address, or one that asks for no certificate.
  */
-function checkMembers(
-  { founders, peerUrls }: Topology,
-  settings: Gathered,
-  notices: Notices,
-): void {
+function checkMembers({ founders, peerUrls }: Topology, settings: Gathered): void {
   const where = settings.where(settings.speaksEtcd ? "--initial-cluster" : "cluster.peers");
   const urls = founders.flatMap((founder) => founder.peerUrls);
   if (new Set(urls).size < urls.length) {
@@ -251,19 +246,44 @@ function checkMembers(
     throw new ConfigError(`${where}: a member at ${far} cannot call this one at ${near}`);
   }
   if (settings.text("cluster.secret") !== "") return;
-  if (!settings.speaksEtcd) {
-    if (settings.text("peer_tls.ca_file") !== "" && hasTls(settings, "peer_tls")) return;
-    throw new ConfigError(
-      `${where}: members on several machines (${far}) need cluster.secret, the same at each: ` +
-        "set AETHER_CLUSTER_SECRET, or the key in the configuration file; or [peer_tls] with " +
-        "certificates of one ca_file",
-    );
+  const open = urls.find((url) => !isNear(url) && url.startsWith("http:"));
+  if (open === undefined && isVerified(settings)) return;
+  throw new ConfigError(`${where}: ${provingAdvice(settings, open ?? far)}`);
+}
+
+/**
+ * The secret never travels, but who hears members speak can try guesses at it, billions a second:
+ * 16 bytes drawn by chance are beyond that, shorter ones are words.
+ */
+const SECRET_BYTES_MIN = 16;
+
+function secretNotices(settings: Gathered): readonly Notice[] {
+  const notices = new Notices();
+  const bytes = Buffer.byteLength(settings.text("cluster.secret"));
+  if (bytes > 0 && bytes < SECRET_BYTES_MIN) {
+    const advice = "draw a longer one, as by: openssl rand -base64 32";
+    notices.warn("the cluster secret is short enough to be guessed", { bytes, advice });
   }
-  const open = urls.find((url) => url.startsWith("http:"));
-  if (open === undefined) return;
-  const message = "whoever reaches the plaintext peer addresses can speak as a member";
-  const advice = "give members https:// URLs, or the same AETHER_CLUSTER_SECRET";
-  notices.warn(message, { url: open, advice });
+  return notices.all();
+}
+
+/** Each of two members asks the other for a certificate: those that members make are nobody's. */
+function isVerified(settings: Gathered): boolean {
+  if (!hasTls(settings, "peer_tls") || settings.text("peer_tls.cert_file") === "") return false;
+  return settings.text("peer_tls.ca_file") !== "" || settings.on("peer_tls.client_cert_auth");
+}
+
+/** Without a proof each would refuse the others: whoever can reach it could say what they say. */
+function provingAdvice(settings: Gathered, url: string): string {
+  const secret =
+    `members on several machines (${url}) need cluster.secret, the same at each: ` +
+    "set AETHER_CLUSTER_SECRET, or the key in the configuration file";
+  if (!settings.speaksEtcd) return `${secret}; or [peer_tls] with certificates of one ca_file`;
+  return (
+    `members on several machines (${url}) have to prove who they are: set the same ` +
+    "AETHER_CLUSTER_SECRET at each, or give them https:// URLs with --peer-cert-file, " +
+    "--peer-key-file and --peer-trusted-ca-file"
+  );
 }
 
 /** Whether only this machine can call it. */

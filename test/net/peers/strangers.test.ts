@@ -171,15 +171,6 @@ describe("without a secret", () => {
     expect(ask(FAR, "member-2", "anybody")).toContain("may be a client's: set");
     expect(ask("127.0.0.1:80", undefined, "anybody")).toBeUndefined();
   });
-
-  test("it is a member's if it bears the name of one, and then nothing else will do", () => {
-    const names = ["member-1", "member-2"];
-    expect(ask(FAR, "member-2", { names })).toBeUndefined();
-    for (const name of ["alice", "member-22", undefined]) {
-      expect(ask(FAR, name, { names })).toContain("--peer-cert-allowed-cn");
-      expect(ask("127.0.0.1:80", name, { names })).toContain("--peer-cert-allowed-cn");
-    }
-  });
 });
 
 describe("frames", () => {
