@@ -46,6 +46,7 @@ import { registerProcess } from "./metrics/process.ts";
 import { clusterSecret, peerTrust } from "./peer-trust.ts";
 import { Publisher } from "./publisher.ts";
 import { removed } from "./removed.ts";
+import { keepCertificates, makesCertificates } from "./self-signed.ts";
 import { Services } from "./services.ts";
 import { WarningMeter } from "./slow-requests.ts";
 import { FileSpools } from "./snapshot-spools.ts";
@@ -57,7 +58,7 @@ import {
   openStores,
   type Stores,
 } from "./stores.ts";
-import { loadNodeTls } from "./tls.ts";
+import { loadNodeTls, type NodeTls } from "./tls.ts";
 import { Upkeep } from "./upkeep.ts";
 import { clock, random } from "./world.ts";
 
@@ -111,9 +112,10 @@ interface Base {
  * the directory is locked or damaged, an address is taken, the cluster does not want it.
  */
 export async function startServer(config: Config, log: Log): Promise<RunningServer> {
-  const tls = loadNodeTls(config);
+  const given = makesCertificates(config) ? undefined : loadNodeTls(config);
   const auth = authPartsOf(config.auth, clock, log);
   let stores = await openStores(config.dataDir, config);
+  const tls = given ?? (await makeTls(config, log, stores));
   const turn = new Turn(setImmediate);
   const network = new Network({ turn, log });
   const dialer = socketDialer(network, tls.peers?.client);
@@ -137,6 +139,17 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
     throw error;
   }
   return server;
+}
+
+/** What a node makes for itself is kept in its directory, which has to be its own by then. */
+async function makeTls(config: Config, log: Log, stores: Stores): Promise<NodeTls> {
+  try {
+    await keepCertificates(config, clock.wallMs(), log);
+    return loadNodeTls(config);
+  } catch (error) {
+    await closeStores(stores);
+    throw error;
+  }
 }
 
 /** Decides with the others how a node without data begins. */

@@ -30,7 +30,7 @@ function loadTls(files: TlsFiles): LoadedTls {
   const { clientCertRequired, addressesChecked: callerNamed } = files;
   return {
     server: { ...own, ...authority, ...limits, clientCertRequired, callerNamed },
-    client: { ...caller, ...authority, ...limits },
+    client: { ...caller, ...authority, ...limits, insecureSkipVerify: files.calledUnverified },
   };
 }
 

@@ -84,7 +84,8 @@ describe("a command line that is wrong ends with 2, in one line, and opens nothi
     [["-name", "a", "--node-id=1"], "aether: --name and --node-id: the same thing twice"],
     [["-initial-cluster=a"], "aether: --initial-cluster: expected members name=http://"],
     [["--cert-file=x"], "aether: --cert-file: a certificate and its key go together"],
-    [["--auto-tls"], "aether: --auto-tls: true is refused: this version makes no certificates"],
+    [["--discovery=x"], 'aether: --discovery: "x" is refused: members are found by '],
+    [["--cipher-suites=RC4"], "aether: --cipher-suites: unknown cipher suite RC4"],
     [["--config-file", "no.yml"], "aether: no.yml: cannot be read: no such file"],
     [["--cluster-secret=x"], "aether: unknown flag: --cluster-secret"],
   ];

@@ -70,7 +70,9 @@ export function tlsFilesOf(settings: Gathered, topology: Topology): Found {
   const { listenClient, listenClientHttp, listenMetrics, listenPeer } = topology;
   const { clientUrls, peerUrls, founders, dataDir } = topology;
   const forClients = [...listenClient, ...listenClientHttp, ...listenMetrics];
-  const called = founders.flatMap((founder) => founder.peerUrls);
+  // Without an address for members there are none, and the clients' address stands for it.
+  const isAlone = listenPeer.length === 0;
+  const called = isAlone ? [] : founders.flatMap((founder) => founder.peerUrls);
   const filesFor = (table: TlsTable, listening: readonly string[], own: readonly string[]) => {
     const hosts = [...new Set([...listening.filter(isSecure), ...own].map(nameOf))];
     const addresses = table === "tls" ? listening : [...listening, ...called];

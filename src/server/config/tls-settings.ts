@@ -7,8 +7,6 @@ import type { Setting } from "./setting.ts";
 const CLIENT = "client-transport-security";
 const PEER = "peer-transport-security";
 
-const NO_AUTO_TLS = "this version makes no certificates; give --cert-file and --key-file";
-
 /** A path. In etcd's YAML it stands in a block of its own; a list of revoked ones has no place. */
 function file(path: string, etcd: string, yaml: string, help: string): Setting {
   return { path, etcd, yaml, kind: "string", initial: "", help };
@@ -54,7 +52,6 @@ const CLIENT_TLS: readonly Setting[] = [
     kind: "boolean",
     initial: false,
     help: "Make a certificate for the clients' addresses, and keep it in the data directory",
-    refused: NO_AUTO_TLS,
   },
   {
     path: "tls.self_signed_years",
@@ -153,7 +150,6 @@ const PEER_TLS: readonly Setting[] = [
     kind: "boolean",
     initial: false,
     help: "Make a certificate for the members' addresses: nobody reads along, nobody is proved",
-    refused: NO_AUTO_TLS,
   },
 ];
 

@@ -153,13 +153,11 @@ client-transport-security:
       'etcd.yml:1: heartbeat-interval: expected a whole number from 10 to 60000, got "x"',
     ],
     ["- a\n- b", "etcd.yml: expected keys with values, got an array"],
-    [
-      "client-transport-security: {auto-tls: true}",
-      "etcd.yml:1: client-transport-security.auto-tls: true is refused: " +
-        "this version makes no certificates; give --cert-file and --key-file",
-    ],
+    ["discovery: x", 'etcd.yml:1: discovery: "x" is refused: members are found by'],
   ];
-  test.each(wrong)("%j", (text, message) => expect(complaint(text)).toBe(message));
+  test.each(wrong)("%j", (text, message) => {
+    expect(complaint(text)).toStartWith(message);
+  });
 
   test("what is no YAML is said to be none", () => {
     expect(complaint("a: [1\nb: {")).toStartWith("etcd.yml: not valid YAML: ");
