@@ -345,7 +345,11 @@ export class Http2Session<S extends Http2Stream, H extends Http2Head> {
     const before = this.#peer.initialWindowBytes;
     this.#peer.apply(bytes, start, end, !this.#options.server);
     this.#expect = Expect.ANY;
-    this.engine.headers.setTableBytesMax(this.#peer.headerTableBytes);
+    const { headerTableBytes, headerTableBytesMin } = this.#peer;
+    if (headerTableBytesMin < headerTableBytes) {
+      this.engine.headers.setTableBytesMax(headerTableBytesMin);
+    }
+    this.engine.headers.setTableBytesMax(headerTableBytes);
     this.engine.guard.onAck();
     writeFrame(this.output, FrameType.SETTINGS, Flag.ACK, 0, bytes, start, start);
     this.engine.onInitialWindow(this.#peer.initialWindowBytes - before);

@@ -15,6 +15,9 @@ const ENTRY_BYTES = 6;
 /** The peer's settings, at the protocol's initial values until its first SETTINGS. */
 export class PeerSettings {
   headerTableBytes = 4096;
+  /** The smallest that the last frame named: our encoder must say that it was there, even if the
+   * same frame raised it again (§6.5.3, RFC 7541 §4.2). */
+  headerTableBytesMin = 4096;
   concurrentStreamsMax = Number.POSITIVE_INFINITY;
   initialWindowBytes = WINDOW_BYTES_DEFAULT;
   frameBytesMax = FRAME_BYTES_DEFAULT;
@@ -28,6 +31,7 @@ export class PeerSettings {
     if ((end - start) % ENTRY_BYTES !== 0) {
       throw new ConnectionError(Http2Code.FRAME_SIZE_ERROR, "SETTINGS size is no multiple of 6");
     }
+    this.headerTableBytesMin = Number.POSITIVE_INFINITY;
     for (let at = start; at < end; at += ENTRY_BYTES) {
       this.#set(bytes.readUInt16BE(at), bytes.readUInt32BE(at + 2), peerIsServer);
     }
@@ -37,6 +41,7 @@ export class PeerSettings {
     switch (id) {
       case SettingId.HEADER_TABLE_SIZE:
         this.headerTableBytes = value;
+        this.headerTableBytesMin = Math.min(this.headerTableBytesMin, value);
         break;
       case SettingId.ENABLE_PUSH:
         if (value > 1 || (value === 1 && peerIsServer)) refuse("ENABLE_PUSH", value);
