@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { net, nodeCrypto } from "../base/builtin.ts";
 import { AetherError } from "../base/errors.ts";
 import type { Log } from "../base/ports.ts";
-import { x509Library } from "../net/x509-library.ts";
+import { x509 } from "../net/x509.ts";
 import { writeDurably } from "../storage/durable-file.ts";
 import { DIRECTORY_MODE } from "../storage/private-file.ts";
 import { isLoopback, isWildcard } from "./config/addresses.ts";
@@ -145,7 +145,7 @@ interface Made {
 }
 
 async function make(hosts: readonly string[], nowMs: number, endMs: number): Promise<Made> {
-  const lib = await x509Library();
+  const lib = await x509();
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const serial = crypto.getRandomValues(new Uint8Array(SERIAL_BYTES));
