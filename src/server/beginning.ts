@@ -12,11 +12,12 @@ import { type Admits, callMethods } from "../net/peers/calls.ts";
 import type { PeerDialer } from "../net/peers/ports.ts";
 import { challenged, Proofs } from "../net/peers/proofs.ts";
 import { PeerRefusal } from "../net/peers/refusal.ts";
+import { RefusalLog } from "../net/peers/refusal-log.ts";
 import { peerServer } from "../net/peers/server.ts";
 import { AetherPeer, MembersPeerResponse } from "../proto/gen/aether.v1.ts";
 import { StorageError } from "../storage/storage-error.ts";
 import { RECEIVE_BYTES_DEFAULT } from "../wire/grpc/grpc-server.ts";
-import type { Method } from "../wire/grpc/server-call.ts";
+import type { Method, ServerCall } from "../wire/grpc/server-call.ts";
 import type { HttpHandler } from "../wire/http1/http.ts";
 import type { Config } from "./config/config.ts";
 import type { Answering } from "./doors.ts";
@@ -86,7 +87,7 @@ async function askAll(
 }
 
 /** What a founder answers while it founds: that it is here, and nothing else is yet. */
-export function foundingMethods(config: Config): readonly Method[] {
+export function foundingMethods(config: Config, log: Log): readonly Method[] {
   const { founders, token, peerUrls } = config;
   const secret = clusterSecret(config);
   const admission: Admission = {
@@ -109,18 +110,27 @@ export function foundingMethods(config: Config): readonly Method[] {
     ...{ hashKv: nothing, memberChange: nothing },
     members: () => MembersPeerResponse.create({ memberId: admission.self }),
   };
+  const refusals = new RefusalLog(log, () => performance.now());
+  const telling = <T>(call: ServerCall, admit: () => T): T => {
+    try {
+      return admit();
+    } catch (error) {
+      if (error instanceof PeerRefusal) refusals.refused(error.reason, error.message, call.peer);
+      throw error;
+    }
+  };
   const admits: Admits = {
     member: refuse,
-    guest: (call) => admitGuest(call, admission),
-    challenge: (call, nonce) => challenged(admission.proofs, call, nonce),
+    guest: (call) => telling(call, () => admitGuest(call, admission)),
+    challenge: (call, nonce) => telling(call, () => challenged(admission.proofs, call, nonce)),
   };
   const served: readonly string[] = [AetherPeer.Challenge.path, AetherPeer.Members.path];
   return callMethods(handlers, admits).filter(({ path }) => served.includes(path));
 }
 
 /** Answers the questions of other founders, and nothing else. */
-export function whileBeginning(config: Config): Answering {
-  const methods = foundingMethods(config);
+export function whileBeginning(config: Config, log: Log): Answering {
+  const methods = foundingMethods(config, log);
   const handler: HttpHandler = (_request, response) => {
     response.end(503, ["content-type", "text/plain; charset=utf-8"], "starting\n");
   };

@@ -120,7 +120,7 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
   const network = new Network({ turn, log });
   const dialer = socketDialer(network, tls.peers?.client);
   const doors = new Doors({
-    ...{ config, network, log, answering: whileBeginning(config) },
+    ...{ config, network, log, answering: whileBeginning(config, log) },
     tls: { clients: tls.clients?.server, peers: tls.peers?.server },
   });
   const base: Base = { config, log, turn, network, doors, stores, dialer, auth };

@@ -46,6 +46,7 @@ import type {
 import { challenged, Proofs } from "./proofs.ts";
 import { RaftReceiver } from "./raft-receiver.ts";
 import { noRefusals, PeerRefusal, type RefusalReason } from "./refusal.ts";
+import { RefusalLog } from "./refusal-log.ts";
 import { CHUNK_BYTES, CHUNKS_WAITING_MAX, SNAPSHOT_BYTES_PER_SECOND } from "./snapshot-limits.ts";
 import type { SnapshotTransfer } from "./snapshot-sender.ts";
 import { Snapshots } from "./snapshots.ts";
@@ -124,6 +125,7 @@ export class Peers {
   readonly #options: PeersOptions;
   readonly #admission: Admission;
   readonly #connection: ConnectionSettings;
+  readonly #refusals: RefusalLog;
   readonly #scratch = new ByteWriter(64 * KIB);
   readonly #answers = new ByteWriter(1 * KIB);
   readonly #peers = new Map<bigint, Peer>();
@@ -142,6 +144,7 @@ export class Peers {
   /** Knows nobody before setPeers(). */
   constructor(options: PeersOptions) {
     this.#options = options;
+    this.#refusals = new RefusalLog(options.log, () => options.timers.nowMs());
     this.#admission = {
       clusterId: options.clusterId,
       self: options.self,
@@ -427,7 +430,7 @@ export class Peers {
 
   #onRefused(reason: RefusalReason, detail: string, peer: string): void {
     this.received.refused[reason]++;
-    this.#options.log.warn("peer refused", { peer, reason, detail });
+    this.#refusals.refused(reason, detail, peer);
   }
 
   /** A peer does not let us in. If it proves that we were removed, the owner is told, once. */
