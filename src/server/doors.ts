@@ -164,9 +164,11 @@ export class Doors {
     const http2: ConnectionFactory = (peer, nowMs) =>
       new GrpcServerConnection(this.#answering[kind], { ...whoIs(peer), nowMs });
     const http1: ConnectionFactory = (peer, nowMs) => {
-      const { handler, bodyBytesMax } = this.#answering[kind].http ?? GRPC_ALONE;
+      const { http, memory } = this.#answering[kind];
+      const { handler, bodyBytesMax } = http ?? GRPC_ALONE;
       const limits = { ...HTTP_LIMITS, bodyBytesMax };
-      return new Http1Connection({ ...whoIs(peer), handler, limits }, nowMs);
+      const account = memory.open();
+      return new Http1Connection({ ...whoIs(peer), handler, limits, memory: account }, nowMs);
     };
     const own = kind === "peers" ? tls.peers : tls.clients;
     return listen(network, {

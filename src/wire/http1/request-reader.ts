@@ -6,11 +6,12 @@
  *                   └─▶ size ─▶ data ─▶ data-end ─▶ size … ─▶ trailers
  *
  * Each byte of a line is looked at once, however slowly it drips: `#scanned` remembers how far the
- * search for its end has come. Invariant: the body never exceeds its bound, and while no request
- * is whole, what is held is at most one line.
+ * search for its end has come. Invariants: the body never exceeds its bound, and while no request
+ * is whole, what is held is at most one line; `memory` knows every byte that is kept.
  */
 import { latin1 } from "../../base/bytes.ts";
 import { OutputBuffer } from "../connection.ts";
+import type { MemoryAccount } from "../memory.ts";
 import { HttpFault } from "./fault.ts";
 import {
   checkHost,
@@ -27,6 +28,9 @@ import { CHUNK_EXTENSION_BYTES_MAX, CHUNK_LINE_BYTES_MAX, type HttpLimits } from
 
 const CR = 0x0d;
 const LF = 0x0a;
+
+/** First room for lines: a usual head. */
+const INPUT_BYTES_FIRST = 512;
 
 /** First room for a body: a claim of megabytes costs us nothing until they come. */
 const BODY_BYTES_FIRST = 4096;
@@ -47,7 +51,8 @@ export type ReadPhase = "idle" | "head" | "body";
 /** The reading half of a connection. After an HttpFault it must not be used again. */
 export class RequestReader {
   readonly #limits: HttpLimits;
-  readonly #input = new OutputBuffer(512);
+  readonly #memory: MemoryAccount | undefined;
+  readonly #input: OutputBuffer;
   #state: State = "line";
   #scanned = 0; // bytes from the start of the input that hold no LF
   #skippedBlank = false;
@@ -61,8 +66,10 @@ export class RequestReader {
   #extensionBytes = 0;
   #wantsContinue = false;
 
-  constructor(limits: HttpLimits) {
+  constructor(limits: HttpLimits, memory?: MemoryAccount) {
     this.#limits = limits;
+    this.#memory = memory;
+    this.#input = new OutputBuffer(INPUT_BYTES_FIRST, memory);
   }
 
   get phase(): ReadPhase {
@@ -210,8 +217,10 @@ export class RequestReader {
     if (need <= this.#body.length) return;
     const double = Math.max(this.#body.length * 2, BODY_BYTES_FIRST);
     const size = Math.min(double, this.#limits.bodyBytesMax);
+    if (this.#memory?.refuses() === true) throw new HttpFault(503, "too much is held for others");
     const grown = Buffer.allocUnsafeSlow(Math.max(need, size));
     this.#body.copy(grown, 0, 0, this.#bodyBytes);
+    this.#memory?.add(grown.length - this.#body.length);
     this.#body = grown;
   }
 
@@ -235,6 +244,7 @@ export class RequestReader {
     const line = this.#line as RequestLine;
     const body = this.#body.subarray(0, this.#bodyBytes); // now the request's own
     const headers = this.#headers;
+    this.#memory?.add(-this.#body.length);
     this.#body = Buffer.alloc(0);
     this.#bodyBytes = 0;
     this.#wantsContinue = false;

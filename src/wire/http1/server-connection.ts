@@ -10,6 +10,7 @@
  * reading stand still while we owe an answer, that of writing never does.
  */
 import { OutputBuffer, type ProtocolConnection } from "../connection.ts";
+import type { MemoryAccount } from "../memory.ts";
 import { Exchange, type ExchangeOwner } from "./exchange.ts";
 import { HttpFault } from "./fault.ts";
 import { asksForUpgrade } from "./head.ts";
@@ -33,6 +34,8 @@ export interface Http1Options {
   readonly peerName?: string | undefined;
   /** HTTP_LIMITS if left out. */
   readonly limits?: HttpLimits;
+  /** Of this connection; it is closed with it. */
+  readonly memory?: MemoryAccount;
 }
 
 const CONTINUE = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n", "latin1");
@@ -40,7 +43,7 @@ const PLAIN_TEXT = ["content-type", "text/plain; charset=utf-8"];
 
 /** See ProtocolConnection for what net/ owes it. What a handler throws passes through. */
 export class Http1Connection implements ProtocolConnection {
-  readonly output = new OutputBuffer();
+  readonly output: OutputBuffer;
   onOutput: () => void = nothing;
   readonly #options: Http1Options;
   readonly #limits: HttpLimits;
@@ -62,7 +65,8 @@ export class Http1Connection implements ProtocolConnection {
   constructor(options: Http1Options, nowMs: number) {
     this.#options = options;
     this.#limits = options.limits ?? HTTP_LIMITS;
-    this.#reader = new RequestReader(this.#limits);
+    this.output = new OutputBuffer(undefined, options.memory);
+    this.#reader = new RequestReader(this.#limits, options.memory);
     this.#nowMs = nowMs;
     this.#phaseSinceMs = nowMs;
     this.#takenSinceMs = nowMs;
@@ -113,7 +117,9 @@ export class Http1Connection implements ProtocolConnection {
 
   tick(nowMs: number): void {
     this.#nowMs = nowMs;
-    if (this.#hasStalled(nowMs) || this.#stoppedHalfWay(nowMs)) this.#drop();
+    if (this.#hasStalled(nowMs) || this.#stoppedHalfWay(nowMs) || this.#holdsTooMuch()) {
+      this.#drop();
+    }
     if (this.#closing) return;
     this.output.trim();
     this.#reader.trim();
@@ -127,6 +133,7 @@ export class Http1Connection implements ProtocolConnection {
   closed(nowMs: number): void {
     this.#nowMs = nowMs;
     this.#drop();
+    this.#options.memory?.close();
   }
 
   /** Answers what has begun, says `connection: close` with it, then closes. */
@@ -204,10 +211,17 @@ export class Http1Connection implements ProtocolConnection {
     new Exchange(this.#owner, kind).end(fault.status, PLAIN_TEXT, `${fault.message}\n`);
   }
 
+  /** More than its share, while all connections hold too much: it is one of the greediest. */
+  #holdsTooMuch(): boolean {
+    const { memory } = this.#options;
+    memory?.estimate(this.#upgraded?.held ?? 0);
+    return memory?.mustEnd() === true;
+  }
+
   /** Nothing more is read, written or answered. */
   #drop(): void {
     this.#closing = true;
-    this.output.advance(this.output.pending);
+    this.output.discard();
     const exchange = this.#exchange;
     this.#exchange = undefined;
     this.#upgraded = undefined;
