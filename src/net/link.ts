@@ -22,9 +22,11 @@
  *   L3  nothing is read while the connection is `paused`: a peer that does not read our answers
  *       cannot ask for more of them, so a link's output is bounded by the connection's mark plus
  *       one turn's answers
+ *   L4  the connection gets its bytes in order: nothing passes by what the share holds back
  */
 import { assert } from "../base/assert.ts";
 import { OUTPUT_LOW_BYTES, type ProtocolConnection } from "../wire/connection.ts";
+import { type InputShare, LIGHT_BYTES, SLICE_BYTES, type SlicedInput } from "./input-share.ts";
 
 /** A peer that takes no byte for this long, while we have some for it, is dead. */
 export const WRITE_STALL_MS = 60_000;
@@ -59,8 +61,9 @@ export interface LinkSocket {
 type State = "opening" | "open" | "lingering" | "closed";
 
 /** See the head of the file. Made by a listener or a dialer; fed by its socket handlers. */
-export class Link {
+export class Link implements SlicedInput {
   readonly #host: LinkHost;
+  readonly #share: InputShare | undefined;
   readonly #traffic: Traffic;
   readonly #socket: LinkSocket;
   #connection: ProtocolConnection | undefined;
@@ -70,10 +73,22 @@ export class Link {
   #queued = false;
   #blocked = false;
   #paused = false;
+  /** Input that waits for its turn (input-share.ts). */
+  #rest: Uint8Array | undefined;
 
-  /** `deadlineMs` is when a connection must have been adopted; the socket is closed otherwise. */
-  constructor(host: LinkHost, traffic: Traffic, socket: LinkSocket, deadlineMs: number) {
+  /**
+   * `deadlineMs` is when a connection must have been adopted; the socket is closed otherwise. With
+   * a `share` it is read as far as the others leave time; left out, always (members, ourselves).
+   */
+  constructor(
+    host: LinkHost,
+    traffic: Traffic,
+    socket: LinkSocket,
+    deadlineMs: number,
+    share?: InputShare,
+  ) {
     this.#host = host;
+    this.#share = share;
     this.#traffic = traffic;
     this.#socket = socket;
     this.#deadlineMs = deadlineMs;
@@ -128,9 +143,21 @@ export class Link {
   receive(bytes: Uint8Array): void {
     this.#traffic.receivedBytes += bytes.length;
     if (this.#state !== "open") return;
-    const connection = this.#connection as ProtocolConnection;
-    connection.receive(bytes, this.#host.nowMs());
-    this.#follow(connection);
+    const share = this.#share;
+    if (share === undefined) this.#feed(bytes, this.#host.nowMs());
+    else if (bytes.length <= LIGHT_BYTES && this.#rest === undefined) {
+      this.#feed(bytes, share.begin());
+    } else this.#feedInShare(share, bytes);
+  }
+
+  takeSlice(nowMs: number): boolean {
+    const rest = this.#rest;
+    if (rest === undefined) return false;
+    const slice = rest.subarray(0, SLICE_BYTES);
+    this.#share?.release(slice.length);
+    this.#rest = slice.length < rest.length ? rest.subarray(slice.length) : undefined;
+    this.#feed(slice, nowMs);
+    return this.#rest !== undefined;
   }
 
   /** The end of the turn: one write of all that is pending. */
@@ -194,6 +221,33 @@ export class Link {
     this.#host.forget(this);
   }
 
+  /** Feeds slices while there is time, and holds what is left. */
+  #feedInShare(share: InputShare, bytes: Uint8Array): void {
+    const nowMs = share.begin();
+    let at = 0;
+    while (at < bytes.length && this.#rest === undefined && share.hasTime()) {
+      this.#feed(bytes.subarray(at, at + SLICE_BYTES), nowMs);
+      at += SLICE_BYTES;
+    }
+    if (at >= bytes.length || this.#state !== "open") return;
+    const rest = bytes.subarray(at);
+    if (this.#rest !== undefined) {
+      // What TLS had decrypted before it heard of the pause; it is small.
+      share.release(-rest.length);
+      this.#rest = Buffer.concat([this.#rest, rest]);
+    } else if (share.hold(this, rest.length)) {
+      this.#rest = rest;
+      this.#follow(this.#connection as ProtocolConnection);
+    } else this.#feed(rest, nowMs);
+  }
+
+  #feed(bytes: Uint8Array, nowMs: number): void {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    connection.receive(bytes, nowMs);
+    this.#follow(connection);
+  }
+
   #queue(): void {
     if (this.#queued || this.#blocked || this.#state !== "open") return;
     this.#queued = true;
@@ -203,8 +257,9 @@ export class Link {
   /** Does what the connection asks for after it was given something. */
   #follow(connection: ProtocolConnection): void {
     if (connection.closing) this.#queue();
-    if (connection.paused === this.#paused) return;
-    this.#paused = connection.paused;
+    const paused = connection.paused || this.#rest !== undefined;
+    if (paused === this.#paused) return;
+    this.#paused = paused;
     if (this.#paused) this.#socket.pause();
     else this.#socket.resume();
   }
@@ -239,6 +294,8 @@ export class Link {
 
   /** The connection's end (L2). */
   #release(): void {
+    if (this.#rest !== undefined) this.#share?.release(this.#rest.length);
+    this.#rest = undefined;
     const connection = this.#connection;
     this.#connection = undefined;
     if (connection === undefined) return;
