@@ -49,6 +49,8 @@ export interface AuthorizerParts {
   readonly tokens: Tokens;
   /** A verified client certificate tells who asks (etcd's --client-cert-auth). */
   readonly clientCertAuth: boolean;
+  /** Nobody is served until somebody has made users here: auth is about to begin. */
+  readonly mustBegin?: boolean;
   readonly clock: Clock;
   readonly turn: Turn;
 }
@@ -153,6 +155,7 @@ export class Authorizer {
       path,
       unary: (call, bytes, start, end) => {
         if (!this.enabled) {
+          this.#requireBegun();
           unary(call, bytes, start, end);
           return;
         }
@@ -169,7 +172,10 @@ export class Authorizer {
     return {
       path,
       stream: (call) => {
-        if (!this.enabled) return stream(call);
+        if (!this.enabled) {
+          this.#requireBegun();
+          return stream(call);
+        }
         const open = (): StreamHandler => {
           const token = tokenOf(call);
           if (token !== undefined) this.#parts.tokens.hold(token, call);
@@ -180,6 +186,12 @@ export class Authorizer {
         return this.#isWaiting(call, () => () => late.open()) ? late : open();
       },
     };
+  }
+
+  /** A cluster that begins with auth is never without it, not even before its first command. */
+  #requireBegun(): void {
+    if (this.#parts.mustBegin !== true || !this.#parts.group.machine.auth.isUntouched) return;
+    throw new AetherError("unhealthy", "this cluster is about to begin with auth");
   }
 
   /** What of a request is wrong whoever asks is said first, as etcd does. */

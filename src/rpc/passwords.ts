@@ -12,7 +12,7 @@ import { availableParallelism } from "node:os";
 import { AetherError } from "../base/errors.ts";
 
 /** What bcrypt takes of a password. */
-const PASSWORD_BYTES_MAX = 72;
+export const PASSWORD_BYTES_MAX = 72;
 
 /** Calls that wait for a thread: a minute of them; beyond it they are refused. */
 const WAITING_MAX = 1000;

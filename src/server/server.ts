@@ -8,7 +8,6 @@
  * A write of the log or the state that fails ends the process at once (fsyncgate: nothing may be
  * acknowledged after it, and trying again is not safe).
  */
-import { AetherError } from "../base/errors.ts";
 import type { Log } from "../base/ports.ts";
 import { Turn } from "../base/turn.ts";
 import { KIB } from "../base/units.ts";
@@ -19,24 +18,22 @@ import { processTimers, socketDialer } from "../net/peers/dial.ts";
 import type { PeerDialer } from "../net/peers/ports.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../node/checkpoints.ts";
 import { Group } from "../node/group.ts";
-import type { Founding } from "../node/start.ts";
 import { Metrics } from "../observe/metrics.ts";
-import { configurationOf } from "../raft/membership/configuration.ts";
-import { founding } from "../raft/restore.ts";
 import type { MemberId } from "../raft/types.ts";
 import { HashQueue } from "../rpc/hash-queue.ts";
-import { type StoredIdentity, writeIdentity } from "../storage/identity.ts";
+import type { StoredIdentity } from "../storage/identity.ts";
 import { stageState } from "../storage/state-staging.ts";
-import { StorageError } from "../storage/storage-error.ts";
 import type { Failure } from "../wire/grpc/server-call.ts";
 import { answeringOf } from "./answering.ts";
+import { beginAuth } from "./auth-beginning.ts";
 import { authPartsOf } from "./auth-tokens.ts";
-import { type Beginning, findBeginning, whileBeginning } from "./beginning.ts";
+import { type Beginning, whileBeginning } from "./beginning.ts";
 import { ClusterLink } from "./cluster-link.ts";
 import { clusterView } from "./cluster-view.ts";
 import type { Config } from "./config/config.ts";
 import { Doors } from "./doors.ts";
 import { warnOfOpenData } from "./exposed-files.ts";
+import { begin, foundingOf, rememberBeginning } from "./founding.ts";
 import { createHttpSide, type HttpSide } from "./http/compose.ts";
 import { KnownMembers } from "./known-members.ts";
 import { MeteredGroup } from "./metrics/group.ts";
@@ -126,7 +123,7 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
   const base: Base = { config, log, turn, network, doors, stores, dialer, auth };
   let server: Server | undefined;
   try {
-    const beginning = stores.identity === undefined ? await begin(base) : undefined;
+    const beginning = stores.identity === undefined ? await begin({ ...base, random }) : undefined;
     const identity = stores.identity ?? rememberBeginning(config, beginning);
     if (beginning?.kind === "found") stores = await foundState(stores, foundingOf(beginning));
     server = new Server({ ...base, stores: { ...stores, identity } }, identity, beginning);
@@ -150,21 +147,6 @@ async function makeTls(config: Config, log: Log, stores: Stores): Promise<NodeTl
     await closeStores(stores);
     throw error;
   }
-}
-
-/** Decides with the others how a node without data begins. */
-async function begin({ config, log, doors, dialer }: Base): Promise<Beginning> {
-  if (config.founders.length > 1 && config.initialState === "new") await doors.openPeers();
-  return findBeginning({ config, log, random, dialer });
-}
-
-/** The identity is durable before the log begins: a log without one is somebody's, not ours. */
-function rememberBeginning(config: Config, beginning: Beginning | undefined): StoredIdentity {
-  if (beginning === undefined) throw new StorageError("unusable", "nobody knows who this node is");
-  const { clusterId, memberId } = beginning;
-  const identity = { clusterId, memberId, name: config.name, begun: false };
-  writeIdentity(config.dataDir, identity);
-  return identity;
 }
 
 class Server implements RunningServer {
@@ -240,13 +222,22 @@ class Server implements RunningServer {
     const ready = this.#group.whenReady();
     await this.#unlessEnded(Promise.race([ready, patience]));
     if (!this.#group.isReady) log.warn("no leader yet: only stale reads and status are served");
-    else await this.#unlessEnded(this.#upkeep.beforeServing());
+    else {
+      await this.#unlessEnded(this.#upkeep.beforeServing());
+      await this.#unlessEnded(this.#beginAuth()); // so that clients find a cluster that serves
+    }
     await doors.openClients();
     await doors.openObservers();
     await this.#unlessEnded(ready);
+    await this.#unlessEnded(this.#beginAuth());
     noteBegun(stores);
     await this.#unlessEnded(this.#publisher.publish());
     this.#services.setReady(true);
+  }
+
+  #beginAuth(): Promise<void> {
+    const { config, log, auth } = this.#base;
+    return beginAuth({ group: this.#group, log, ...config.auth, ...auth });
   }
 
   /** Waits for `event`; rejects if this member turns out to be removed meanwhile. */
@@ -497,15 +488,4 @@ class Server implements RunningServer {
       return bound === undefined ? url : url.replace(/:0$/, bound.slice(bound.lastIndexOf(":")));
     });
   }
-}
-
-function foundingOf({ members }: Beginning): Founding {
-  const voters = members.map(({ ID }) => ID as MemberId);
-  return { ...founding(configurationOf(voters)), members };
-}
-
-/** For callers that want one line: what is wrong, without a stack. */
-export function isExpected(error: unknown): error is Error {
-  if (error instanceof AetherError) return true;
-  return error instanceof StorageError || (error instanceof Error && "code" in error);
 }

@@ -46,6 +46,8 @@ export interface ServicesBackend extends MaintenanceBackend {
   readonly extensiveMetrics: boolean;
   /** A verified client certificate tells who asks. */
   readonly clientCertAuth: boolean;
+  /** Nobody is served before auth has begun. */
+  readonly mustBegin: boolean;
 }
 
 export class Services {
