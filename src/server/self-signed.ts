@@ -4,8 +4,8 @@
  * It is made anew when it is about to end, when it misses a name by which the node is called now,
  * or when it is no pair. Names that are no longer used do not change it.
  *
- * It may sign nothing (CA:FALSE): what trusts the file trusts this key for these names alone. etcd's
- * may sign for every name.
+ * It may sign nothing (CA:FALSE): what trusts the file trusts this key for these names alone.
+ * etcd's may sign for every name.
  */
 import type { X509Certificate } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";

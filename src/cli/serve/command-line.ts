@@ -35,6 +35,7 @@ const HINTS = {
   boolean: "",
   duration: "5s",
   list: "a,b",
+  origins: "urls",
   urls: "urls",
   members: "name=url,…",
 };

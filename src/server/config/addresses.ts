@@ -55,6 +55,17 @@ export function parseUrls(text: string, where: string): readonly string[] {
   return [...new Set(urls)];
 }
 
+/**
+ * Origins as browsers write them (RFC 6454 §7): a path or anything but http would match none. etcd
+ * wants a port in each, which browsers leave out where it is the scheme's own.
+ */
+export function parseOrigins(text: string, where: string): readonly string[] {
+  const origins = text.split(",").map((part) => part.trim());
+  const wrong = origins.find((origin) => !/^https?:\/\/[^\s/?#@,]+$/.test(origin));
+  if (wrong === undefined) return origins;
+  throw mismatch(where, "origins http://host:port, or * alone", wrong);
+}
+
 const URL_PARTS = /^([a-z]+):\/\/(.*)$/;
 const URL_FORMS = "URLs http://host:port, https://host:port or unix://path";
 

@@ -1,7 +1,7 @@
 /** One value against one setting. */
 import { unreachable } from "../../base/assert.ts";
 import { parseDurationMs } from "../../base/durations.ts";
-import { parseAddress, parseMembers, parseUrls } from "./addresses.ts";
+import { parseAddress, parseMembers, parseOrigins, parseUrls } from "./addresses.ts";
 import { ConfigError, mismatch } from "./config-error.ts";
 import type { Meaning } from "./setting.ts";
 
@@ -40,6 +40,10 @@ function checkKind(setting: Meaning, given: unknown, where: string): SettingValu
       if (typeof given !== "string" || !setting.choices?.includes(given)) {
         throw mismatch(where, `one of ${setting.choices?.join(", ")}`, given);
       }
+      return given;
+    case "origins":
+      if (typeof given !== "string") throw mismatch(where, "origins http://host:port, or *", given);
+      if (given !== "" && given !== "*") parseOrigins(given, where);
       return given;
     case "urls":
     case "members":

@@ -4,6 +4,7 @@ import { nearest } from "../../base/nearest.ts";
 import { parseAddress } from "./addresses.ts";
 import { checkValue, type SettingValue } from "./check.ts";
 import { ConfigError, mismatch } from "./config-error.ts";
+import { isList } from "./setting.ts";
 import { SETTINGS } from "./settings.ts";
 
 /** One of [[cluster.peers]]. */
@@ -55,7 +56,7 @@ export function readConfigText(text: string, name: string): FileSettings {
       const where = `${name}:${lineOf(text, path)}: ${path}`;
       const setting = SETTINGS.find((candidate) => candidate.path === path);
       if (setting !== undefined) {
-        const given = setting.kind === "list" ? listText(value, where) : value;
+        const given = isList(setting) ? listText(value, where) : value;
         values.set(path, { value: checkValue(setting, given, where), where });
       } else if (path === "cluster.peers") peers.push(...readPeers(value, text, name));
       else if (isTable(value) && isSection(path)) visit(value, `${path}.`);

@@ -6,12 +6,13 @@
 /** What a setting may be, whatever it is called. */
 export interface Meaning {
   /**
-   * `urls` and `members` are texts in etcd's notation (addresses.ts), `list` one with commas;
+   * `urls` and `members` are texts in etcd's notation (addresses.ts), `list` one with commas,
+   * `origins` such a list of http://host:port, or `*`;
    * `duration` is Go's notation (durations.ts), its value in milliseconds.
    */
   readonly kind:
     | ("integer" | "boolean" | "string" | "address" | "choice" | "duration")
-    | ("urls" | "members" | "list");
+    | ("urls" | "members" | "list" | "origins");
   readonly initial: number | boolean | string;
   /** Inclusive bounds of an integer. */
   readonly min?: number;
@@ -23,6 +24,11 @@ export interface Meaning {
   readonly mayBeEmpty?: true;
   /** Other values than the initial one are refused, with this reason. */
   readonly refused?: string;
+}
+
+/** A file may give it as an array. */
+export function isList({ kind }: Meaning): boolean {
+  return kind === "list" || kind === "origins";
 }
 
 export interface Setting extends Meaning {

@@ -174,6 +174,14 @@ describe("flags", () => {
     expect(messages(config)[0]).toContain("nothing is synced");
   });
 
+  test("origins are what browsers say, or every one", () => {
+    expect(etcd(["--cors=*"]).http.cors).toEqual(["*"]);
+    expect(etcd(["--cors=https://a.example"]).http.cors).toEqual(["https://a.example"]);
+    for (const wrong of ["a.example", "http://a/x", "http://a:1,*", "ftp://a", "http://a,,"]) {
+      expect(complaint([`--cors=${wrong}`])).toStartWith("UsageError: invalid value ");
+    }
+  });
+
   test("feature gates, alone and by stage", () => {
     const gates = "AllAlpha=true,LeaseCheckpoint=false,LeaseCheckpointPersist=false";
     expect(etcd([`--feature-gates=${gates}`]).features).toMatchObject({

@@ -35,6 +35,11 @@ addr = "10.0.0.2:2380"
 [peer_tls]
 ${PAIR}`;
 
+/** Clients and members at one address. */
+const SHARED = THREE.replace("peer_addr", "token")
+  .replaceAll(":2380", ":2379")
+  .replace("peer_tls", "tls");
+
 describe("in aether.toml", () => {
   test("a certificate makes clients' addresses secure", () => {
     const config = load(TLS);
@@ -129,7 +134,7 @@ describe("is refused", () => {
     ['[tls]\ncert_file = "c"', {}, "aether.toml:2: tls.cert_file: a certificate and its key go to"],
     [`[peer_tls]\n${PAIR}`, {}, "aether.toml:2: peer_tls.cert_file: members need an address of th"],
     [
-      `${THREE.replace("peer_addr", "token").replaceAll(":2380", ":2379").replace("peer_tls", "tls")}`,
+      SHARED,
       {},
       "aether.toml:12: tls.cert_file: members need an address of their own: set cluster.peer_addr",
     ],

@@ -14,7 +14,7 @@ export const SECURITY_SETTINGS: readonly EtcdSetting[] = [
       inert: NO_CALLS,
     }),
   ),
-  { etcd: "cors", kind: "list", initial: "*", help: "Origins that may ask over HTTP; *: any" },
+  { etcd: "cors", kind: "origins", initial: "*", help: "Origins that may ask over HTTP; *: any" },
   {
     etcd: "host-whitelist",
     kind: "list",

@@ -8,7 +8,7 @@ import { nearest } from "../../../base/nearest.ts";
 import { checkValue } from "../check.ts";
 import { ConfigError, mismatch } from "../config-error.ts";
 import type { Given } from "../file.ts";
-import type { EtcdSetting, Meaning, Setting } from "../setting.ts";
+import { type EtcdSetting, isList, type Meaning, type Setting } from "../setting.ts";
 import { SETTINGS } from "../settings.ts";
 import { ETCD_SETTINGS } from "./etcd-settings.ts";
 
@@ -76,14 +76,15 @@ function keysOf(
 }
 
 /** As the setting's kind wants it; undefined where Go's decoder leaves the default. */
-function decoded({ kind }: Row, value: unknown, where: string): unknown {
+function decoded(row: Row, value: unknown, where: string): unknown {
   if (value === null || value === undefined) return undefined;
+  const { kind } = row;
   if ((kind === "urls" || kind === "members") && value === "") return undefined;
   if (kind === "duration") {
     if (typeof value === "number" && Number.isInteger(value)) return value / NS_PER_MS;
     throw mismatch(where, "whole nanoseconds, as 5000000000 for five seconds", value);
   }
-  if (kind === "list" && Array.isArray(value)) return value.map(String).join(",");
+  if (isList(row) && Array.isArray(value)) return value.map(String).join(",");
   const isText = kind !== "integer" && kind !== "boolean";
   return isText && ["number", "boolean"].includes(typeof value) ? String(value) : value;
 }
