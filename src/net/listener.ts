@@ -215,12 +215,10 @@ export class Listener {
     link.terminate();
   }
 
-  /** ALPN says which protocol it is, or the bytes that came and will come. */
+  /** Over TLS, HTTP/2 is what ALPN chose and nothing else (RFC 9113 §3.3); etcd has it so too. */
   #begin(link: Link, peer: Peer, alpn: string | false | null): void {
     this.#peers.set(link, peer);
-    if (alpn === "h2") this.#adopt(link, "http2");
-    else if (alpn === "http/1.1") this.#adopt(link, "http1");
-    else this.#sniff(link, NO_BYTES);
+    this.#adopt(link, alpn === "h2" ? "http2" : "http1");
   }
 
   #data(socket: Socket<Slot>, bytes: Uint8Array): void {
@@ -288,8 +286,6 @@ export class Listener {
     if (this.#links.size === 0) this.#onEmpty?.();
   }
 }
-
-const NO_BYTES = new Uint8Array(0);
 
 function bind(options: ListenOptions, socket: SocketHandler<Slot>): SocketListener<Slot> {
   const { address } = options;
