@@ -1,6 +1,6 @@
 /**
  * Elements of DER (X.690 §8.1, §10.1): tag, length, content. As much of it as is needed to take a
- * long list apart; what the elements mean is the library's to know (x509-library.ts), which needs
+ * long list apart; what the elements mean is the library's to know (x509.ts), which needs
  * a second of CPU time and 150 MB for a list of 20,000.
  */
 

@@ -6,6 +6,7 @@ import type { Socket, SocketHandler } from "bun";
 import { AetherError } from "../base/errors.ts";
 import type { ProtocolConnection } from "../wire/connection.ts";
 import { type Address, addressText } from "./address.ts";
+import { brokenRule, shownCertificate } from "./certificate-rules.ts";
 import { Link, type Traffic } from "./link.ts";
 import type { Network } from "./network.ts";
 import { linkHandlers, type Slot } from "./socket-handlers.ts";
@@ -108,10 +109,13 @@ class Dial {
   #handshake(socket: Socket<Slot>, success: boolean, error: Error | null): void {
     const link = socket.data;
     if (!(link instanceof Link) || link.closed) return;
-    const skip = this.#options.tls?.insecureSkipVerify === true;
-    if (success && (skip || error === null)) this.#adopt(link);
+    const { tls = {} } = this.#options;
+    const isTrusted = success && (tls.insecureSkipVerify === true || error === null);
+    const shown = isTrusted ? shownCertificate(socket, tls) : undefined;
+    const broken = shown && brokenRule(shown, tls);
+    if (isTrusted && broken === undefined) this.#adopt(link);
     else {
-      this.#fail("TLS handshake failed", error ?? undefined);
+      this.#fail("TLS handshake failed", broken === undefined ? error : new Error(broken));
       link.terminate();
     }
   }

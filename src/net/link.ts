@@ -65,7 +65,7 @@ export class Link implements SlicedInput {
   readonly #host: LinkHost;
   readonly #share: InputShare | undefined;
   readonly #traffic: Traffic;
-  readonly #socket: LinkSocket;
+  #socket: LinkSocket;
   #connection: ProtocolConnection | undefined;
   #state: State = "opening";
   #held: Uint8Array | undefined;
@@ -106,6 +106,12 @@ export class Link implements SlicedInput {
   /** Moves the deadline of the opening state, for example after the TLS handshake. */
   extendDeadline(deadlineMs: number): void {
     this.#deadlineMs = deadlineMs;
+  }
+
+  /** TLS began on its socket: from now on its bytes go through the one inside. */
+  moveTo(socket: LinkSocket): void {
+    assert(this.#state === "opening", "TLS begins before anything else");
+    this.#socket = socket;
   }
 
   /** The protocol is known: the connection gets what was held, and all that comes. */
@@ -199,6 +205,11 @@ export class Link implements SlicedInput {
     if (this.#state === "opening") this.terminate();
     if (this.#state === "open" && !this.#blocked) this.#write();
     if (this.#state === "open") this.#linger();
+  }
+
+  /** Nobody is let in here: FIN, in TLS after close_notify, and what still comes is thrown away. */
+  turnAway(): void {
+    if (this.#state === "opening") this.#linger();
   }
 
   /** The peer sent FIN; the socket closes after this, so what is pending goes now or never. */

@@ -3,8 +3,8 @@
  * (health, metrics, the JSON gateway), with or without TLS: ALPN says which, or the first bytes
  * do. The protocols themselves are handed in as factories.
  *
- * Limits: connections per listener; time for the TLS handshake and for the bytes that tell the
- * protocol (slow-loris). What a connection must do later in time is the protocol's own business.
+ * Limits: connections per listener; TLS handshakes under way and their time (tls-gate.ts); time for
+ * the bytes that tell the protocol (slow-loris). What a connection must do later in time is the protocol's own business.
  * stop() says good-bye on each connection and waits; what is left at the end is cut.
  */
 import { lstatSync, unlinkSync } from "node:fs";
@@ -14,22 +14,19 @@ import { assert } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
 import type { ProtocolConnection } from "../wire/connection.ts";
 import type { Address } from "./address.ts";
-import { addressText, hostPort } from "./address.ts";
-import { unnamedCaller } from "./caller-name.ts";
+import { addressText } from "./address.ts";
 import { Link, type LinkSocket, type Traffic } from "./link.ts";
 import type { Network } from "./network.ts";
 import { connectionsWithin } from "./open-files.ts";
 import { isTlsHandshake, type Protocol, sniff } from "./sniff.ts";
 import { linkHandlers, type Slot } from "./socket-handlers.ts";
-import { type ServerTls, serverTlsOptions } from "./tls.ts";
-import { TlsTunnel } from "./tls-tunnel.ts";
+import type { ServerTls, TlsSource } from "./tls.ts";
+import { type HandshakeCounts, peerAddress, type Secured, TlsGate } from "./tls-gate.ts";
 
 /** Connections of one listener. An idle HTTP/2 one costs 12 KB (measured), so 20,000 are 240 MB,
  * as much as one may spend on clients that do nothing. Fewer where files are scarce. */
 export const CONNECTIONS_MAX = 20_000;
-/** From accept to the end of the TLS handshake. */
-export const HANDSHAKE_MS_MAX = 10_000;
-/** From there to the bytes that tell the protocol; clients send their preface at once. */
+/** From accept, or the end of the TLS handshake, to the bytes that tell the protocol; clients send their preface at once. */
 export const PREFACE_MS_MAX = 5_000;
 
 /** Who is on the other side. */
@@ -48,7 +45,7 @@ export type ConnectionFactory = (peer: Peer, nowMs: number) => ProtocolConnectio
 export interface ListenOptions {
   readonly address: Address;
   /** Needed when the address is secure or takes both, refused when it is not. */
-  readonly tls?: ServerTls;
+  readonly tls?: TlsSource<ServerTls>;
   /** A secure address that takes plaintext too: the first byte says which it is. */
   readonly plaintextToo?: boolean;
   /** Others may listen here too (SO_REUSEPORT). */
@@ -90,8 +87,7 @@ export class Listener {
   readonly #links = new Set<Link>();
   /** Who is on the other side of a link that has no protocol yet. */
   readonly #peers = new WeakMap<Link, Peer>();
-  /** TLS is up, and whether the certificate names the caller is being asked. */
-  readonly #asking = new Set<Link>();
+  readonly #gate: TlsGate | undefined;
   readonly #server: SocketListener<Slot>;
   #onEmpty: (() => void) | undefined;
   #stopped = false;
@@ -101,6 +97,7 @@ export class Listener {
     this.#network = network;
     this.#options = options;
     this.#connectionsMax = options.connectionsMax ?? connectionsWithin(CONNECTIONS_MAX);
+    this.#gate = options.tls === undefined ? undefined : this.#gateOf(options.tls);
     this.#server = bind(options, this.#handlers());
   }
 
@@ -113,6 +110,16 @@ export class Listener {
 
   get connectionCount(): number {
     return this.#links.size;
+  }
+
+  /** What TLS kept out; undefined where there is none. */
+  get handshakes(): HandshakeCounts | undefined {
+    return this.#gate?.counts;
+  }
+
+  /** TLS handshakes that are under way. */
+  get handshakeCount(): number {
+    return this.#gate?.pendingCount ?? 0;
   }
 
   /**
@@ -145,10 +152,26 @@ export class Listener {
     return {
       ...linkHandlers(this.#network.log),
       open: (socket) => this.#open(socket),
-      handshake: (socket, success, error) => this.#handshake(socket, success, error),
-      data: (socket, bytes) => this.#data(socket, bytes),
       close: (socket) => this.#close(socket),
+      // Where TLS is all there is, its sockets bring the bytes and these only the raw ones.
+      ...(this.#isTlsAlone ? {} : { data: (socket, bytes) => this.#data(socket, bytes) }),
     };
+  }
+
+  #gateOf(tls: TlsSource<ServerTls>): TlsGate {
+    return new TlsGate({
+      network: this.#network,
+      tls,
+      onSecure: (secured) => this.#secured(secured),
+      handlers: {
+        data: (socket, bytes) => this.#data(socket, bytes),
+        close: (socket) => this.#close(socket),
+      },
+    });
+  }
+
+  get #isTlsAlone(): boolean {
+    return this.#gate !== undefined && this.#options.plaintextToo !== true;
   }
 
   #open(socket: Socket<Slot>): void {
@@ -158,10 +181,10 @@ export class Listener {
       return;
     }
     this.traffic.acceptedCount++;
-    const { tls, plaintextToo } = this.#options;
-    const isTls = tls !== undefined && plaintextToo !== true;
-    socket.data = this.#addLink(socket, isTls ? HANDSHAKE_MS_MAX : PREFACE_MS_MAX);
+    const link = this.#addLink(socket, PREFACE_MS_MAX);
+    socket.data = link;
     socket.setNoDelay(true);
+    if (this.#isTlsAlone) this.#gate?.begin(socket, link);
   }
 
   #addLink(socket: LinkSocket, graceMs: number): Link {
@@ -173,46 +196,10 @@ export class Listener {
     return link;
   }
 
-  /** The handshake of an address that takes TLS alone. */
-  #handshake(socket: Socket<Slot>, success: boolean, error: Error | null): void {
-    const link = socket.data;
-    if (!(link instanceof Link) || link.closed) return;
-    const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
-    if (!success) this.#refuse(link, socket, error?.message ?? "not finished");
-    else this.#secured(socket, link, certificate, socket.alpnProtocol);
-  }
-
-  /** TLS is up; the certificate is there only if it was verified. */
-  #secured(
-    socket: Socket<Slot>,
-    link: Link,
-    certificate: PeerCertificate | undefined,
-    alpn: string | false | null,
-  ): void {
-    const { clientCertRequired, callerNamed } = this.#options.tls ?? {};
-    if (clientCertRequired === true && certificate === undefined) {
-      this.#refuse(link, socket, "no certificate, or one of an unknown authority");
-      return;
-    }
+  /** TLS is up, and whoever is there may come in. */
+  #secured({ link, address, certificate, alpn }: Secured): void {
     link.extendDeadline(this.#network.nowMs() + PREFACE_MS_MAX);
-    const peer: Peer = { address: peerAddress(socket), certificate, secure: true };
-    const { remoteAddress } = socket;
-    if (callerNamed !== true || certificate === undefined || remoteAddress === undefined) {
-      this.#begin(link, peer, alpn);
-      return;
-    }
-    this.#asking.add(link);
-    void unnamedCaller(certificate, remoteAddress).then((reason) => {
-      this.#asking.delete(link);
-      if (link.closed) return;
-      if (reason === undefined) this.#begin(link, peer, alpn);
-      else this.#refuse(link, socket, reason);
-    });
-  }
-
-  #refuse(link: Link, socket: Socket<Slot>, reason: string): void {
-    this.#network.log?.info("TLS handshake failed", { remote: peerAddress(socket), reason });
-    link.terminate();
+    this.#begin(link, { address, certificate, secure: true }, alpn);
   }
 
   /** Over TLS, HTTP/2 is what ALPN chose and nothing else (RFC 9113 §3.3); etcd has it so too. */
@@ -224,47 +211,28 @@ export class Listener {
   #data(socket: Socket<Slot>, bytes: Uint8Array): void {
     const link = socket.data;
     if (link === undefined) return;
-    if (link.opening) this.#opening(socket, link as Link, bytes);
+    if (link.opening) this.#opening(socket, link, bytes);
     else link.receive(bytes);
   }
 
   /** Bytes of a socket whose protocol is not known yet. */
   #opening(socket: Socket<Slot>, link: Link, bytes: Uint8Array): void {
-    if (this.#options.plaintextToo === true && isTlsHandshake(bytes) && link.untouched) {
-      this.#startTls(socket, link, bytes);
-      return;
-    }
-    if (this.#options.tls === undefined || this.#options.plaintextToo === true) {
-      const peer = { address: peerAddress(socket), certificate: undefined, secure: false };
-      if (!this.#peers.has(link)) this.#peers.set(link, peer);
+    if (!this.#peers.has(link)) {
+      if (link.untouched && this.#gate !== undefined && isTlsHandshake(bytes)) {
+        this.#gate.begin(socket, link, bytes);
+        return;
+      }
+      this.#peers.set(link, {
+        address: peerAddress(socket),
+        certificate: undefined,
+        secure: false,
+      });
     }
     this.#sniff(link, bytes);
   }
 
-  /** From now on TLS takes the socket's bytes; the link gets another socket, inside it. */
-  #startTls(socket: Socket<Slot>, plain: Link, bytes: Uint8Array): void {
-    this.#links.delete(plain);
-    this.#network.forget(plain);
-    const tunnel = new TlsTunnel(socket, this.#options.tls as ServerTls, {
-      onSecure: ({ certificate, alpnProtocol }) => {
-        if (!link.closed) this.#secured(socket, link, certificate, alpnProtocol);
-      },
-      onData: (inner) => {
-        if (link.opening) this.#sniff(link, inner);
-        else link.receive(inner);
-      },
-      onFailed: (reason) => this.#refuse(link, socket, reason),
-    });
-    const link = this.#addLink(tunnel, HANDSHAKE_MS_MAX);
-    tunnel.attach(link);
-    socket.data = tunnel;
-    tunnel.receive(bytes);
-  }
-
   #sniff(link: Link, bytes: Uint8Array): void {
-    const held = link.hold(bytes);
-    if (this.#asking.has(link) || !this.#peers.has(link)) return;
-    const protocol = sniff(held);
+    const protocol = sniff(link.hold(bytes));
     if (protocol !== undefined) this.#adopt(link, protocol);
   }
 
@@ -278,25 +246,19 @@ export class Listener {
   }
 
   #close(socket: Socket<Slot>): void {
-    const { data } = socket;
-    if (data === undefined) return;
-    const link = data instanceof TlsTunnel ? data.link : data;
+    const link = socket.data;
+    if (link === undefined) return;
+    this.#gate?.closed(link);
     this.#links.delete(link);
-    data.socketClosed();
+    link.socketClosed();
     if (this.#links.size === 0) this.#onEmpty?.();
   }
 }
 
 function bind(options: ListenOptions, socket: SocketHandler<Slot>): SocketListener<Slot> {
   const { address } = options;
-  const { tls, plaintextToo, reusePort = false } = options;
-  const isTls = tls !== undefined && plaintextToo !== true;
-  const shared = {
-    socket,
-    data: undefined,
-    allowHalfOpen: false,
-    ...(isTls ? { tls: serverTlsOptions(tls) } : {}),
-  };
+  const { reusePort = false } = options;
+  const shared = { socket, data: undefined, allowHalfOpen: false };
   try {
     if (address.kind === "unix") return Bun.listen<Slot>({ ...shared, unix: address.path });
     const place = { hostname: address.host, port: address.port, reusePort }; // Bun's types lack it
@@ -320,11 +282,6 @@ function bindFailure(address: string, error: unknown): unknown {
   const { code = "ENOTFOUND" } = error as NodeJS.ErrnoException;
   error.message = `${address}: ${BIND_FAILURES[code] ?? error.message}`;
   return Object.assign(error, { code });
-}
-
-function peerAddress(socket: Socket<Slot>): string {
-  if (socket.remoteAddress === undefined) return "unix";
-  return hostPort(socket.remoteAddress, socket.remotePort);
 }
 
 /** A socket file that nobody listens on is left by a process that was killed; it would make

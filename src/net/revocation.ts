@@ -12,7 +12,7 @@ import type { PeerCertificate } from "node:tls";
 import { nodeCrypto } from "../base/builtin.ts";
 import { AetherError } from "../base/errors.ts";
 import { type DerElement, DerError, DerTag, derElement, derElements, derSequence } from "./der.ts";
-import { x509Library } from "./x509-library.ts";
+import { x509 } from "./x509.ts";
 
 /** Of a file with lists: a million entries are 22 MB, and as many again in memory. */
 export const REVOCATION_BYTES_MAX = 32 * 1024 * 1024;
@@ -34,7 +34,7 @@ export class Revocations {
     this.overdue = overdue;
   }
 
-  /** How many certificates are revoked. */
+  /** How many certificates are revoked, by all lists. */
   get count(): number {
     return this.#lists.reduce((sum, { serials }) => sum + serials.size, 0);
   }
@@ -156,7 +156,7 @@ async function verified(
   { skeleton, signed }: TakenApart,
   authorities: readonly X509Certificate[],
 ): Promise<{ issuer: string; nextUpdate: Date | undefined; authority: X509Certificate }> {
-  const library = await x509Library();
+  const library = await x509();
   try {
     const list = new library.X509Crl(skeleton);
     // The signature is over the whole list: were this name another, none would fit.

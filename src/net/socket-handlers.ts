@@ -3,10 +3,9 @@ import type { SocketHandler } from "bun";
 import { AssertionError } from "../base/assert.ts";
 import type { Log } from "../base/ports.ts";
 import type { Link } from "./link.ts";
-import type { TlsTunnel } from "./tls-tunnel.ts";
 
-/** What hangs on a Bun socket: nothing before it was accepted, then its link, or TLS before it. */
-export type Slot = Link | TlsTunnel | undefined;
+/** What hangs on a Bun socket: its link; nothing before it was accepted, or once TLS is inside. */
+export type Slot = Link | undefined;
 
 /** drain, end and error; who spreads them adds open, data, close. */
 export function linkHandlers(log: Log | undefined): SocketHandler<Slot> {

@@ -1,11 +1,20 @@
 /**
  * TLS settings as Bun takes them. Bun wants the ALPN list in wire form (RFC 7301 §3.1: each name
  * after its length); a JavaScript array is refused and a bare "h2" breaks every handshake.
- * Clients are verified by us after the handshake (`rejectUnauthorized: false` and a look at
- * `authorized`), so that the reason can be logged.
+ *
+ * A listener's sockets are all accepted as plaintext and become TLS ones when their settings are
+ * known (Socket.upgradeTLS as a server, with the bytes that were read already): so each handshake
+ * takes the certificates of its moment, and one address can take both. Bun 1.4.4 does it as fast as
+ * it does for a listener that is born with TLS, which can never change its certificates.
+ *
+ * `rejectUnauthorized` makes BoringSSL end a handshake without a certificate by its alert (RFC 8446
+ * §6.2). One that does not verify is looked at by us, right after the handshake: Bun's verification
+ * never fails inside it, so that there is no alert to be had but close_notify.
  */
-import type { TLSSocketOptions } from "node:tls";
-import type { TLSOptions } from "bun";
+import type { SecureContext } from "node:tls";
+import type { Socket, SocketHandler, TLSOptions, TLSUpgradeOptions } from "bun";
+import { nodeTls } from "../base/builtin.ts";
+import type { CertificateRules } from "./certificate-rules.ts";
 
 /** Both protocols, HTTP/2 first: Go's gRPC refuses a server that does not answer with h2. */
 const SERVER_ALPN = "\x02h2\x08http/1.1";
@@ -22,7 +31,7 @@ export interface TlsLimits {
 }
 
 /** What a listener needs; PEM texts. */
-export interface ServerTls extends TlsLimits {
+export interface ServerTls extends TlsLimits, CertificateRules {
   readonly cert: string;
   readonly key: string;
   /** Certificates that sign clients'. */
@@ -34,7 +43,7 @@ export interface ServerTls extends TlsLimits {
 }
 
 /** What a dialer needs; PEM texts. */
-export interface ClientTls extends TlsLimits {
+export interface ClientTls extends TlsLimits, CertificateRules {
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
@@ -44,6 +53,9 @@ export interface ClientTls extends TlsLimits {
   readonly insecureSkipVerify?: boolean;
 }
 
+/** What holds for the next handshake. A promise while changed files are read; never rejects. */
+export type TlsSource<Tls> = () => Tls | Promise<Tls>;
+
 /** The versions' numbers on the wire (RFC 8446 §4.2.1), which Bun takes; its types lack them. */
 const WIRE_VERSIONS: Readonly<Record<TlsVersion, number>> = { "TLS1.2": 0x0303, "TLS1.3": 0x0304 };
 
@@ -52,16 +64,65 @@ interface BunVersions {
   readonly maxVersion?: number;
 }
 
-export function serverTlsOptions(tls: ServerTls): TLSOptions {
-  return {
-    cert: tls.cert,
-    key: tls.key,
-    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-    requestCert: tls.clientCertRequired === true,
-    rejectUnauthorized: false,
-    ALPNProtocols: SERVER_ALPN,
-    ...limitsOf(tls),
+/** Making a context parses PEM and takes a millisecond; each settings object has one. */
+const contexts = new WeakMap<ServerTls, SecureContext>();
+
+function contextOf(tls: ServerTls): SecureContext {
+  const known = contexts.get(tls);
+  if (known !== undefined) return known;
+  const { cert, key, ca, ciphers, versionMin = "TLS1.2", versionMax = "TLS1.3" } = tls;
+  const options = {
+    ...{ cert, key, requestCert: tls.clientCertRequired === true }, // node's types lack the last
+    ...{ minVersion: NODE_VERSIONS[versionMin], maxVersion: NODE_VERSIONS[versionMax] },
+    ...(ca === undefined ? {} : { ca }),
+    ...(ciphers === undefined ? {} : { ciphers }),
   };
+  const context = nodeTls().createSecureContext(options);
+  contexts.set(tls, context);
+  return context;
+}
+
+const NODE_VERSIONS = { "TLS1.2": "TLSv1.2", "TLS1.3": "TLSv1.3" } as const;
+
+/** What upgradeTLS takes of a server (Bun 1.4.4); its types know only clients. */
+interface ServerUpgrade<Data> extends TLSUpgradeOptions<Data> {
+  readonly isServer: true;
+  readonly initialData?: Uint8Array;
+  readonly tls: TLSOptions & { readonly secureContext: unknown };
+}
+
+/**
+ * Makes TLS of an accepted socket; `first` is what was read of it. `handlers` belong to the socket
+ * inside TLS, whose `open` comes before this returns, and so does its end when `first` is no
+ * ClientHello. The accepted socket goes on telling its raw bytes, if somebody listens to its data.
+ */
+export function beginTls<Data>(
+  socket: Socket<Data>,
+  tls: ServerTls,
+  {
+    data,
+    handlers,
+    first,
+  }: {
+    readonly data: Data;
+    readonly handlers: SocketHandler<Data>;
+    readonly first?: Uint8Array | undefined;
+  },
+): void {
+  const isRequired = tls.clientCertRequired === true;
+  const options: ServerUpgrade<Data> = {
+    isServer: true,
+    ...(first === undefined ? {} : { initialData: first }),
+    data,
+    tls: {
+      secureContext: contextOf(tls).context,
+      requestCert: isRequired,
+      rejectUnauthorized: isRequired,
+      ALPNProtocols: SERVER_ALPN,
+    },
+    socket: handlers,
+  };
+  socket.upgradeTLS(options);
 }
 
 export function clientTlsOptions(tls: ClientTls, host: string): TLSOptions {
@@ -83,22 +144,3 @@ function limitsOf({ versionMin, versionMax, ciphers }: TlsLimits): TLSOptions & 
     ...(ciphers === undefined ? {} : { ciphers }),
   };
 }
-
-/** The server's settings for node:tls over a stream (tls-tunnel.ts). */
-export function tunnelOptions(tls: ServerTls): TLSSocketOptions {
-  const { versionMin, versionMax, ciphers } = tls;
-  return {
-    isServer: true,
-    cert: tls.cert,
-    key: tls.key,
-    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-    requestCert: tls.clientCertRequired === true,
-    rejectUnauthorized: false,
-    ALPNProtocols: ["h2", "http/1.1"],
-    ...(versionMin === undefined ? {} : { minVersion: NODE_VERSIONS[versionMin] }),
-    ...(versionMax === undefined ? {} : { maxVersion: NODE_VERSIONS[versionMax] }),
-    ...(ciphers === undefined ? {} : { ciphers }),
-  };
-}
-
-const NODE_VERSIONS = { "TLS1.2": "TLSv1.2", "TLS1.3": "TLSv1.3" } as const;

@@ -11,7 +11,7 @@ import type { Log } from "../base/ports.ts";
 import { type Address, addressText, parseAddress } from "../net/address.ts";
 import { type ConnectionFactory, type Listener, listen, type Peer } from "../net/listener.ts";
 import type { Network } from "../net/network.ts";
-import type { ServerTls } from "../net/tls.ts";
+import type { ServerTls, TlsSource } from "../net/tls.ts";
 import type { GrpcServer, HttpService } from "../wire/grpc/grpc-server.ts";
 import { GrpcServerConnection } from "../wire/grpc/server-connection.ts";
 import { HTTP_LIMITS } from "../wire/http1/limits.ts";
@@ -40,8 +40,8 @@ type Kind = keyof Answering;
 
 /** The certificates of the addresses that ask for TLS. */
 export interface DoorTls {
-  readonly clients: ServerTls | undefined;
-  readonly peers: ServerTls | undefined;
+  readonly clients: TlsSource<ServerTls> | undefined;
+  readonly peers: TlsSource<ServerTls> | undefined;
 }
 
 export interface DoorsParts {

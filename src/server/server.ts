@@ -109,7 +109,7 @@ interface Base {
  * the directory is locked or damaged, an address is taken, the cluster does not want it.
  */
 export async function startServer(config: Config, log: Log): Promise<RunningServer> {
-  const given = makesCertificates(config) ? undefined : loadNodeTls(config);
+  const given = makesCertificates(config) ? undefined : await loadNodeTls(config, { clock, log });
   const auth = authPartsOf(config.auth, clock, log);
   let stores = await openStores(config.dataDir, config);
   const tls = given ?? (await makeTls(config, log, stores));
@@ -142,7 +142,7 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
 async function makeTls(config: Config, log: Log, stores: Stores): Promise<NodeTls> {
   try {
     await keepCertificates(config, clock.wallMs(), log);
-    return loadNodeTls(config);
+    return await loadNodeTls(config, { clock, log });
   } catch (error) {
     await closeStores(stores);
     throw error;

@@ -140,7 +140,7 @@ describe("unary calls", () => {
   });
 
   test("work over TLS, a unix socket, and with gzip", async () => {
-    const tls = { cert: SERVER_CERT, key: SERVER_KEY };
+    const tls = () => ({ cert: SERVER_CERT, key: SERVER_KEY });
     const secure = await start({ address: parseAddress("https://127.0.0.1:0"), tls });
     const channel = channelTo([secure], { tls: { ca: CA_CERT }, connection: { gzip: true } });
     const long = "aether ".repeat(10_000);

@@ -31,7 +31,7 @@ async function serve(tls?: ServerTls, plaintextToo = false): Promise<Server> {
   };
   const scheme = tls === undefined ? "http" : "https";
   const address = parseAddress(`${scheme}://127.0.0.1:0`);
-  const extra = tls === undefined ? {} : { tls, plaintextToo };
+  const extra = tls === undefined ? {} : { tls: () => tls, plaintextToo };
   const listener = await listen(network, { address, http1: make, http2: make, ...extra });
   listeners.push(listener);
   return { listener, peers, connections };

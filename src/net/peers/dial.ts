@@ -4,11 +4,16 @@ import { parseAddress } from "../address.ts";
 import { dial } from "../dialer.ts";
 import type { Traffic } from "../link.ts";
 import type { Network } from "../network.ts";
-import type { ClientTls } from "../tls.ts";
+import type { ClientTls, TlsSource } from "../tls.ts";
 import type { PeerDialer, PeerSocket, PeerTimers } from "./ports.ts";
 
-/** Dials sockets; `tls` for https URLs (with cert and key: mutual), `traffic` adds up bytes. */
-export function socketDialer(network: Network, tls?: ClientTls, traffic?: Traffic): PeerDialer {
+/** Dials sockets; `tls` for https URLs (with cert and key: mutual), asked for each; `traffic`
+ * adds up bytes. */
+export function socketDialer(
+  network: Network,
+  tls?: TlsSource<ClientTls>,
+  traffic?: Traffic,
+): PeerDialer {
   return {
     async dial(
       url: string,
@@ -21,7 +26,7 @@ export function socketDialer(network: Network, tls?: ClientTls, traffic?: Traffi
         timeoutMs,
         connect,
         onClosed,
-        ...(tls === undefined ? {} : { tls }),
+        ...(tls === undefined ? {} : { tls: await tls() }),
         ...(traffic === undefined ? {} : { traffic }),
       });
     },

@@ -4,7 +4,6 @@
  * stranger may call ten thousand times a second, and the log is on somebody's disk.
  */
 import type { Log } from "../../base/ports.ts";
-import type { RefusalReason } from "./refusal.ts";
 
 /** Between two lines about one address and reason. */
 export const REFUSAL_LOG_MS = 10_000;
@@ -19,15 +18,17 @@ interface Told {
 export class RefusalLog {
   readonly #log: Log;
   readonly #nowMs: () => number;
+  readonly #message: string;
   readonly #told = new Map<string, Told>();
 
-  constructor(log: Log, nowMs: () => number) {
+  constructor(log: Log, nowMs: () => number, message = "peer refused") {
     this.#log = log;
     this.#nowMs = nowMs;
+    this.#message = message;
   }
 
   /** `peer` is host:port, of which the port says nothing. */
-  refused(reason: RefusalReason, detail: string, peer: string): void {
+  refused(reason: string, detail: string, peer: string): void {
     const nowMs = this.#nowMs();
     const key = this.#keyOf(`${reason} ${peer.replace(/:\d+$/, "")}`, `${reason} others`, nowMs);
     const told = this.#told.get(key);
@@ -37,7 +38,7 @@ export class RefusalLog {
     }
     const more = told === undefined || told.more === 0 ? {} : { more: told.more };
     this.#told.set(key, { untilMs: nowMs + REFUSAL_LOG_MS, more: 0 });
-    this.#log.warn("peer refused", { peer, reason, detail, ...more });
+    this.#log.warn(this.#message, { peer, reason, detail, ...more });
   }
 
   #keyOf(key: string, shared: string, nowMs: number): string {

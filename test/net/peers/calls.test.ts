@@ -197,14 +197,15 @@ test("a verified certificate lets a member in, and only that where it is asked f
       return peer.certificateName === undefined ? "show a certificate" : undefined;
     },
   });
-  const mutual = { ca: CA_CERT, cert: CLIENT_CERT, key: CLIENT_KEY };
+  const own = { cert: SERVER_CERT, key: SERVER_KEY, ca: CA_CERT, clientCertRequired: true };
+  const mutual = () => ({ ca: CA_CERT, cert: CLIENT_CERT, key: CLIENT_KEY });
   const a = await startMember(1, { dialer: socketDialer(network, mutual) });
-  const bare = await startMember(4, { dialer: socketDialer(network, { ca: CA_CERT }) });
+  const bare = await startMember(4, { dialer: socketDialer(network, () => ({ ca: CA_CERT })) });
   members.push(a, bare, strict);
   const server = toyServer(strict.peers);
   const listener = await listen(network, {
     address: parseAddress("https://127.0.0.1:0"),
-    tls: { cert: SERVER_CERT, key: SERVER_KEY, ca: CA_CERT, clientCertRequired: true },
+    tls: () => own,
     http1: () => new ToyConnection(),
     http2: (peer, nowMs) => {
       const peerName = String(peer.certificate?.subject.CN);

@@ -1,0 +1,67 @@
+/**
+ * What a certificate has to fulfil beyond an authority's signature. The rules are etcd's
+ * (client/pkg/transport: allowed names of listeners and dialers, lists of revoked certificates).
+ */
+import type { DetailedPeerCertificate, PeerCertificate } from "node:tls";
+import type { Socket } from "bun";
+import { net, nodeCrypto } from "../base/builtin.ts";
+import type { Revocations } from "./revocation.ts";
+
+export interface CertificateRules {
+  readonly revocations?: Revocations | undefined;
+  /** The common name has to be one of these; empty or left out: any. */
+  readonly allowedCommonNames?: readonly string[];
+  /** One of these names or addresses has to be in it; empty or left out: any. */
+  readonly allowedHostnames?: readonly string[];
+}
+
+/** A Bun socket as far as its types do not say it (1.4.4): false asks for the issuers, too. */
+interface Showing {
+  getPeerCertificate(abbreviated: boolean): DetailedPeerCertificate | null;
+}
+
+/** What the other side showed, with its issuers if the rules look at them. */
+export function shownCertificate<Data>(
+  socket: Socket<Data>,
+  { revocations }: CertificateRules,
+): PeerCertificate | undefined {
+  const isBrief = revocations === undefined;
+  const shown = (socket as unknown as Showing).getPeerCertificate(isBrief);
+  return shown?.raw === undefined ? undefined : shown;
+}
+
+/** Why a verified certificate does not do, or undefined. */
+export function brokenRule(
+  certificate: PeerCertificate,
+  { revocations, allowedCommonNames = [], allowedHostnames = [] }: CertificateRules,
+): string | undefined {
+  const serial = revocations?.revokedIn(certificate);
+  if (serial !== undefined) return `${titleOf(certificate)} is revoked: serial ${serial}`;
+  if (allowedCommonNames.length > 0 && !allowedCommonNames.includes(commonName(certificate))) {
+    return `${titleOf(certificate)} has none of the allowed names: ${allowedCommonNames.join(", ")}`;
+  }
+  if (allowedHostnames.length > 0 && !namesOneOf(certificate, allowedHostnames)) {
+    return `${titleOf(certificate)} is for none of the allowed hosts: ${allowedHostnames.join(", ")}`;
+  }
+  return undefined;
+}
+
+/** How a certificate is called where it is spoken of. */
+export function titleOf(certificate: PeerCertificate): string {
+  return `the certificate of ${JSON.stringify(commonName(certificate))}`;
+}
+
+/** The first, if it has several; "" if it has none. */
+function commonName({ subject }: PeerCertificate): string {
+  const { CN = "" } = subject ?? {};
+  return (Array.isArray(CN) ? CN[0] : CN) ?? "";
+}
+
+/** Its subject does not count (RFC 6125 §6.4.4): only the names that were meant as such. */
+function namesOneOf({ raw }: PeerCertificate, hosts: readonly string[]): boolean {
+  const certificate = new (nodeCrypto().X509Certificate)(raw);
+  return hosts.some((host) => {
+    if (net().isIP(host) > 0) return certificate.checkIP(host) !== undefined;
+    return certificate.checkHost(host, { subject: "never" }) !== undefined;
+  });
+}

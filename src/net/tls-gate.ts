@@ -1,0 +1,207 @@
+/**
+ * TLS of one listener's accepted sockets: begins it with the certificates of the moment, bounds the
+ * handshakes that are under way, and lets nobody through whose certificate does not do. Every kind
+ * of address has this same gate (etcd forgot its list of revoked ones at one, GHSA-3wh4-j44w-pg92).
+ *
+ *   accepted ─ begin() ─▶ handshake ─▶ verified, rules, caller named ─▶ onSecure
+ *                 └─ too many ─▶ cut      └─▶ refused: alert or close_notify, and a line in the log
+ */
+import type { PeerCertificate } from "node:tls";
+import type { Socket, SocketHandler } from "bun";
+import { hostPort } from "./address.ts";
+import { unnamedCaller } from "./caller-name.ts";
+import { brokenRule, shownCertificate, titleOf } from "./certificate-rules.ts";
+import { Handshakes } from "./handshakes.ts";
+import type { Link } from "./link.ts";
+import type { Network } from "./network.ts";
+import { RefusalLog } from "./peers/refusal-log.ts";
+import { linkHandlers, type Slot } from "./socket-handlers.ts";
+import { beginTls, type ServerTls, type TlsSource } from "./tls.ts";
+
+/** From accept, or the first byte of TLS, to the end of the handshake. */
+export const HANDSHAKE_MS_MAX = 10_000;
+
+/** What did not come in; for metrics. */
+export interface HandshakeCounts {
+  /** Ended before a certificate could be judged: other versions, no TLS at all, time. */
+  failedCount: number;
+  /** Finished, and the certificate did not do. */
+  refusedCount: number;
+  /** Too many were under way. */
+  surplusCount: number;
+}
+
+/** Who showed itself. */
+export interface Secured {
+  readonly link: Link;
+  readonly address: string;
+  /** Verified, or undefined if none was asked for. */
+  readonly certificate: PeerCertificate | undefined;
+  readonly alpn: string | false | null;
+}
+
+export interface TlsGateOptions {
+  readonly network: Network;
+  readonly tls: TlsSource<ServerTls>;
+  readonly onSecure: (secured: Secured) => void;
+  /** Bytes inside TLS, and the end. */
+  readonly handlers: Pick<SocketHandler<Slot>, "data" | "close">;
+}
+
+export class TlsGate {
+  readonly counts: HandshakeCounts = { failedCount: 0, refusedCount: 0, surplusCount: 0 };
+  readonly #options: TlsGateOptions;
+  readonly #handlers: SocketHandler<Slot>;
+  readonly #handshakes = new Handshakes<Link>();
+  readonly #remotes = new WeakMap<Link, string>();
+  /** What a link's handshake began with. */
+  readonly #settings = new WeakMap<Link, ServerTls>();
+  readonly #lines: RefusalLog | undefined;
+
+  constructor(options: TlsGateOptions) {
+    const { log, nowMs } = options.network;
+    this.#options = options;
+    this.#lines = log && new RefusalLog(log, nowMs, "TLS handshake failed");
+    this.#handlers = {
+      ...linkHandlers(log),
+      ...options.handlers,
+      open: (socket) => socket.data?.moveTo(socket),
+      handshake: (socket, success, error) => this.#handshake(socket, success, error),
+    };
+  }
+
+  /** Handshakes that are under way. */
+  get pendingCount(): number {
+    return this.#handshakes.count;
+  }
+
+  /** Begins TLS on an accepted socket; `first` is what was read of it already. */
+  begin(socket: Socket<Slot>, link: Link, first?: Uint8Array): void {
+    const { network, tls } = this.#options;
+    const { surplus } = this.#handshakes;
+    const remote = peerAddress(socket);
+    if (surplus !== undefined) {
+      this.#cut(surplus, "the oldest of too many handshakes ends, for one of this address", remote);
+    }
+    if (!this.#handshakes.begin(link, socket.remoteAddress)) {
+      this.#cut(link, "too many handshakes of this address are under way", remote);
+      return;
+    }
+    this.#remotes.set(link, remote);
+    link.extendDeadline(network.nowMs() + HANDSHAKE_MS_MAX);
+    const settings = tls();
+    if (!(settings instanceof Promise)) {
+      this.#begin(socket, link, settings, first);
+      return;
+    }
+    socket.pause(); // what it says is for TLS
+    void settings.then((known) => {
+      if (link.closed) return;
+      socket.resume();
+      this.#begin(socket, link, known, first);
+    });
+  }
+
+  /** The socket of a link is gone, whoever closed it. */
+  closed(link: Link): void {
+    if (!this.#handshakes.end(link)) return;
+    this.counts.failedCount++;
+    const detail = `it was not finished in ${HANDSHAKE_MS_MAX / 1000} s`;
+    this.#lines?.refused("unfinished", detail, this.#remotes.get(link) ?? "");
+  }
+
+  #begin(socket: Socket<Slot>, link: Link, tls: ServerTls, first: Uint8Array | undefined): void {
+    this.#settings.set(link, tls);
+    socket.data = undefined; // its raw bytes and its end concern nobody from now on
+    try {
+      beginTls<Slot>(socket, tls, { data: link, handlers: this.#handlers, first });
+    } catch (error) {
+      socket.data = link;
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.network.log?.error("TLS cannot begin", { reason });
+      link.terminate();
+    }
+  }
+
+  #handshake(socket: Socket<Slot>, success: boolean, error: Error | null): void {
+    const link = socket.data;
+    if (link === undefined || !this.#handshakes.end(link) || link.closed) return;
+    const tls = this.#settings.get(link) as ServerTls;
+    const remote = peerAddress(socket);
+    if (!success) {
+      this.counts.failedCount++;
+      // Bun sent the alert. Who only left has disturbed nobody: probes of balancers do so.
+      const isGone = (error as NodeJS.ErrnoException | null)?.code === "ECONNRESET";
+      if (!isGone) this.#lines?.refused("failed", plainReason(error), remote);
+      return;
+    }
+    const shown = shownCertificate(socket, tls);
+    const reason = refusalOf(socket, tls, shown, error);
+    if (reason !== undefined) {
+      this.#refuse(link, reason, remote);
+      return;
+    }
+    const certificate = socket.authorized ? shown : undefined;
+    const secured: Secured = { link, address: remote, certificate, alpn: socket.alpnProtocol };
+    if (tls.callerNamed !== true || certificate === undefined) this.#options.onSecure(secured);
+    else this.#askName(socket, certificate, secured);
+  }
+
+  /** Reads nothing while DNS is asked: what is said meanwhile is not ours to keep. */
+  #askName(socket: Socket<Slot>, certificate: PeerCertificate, secured: Secured): void {
+    const { link, address } = secured;
+    const { remoteAddress } = socket;
+    if (remoteAddress === undefined) {
+      this.#options.onSecure(secured);
+      return;
+    }
+    socket.pause();
+    void unnamedCaller(certificate, remoteAddress).then((reason) => {
+      if (link.closed) return;
+      socket.resume();
+      if (reason === undefined) this.#options.onSecure(secured);
+      else this.#refuse(link, reason, address);
+    });
+  }
+
+  #refuse(link: Link, reason: string, remote: string): void {
+    this.counts.refusedCount++;
+    this.#lines?.refused("certificate", reason, remote);
+    link.turnAway();
+  }
+
+  #cut(link: Link, reason: string, remote: string): void {
+    this.#handshakes.end(link);
+    this.counts.surplusCount++;
+    this.#lines?.refused("surplus", reason, remote);
+    link.terminate();
+  }
+}
+
+/** `host:port`, or `unix` for a unix socket. */
+export function peerAddress(socket: Socket<Slot>): string {
+  if (socket.remoteAddress === undefined) return "unix";
+  return hostPort(socket.remoteAddress, socket.remotePort);
+}
+
+/** Why a finished handshake is no way in, or undefined. */
+function refusalOf(
+  socket: Socket<Slot>,
+  tls: ServerTls,
+  shown: PeerCertificate | undefined,
+  error: Error | null,
+): string | undefined {
+  if (tls.clientCertRequired !== true) return undefined;
+  if (shown === undefined) return "it showed no certificate";
+  if (!socket.authorized) return `${titleOf(shown)}: ${error?.message ?? "not verified"}`;
+  // A resumed session was verified when it began, perhaps long ago.
+  if (Date.parse(shown.valid_to) < Date.now()) return `${titleOf(shown)}: it has expired`;
+  return brokenRule(shown, tls);
+}
+
+/** BoringSSL's names for what went wrong, as words. */
+function plainReason(error: Error | null): string {
+  const message = error?.message ?? "not finished";
+  const name = /^error:[0-9a-f]+:SSL routines:[^:]*:([A-Z0-9_]+)$/.exec(message)?.[1];
+  return name === undefined ? message : name.toLowerCase().replaceAll("_", " ");
+}
