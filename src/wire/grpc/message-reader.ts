@@ -144,8 +144,9 @@ export class MessageReader {
       return gunzip(bytes, start, end, this.#bytesMax);
     } catch (error) {
       if (!(error instanceof GunzipError)) throw error;
-      if (error.tooLarge) return tooLarge(this.#bytesMax + 1, this.#bytesMax);
-      return { code: GrpcCode.INTERNAL, message: `grpc: failed to decompress: ${error.message}` };
+      if (error.fault === "large") return tooLarge(this.#bytesMax + 1, this.#bytesMax);
+      const code = error.fault === "bomb" ? GrpcCode.RESOURCE_EXHAUSTED : GrpcCode.INTERNAL;
+      return { code, message: `grpc: failed to decompress: ${error.message}` };
     }
   }
 }

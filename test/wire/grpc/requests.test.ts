@@ -122,6 +122,13 @@ describe("messages", () => {
     expect(statusOf(client)).toBe(`200 8: ${text}`);
     expect(client.resets).toEqual(["1 NO_ERROR"]);
   });
+  test("gzip that grows more than any honest one", () => {
+    const zipped = requestFields(PATH, ["grpc-encoding", "gzip"]);
+    const text = "200 8: grpc: failed to decompress: grows more than 100 times";
+    expect(ask(zipped, message(gzipSync(Buffer.alloc(1024 * 1024)), 1))).toBe(text);
+    const small = ask(zipped, message(gzipSync(Buffer.alloc(8000)), 1)); // 200 times, but little
+    expect(small).toBe("200 0: ");
+  });
   test("gzip, and gzip that is none", () => {
     const zipped = requestFields(PATH, ["grpc-encoding", "gzip"]);
     const client = RawClient.open();
