@@ -9,6 +9,12 @@ import type { GroupMeter } from "./meter.ts";
 import type { LogStore, StateStore, Transport } from "./ports.ts";
 import type { Founding } from "./start.ts";
 
+/** Keys forgotten a tick after compactions, so that a large one does not hold the loop. */
+export const SWEEP_PER_TICK = 2000;
+
+/** Readys performed at once: sending to a follower far behind has no end of its own. */
+export const READYS_PER_TURN_MAX = 16;
+
 export interface GroupOptions {
   readonly memberId: MemberId;
   readonly tickMs: number;

@@ -39,8 +39,16 @@ import { Applier } from "./applier.ts";
 import { Compactor } from "./compactor.ts";
 import { Copies } from "./copies.ts";
 import { CurrentMachine } from "./current-machine.ts";
+import { DropWatch } from "./drop-watch.ts";
 import { Expiry } from "./expiry.ts";
-import { type GroupOptions, type GroupPorts, type GroupTimes, timesOf } from "./group-options.ts";
+import {
+  type GroupOptions,
+  type GroupPorts,
+  type GroupTimes,
+  READYS_PER_TURN_MAX,
+  SWEEP_PER_TICK,
+  timesOf,
+} from "./group-options.ts";
 import { Installation } from "./installation.ts";
 import { LeadershipKeeper, type PeerProgress } from "./leadership.ts";
 import { LeaseCalls } from "./lease-calls.ts";
@@ -50,14 +58,9 @@ import type { LeaseLife } from "./ports.ts";
 import type { Done } from "./proposals.ts";
 import type { ReadDone } from "./reads.ts";
 import { type CallLoad, Requests } from "./requests.ts";
+import { isSoundEntry } from "./sound-entry.ts";
 import { takeUp } from "./start.ts";
 import { StateWriter } from "./state-writer.ts";
-
-/** Keys forgotten a tick after compactions, so that a large one does not hold the loop. */
-const SWEEP_PER_TICK = 2000;
-
-/** Readys performed at once: sending to a follower far behind has no end of its own. */
-const READYS_PER_TURN_MAX = 16;
 
 export class Group {
   readonly hub: WatchHub;
@@ -72,6 +75,7 @@ export class Group {
   readonly #raft: Raft;
   readonly #current: CurrentMachine;
   readonly #leadership: LeadershipKeeper;
+  readonly #drops: DropWatch;
   readonly #waiters = new AppliedWaiters();
   readonly #requests: Requests;
   readonly #logWriter: LogWriter;
@@ -88,7 +92,6 @@ export class Group {
   /** Heartbeats of this leader that were due for twice their interval: it had no time. */
   lateTicks = 0;
   #wasMember: boolean;
-
   readonly #runDrive = (): void => {
     this.#driveArmed = false;
     this.#drive();
@@ -107,14 +110,12 @@ export class Group {
     this.#current = current;
     this.hub = new WatchHub(current.machine, { ...options.watch, random });
     const { restored, reader } = takeUp(log, current.machine, options.founding);
-    const raft = new Raft(
-      { ...options.raft, id: memberId, random, electionTicks },
-      restored,
-      reader,
-    );
+    const ruled = { ...options.raft, id: memberId, random, electionTicks, isSoundEntry };
+    const raft = new Raft(ruled, restored, reader);
     this.#raft = raft;
     this.#wasMember = raft.configuration.voters.length > 0; // one that joins knows of none yet
     this.#leadership = new LeadershipKeeper(raft, random, electionTicks);
+    this.#drops = new DropWatch(raft.dropped, logger);
     this.#logWriter = this.#createLogWriter();
     this.#stateWriter = new StateWriter({ store, current, clock, meter: this.#meter });
     this.#requests = this.#createRequests();
@@ -345,6 +346,7 @@ export class Group {
     if (this.isLeader && nowMs - this.#tickedMs > 2 * this.#options.tickMs) this.lateTicks++;
     this.#tickedMs = nowMs;
     this.#leadership.tick();
+    this.#drops.tick(nowMs);
     this.#raft.tick(nowMs);
     this.expiry.tick(nowMs, this.#raft.term);
     this.#requests.tick();

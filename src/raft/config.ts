@@ -5,7 +5,7 @@
 import { assert } from "../base/assert.ts";
 import type { Random } from "../base/ports.ts";
 import { KIB, MIB } from "../base/units.ts";
-import { type MemberId, NOBODY } from "./types.ts";
+import { type Entry, type MemberId, NOBODY } from "./types.ts";
 
 /**
  * Leases of the leader (thesis §6.4.1): reads without a round of messages, at the price of a
@@ -39,6 +39,8 @@ export interface RaftConfig {
   readonly committedBytesMax: number;
   readonly applyingBytesMax: number;
   readonly readsWaitingMax: number;
+  /** Whether the driver can apply an entry: a leader's append with another one is dropped. */
+  readonly isSoundEntry: (entry: Entry) => boolean;
 }
 
 /** `id` and `random` have no default; the rest has. */
@@ -59,6 +61,7 @@ export const RAFT_DEFAULTS: Omit<RaftConfig, "id" | "random"> = {
   committedBytesMax: 4 * MIB, // one Ready: a few milliseconds of apply
   applyingBytesMax: 64 * MIB, // handed out and not yet applied
   readsWaitingMax: 64 * KIB, // reads waiting for a round
+  isSoundEntry: () => true, // Raft itself looks into none but changes of the configuration
 };
 
 /** Fills in the defaults; asserts what would break the algorithm. */

@@ -97,7 +97,7 @@ export class Raft {
   /** Takes a message from a peer; it may say anything, and its entries belong to us from now on. */
   step(message: Message): void {
     const core = this.#core;
-    const fault = faultInMessage(message, core.id);
+    const fault = faultInMessage(message, core.id, core.config.isSoundEntry);
     if (fault !== undefined) {
       drop(core, fault);
       return;

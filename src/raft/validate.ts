@@ -15,10 +15,15 @@ import {
 } from "./types.ts";
 
 /** Why a message must be dropped before it is looked at, or undefined. */
-export function faultInMessage(message: Message, self: MemberId): DropReason | undefined {
+export function faultInMessage(
+  message: Message,
+  self: MemberId,
+  isSoundEntry: (entry: Entry) => boolean,
+): DropReason | undefined {
   if (message.to !== self || message.from === self) return "wrong-recipient";
   if (!isId(message.from) || !isCounter(message.term)) return "malformed";
-  return hasSoundBody(message) ? undefined : "malformed";
+  if (!hasSoundBody(message)) return "malformed";
+  return message.type !== "append" || message.entries.every(isSoundEntry) ? undefined : "malformed";
 }
 
 /** A term, an index or a count that nothing here can overflow. */
@@ -77,13 +82,13 @@ function isSoundAppend(message: AppendMessage): boolean {
   let term = message.prevTerm;
   for (const entry of message.entries) {
     index++;
-    if (!isSoundEntry(entry) || entry.index !== index || entry.term < term) return false;
+    if (!isWholeEntry(entry) || entry.index !== index || entry.term < term) return false;
     term = entry.term;
   }
   return term <= message.term && index < COUNTER_MAX;
 }
 
-function isSoundEntry(entry: Entry): boolean {
+function isWholeEntry(entry: Entry): boolean {
   if (!isCounter(entry.index) || !isCounter(entry.term) || entry.term === 0) return false;
   if (!(entry.payload instanceof Uint8Array)) return false;
   return entry.kind === "normal" || entry.kind === "config" || entry.kind === "noop";

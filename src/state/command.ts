@@ -117,17 +117,28 @@ export function batchSequence(payload: Buffer): number {
  * would end them all, again and again. What is in the commands is judged when they are applied.
  */
 export function isSoundBatch(payload: Buffer): boolean {
+  return isBatchOf(payload, FREE);
+}
+
+/** The same for what stands in a change of Raft's configuration. */
+export function isSoundChange(payload: Buffer): boolean {
+  return isBatchOf(payload, KNOWN);
+}
+
+function isBatchOf(payload: Buffer, kinds: ReadonlySet<number>): boolean {
   if (payload.length < BATCH_HEADER_BYTES || payload[0] !== COMMAND_FORMAT) return false;
   let count = 0;
   let at = BATCH_HEADER_BYTES;
   while (at < payload.length) {
     const kind = payload[at] as number;
-    if (at + COMMAND_HEADER_BYTES > payload.length || !FREE.has(kind)) return false;
+    if (at + COMMAND_HEADER_BYTES > payload.length || !kinds.has(kind)) return false;
     at += COMMAND_HEADER_BYTES + payload.readUInt32BE(at + 1);
     if (kind !== CommandKind.onBehalf) count++;
   }
   return at === payload.length && count === payload.readUInt32BE(BATCH_HEADER_BYTES - 4);
 }
+
+const KNOWN: ReadonlySet<number> = new Set(Object.values(CommandKind));
 
 /** Commands that exist, and that do not belong into a change of Raft's configuration. */
 const FREE: ReadonlySet<number> = new Set(

@@ -117,12 +117,20 @@ describe("malformed messages", () => {
     return { index, term, kind: "normal", payload: new Uint8Array(1) };
   }
 
+  /** What a driver may think of payloads. */
+  const isSound = ({ payload }: Entry): boolean => payload[0] !== 9;
+
   function fault(message: unknown): string | undefined {
-    return faultInMessage(message as Message, member(1));
+    return faultInMessage(message as Message, member(1), isSound);
   }
 
   test("a sound append passes", () => {
     expect(fault({ ...good, ...body })).toBeUndefined();
+  });
+
+  test("entries that the driver cannot apply", () => {
+    const unsound = { ...entry(5, 5), payload: new Uint8Array([9]) };
+    expect(fault({ ...good, ...body, entries: [entry(4, 2), unsound] })).toBe("malformed");
   });
 
   test("members that are not ours to hear or to be", () => {
