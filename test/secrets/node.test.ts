@@ -194,10 +194,13 @@ test(
     const rootPassword = planted.draw("root's password");
     const logFile = join(directory, "own.log");
     const env = {
+      AETHER_AUTH_ENABLED: "true",
+      AETHER_AUTH_ROOT_PASSWORD: rootPassword,
+      AETHER_AUTH_SIGNING_KEY: `${planted.draw("the signing key")}${planted.draw("its end")}`,
       AETHER_CLUSTER_SECRET: planted.draw("the cluster's secret"),
     };
     const options = { args: chatty(logFile), env };
-    await run({ planted, options, rootPassword, hasRoot: false, logFile });
+    await run({ planted, options, rootPassword, hasRoot: true, logFile });
   },
   SLOW_MS,
 );

@@ -1,6 +1,7 @@
 /** One value against one setting. */
 import { unreachable } from "../../base/assert.ts";
 import { parseDurationMs } from "../../base/durations.ts";
+import { HIDDEN } from "../../base/secret.ts";
 import { parseAddress, parseMembers, parseOrigins, parseUrls } from "./addresses.ts";
 import { ConfigError, mismatch } from "./config-error.ts";
 import type { Meaning } from "./setting.ts";
@@ -28,7 +29,9 @@ function checkKind(setting: Meaning, given: unknown, where: string): SettingValu
       return given;
     case "list":
     case "string":
-      if (typeof given !== "string") throw mismatch(where, "a string", given);
+      if (typeof given !== "string") {
+        throw mismatch(where, "a string", setting.secret === true ? HIDDEN : given);
+      }
       if (given === "" && setting.kind === "string" && !mayBeEmpty(setting))
         throw mismatch(where, "a non-empty string", given);
       return given;

@@ -24,6 +24,10 @@ export interface Meaning {
   readonly mayBeEmpty?: true;
   /** Other values than the initial one are refused, with this reason. */
   readonly refused?: string;
+  /**
+   * Never shown, and without a flag, since everybody on a machine can read its command lines.
+   */
+  readonly secret?: true;
 }
 
 /** A file may give it as an array. */
@@ -42,8 +46,6 @@ export interface Setting extends Meaning {
   readonly yaml?: string;
   /** It is a key of etcd's YAML file, and no flag of etcd's. */
   readonly yamlOnly?: true;
-  /** It has no flag, since everybody on a machine can read its command lines. */
-  readonly secret?: true;
 }
 
 export interface EtcdSetting extends Meaning {
