@@ -30,18 +30,29 @@ export function shownCertificate<Data>(
   return shown?.raw === undefined ? undefined : shown;
 }
 
-/** Why a verified certificate does not do, or undefined. */
+/** Why a certificate does not do: one of few kinds, and a text for people. */
+export interface CertificateRefusal {
+  readonly reason: string;
+  readonly detail: string;
+}
+
+/** Which rule a verified certificate breaks, or undefined. */
 export function brokenRule(
   certificate: PeerCertificate,
   { revocations, allowedCommonNames = [], allowedHostnames = [] }: CertificateRules,
-): string | undefined {
+): CertificateRefusal | undefined {
+  const title = titleOf(certificate);
   const serial = revocations?.revokedIn(certificate);
-  if (serial !== undefined) return `${titleOf(certificate)} is revoked: serial ${serial}`;
+  if (serial !== undefined) {
+    return { reason: "revoked", detail: `${title} is revoked: serial ${serial}` };
+  }
   if (allowedCommonNames.length > 0 && !allowedCommonNames.includes(commonName(certificate))) {
-    return `${titleOf(certificate)} has none of the allowed names: ${allowedCommonNames.join(", ")}`;
+    const detail = `${title} has none of the allowed names: ${allowedCommonNames.join(", ")}`;
+    return { reason: "wrong name", detail };
   }
   if (allowedHostnames.length > 0 && !namesOneOf(certificate, allowedHostnames)) {
-    return `${titleOf(certificate)} is for none of the allowed hosts: ${allowedHostnames.join(", ")}`;
+    const detail = `${title} is for none of the allowed hosts: ${allowedHostnames.join(", ")}`;
+    return { reason: "wrong host", detail };
   }
   return undefined;
 }

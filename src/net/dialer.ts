@@ -115,7 +115,7 @@ class Dial {
     const broken = shown && brokenRule(shown, tls);
     if (isTrusted && broken === undefined) this.#adopt(link);
     else {
-      this.#fail("TLS handshake failed", broken === undefined ? error : new Error(broken));
+      this.#fail("TLS handshake failed", broken === undefined ? error : new Error(broken.detail));
       link.terminate();
     }
   }

@@ -10,7 +10,12 @@ import type { PeerCertificate } from "node:tls";
 import type { Socket, SocketHandler } from "bun";
 import { hostPort } from "./address.ts";
 import { unnamedCaller } from "./caller-name.ts";
-import { brokenRule, shownCertificate, titleOf } from "./certificate-rules.ts";
+import {
+  brokenRule,
+  type CertificateRefusal,
+  shownCertificate,
+  titleOf,
+} from "./certificate-rules.ts";
 import { Handshakes } from "./handshakes.ts";
 import type { Link } from "./link.ts";
 import type { Network } from "./network.ts";
@@ -136,9 +141,9 @@ export class TlsGate {
       return;
     }
     const shown = shownCertificate(socket, tls);
-    const reason = refusalOf(socket, tls, shown, error);
-    if (reason !== undefined) {
-      this.#refuse(link, reason, remote);
+    const refusal = refusalOf(socket, tls, shown, error);
+    if (refusal !== undefined) {
+      this.#refuse(link, refusal, remote);
       return;
     }
     const certificate = socket.authorized ? shown : undefined;
@@ -156,17 +161,17 @@ export class TlsGate {
       return;
     }
     socket.pause();
-    void unnamedCaller(certificate, remoteAddress).then((reason) => {
+    void unnamedCaller(certificate, remoteAddress).then((detail) => {
       if (link.closed) return;
       socket.resume();
-      if (reason === undefined) this.#options.onSecure(secured);
-      else this.#refuse(link, reason, address);
+      if (detail === undefined) this.#options.onSecure(secured);
+      else this.#refuse(link, { reason: "wrong address", detail }, address);
     });
   }
 
-  #refuse(link: Link, reason: string, remote: string): void {
+  #refuse(link: Link, { reason, detail }: CertificateRefusal, remote: string): void {
     this.counts.refusedCount++;
-    this.#lines?.refused("certificate", reason, remote);
+    this.#lines?.refused(reason, detail, remote);
     link.turnAway();
   }
 
@@ -190,12 +195,18 @@ function refusalOf(
   tls: ServerTls,
   shown: PeerCertificate | undefined,
   error: Error | null,
-): string | undefined {
+): CertificateRefusal | undefined {
   if (tls.clientCertRequired !== true) return undefined;
-  if (shown === undefined) return "it showed no certificate";
-  if (!socket.authorized) return `${titleOf(shown)}: ${error?.message ?? "not verified"}`;
+  if (shown === undefined) return { reason: "no certificate", detail: "it showed no certificate" };
+  if (!socket.authorized) {
+    const { code, message } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
+    const reason = code === "CERT_HAS_EXPIRED" ? "expired" : "not verified";
+    return { reason, detail: `${titleOf(shown)}: ${message ?? "it was not verified"}` };
+  }
   // A resumed session was verified when it began, perhaps long ago.
-  if (Date.parse(shown.valid_to) < Date.now()) return `${titleOf(shown)}: it has expired`;
+  if (Date.parse(shown.valid_to) < Date.now()) {
+    return { reason: "expired", detail: `${titleOf(shown)}: it has expired meanwhile` };
+  }
   return brokenRule(shown, tls);
 }
 
