@@ -451,7 +451,7 @@ class Server implements RunningServer {
     const receiveBytesMax = config.requestBytesMax + REQUEST_SLACK_BYTES;
     const shared = { config, methods, mapError, meter: meters.meterOf, receiveBytesMax };
     const http = createHttpSide({
-      ...{ ...shared, group: this.#group, identity, clock },
+      ...{ ...shared, group: this.#group, identity, clock, turn: this.#base.turn },
       metrics: () => this.#metrics.text(),
       cluster: () => clusterView({ group: this.#group, identity, peers: this.#link.status() }),
       clusterVersion: () => this.#group.machine.clusterVersion.version,

@@ -21,7 +21,9 @@ import type { Metadata } from "../../wire/grpc/metadata.ts";
 import type { Failure, Method, ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
 import { GrpcCode } from "../../wire/grpc/status.ts";
 import type { BodyReader, HttpResponse } from "../../wire/http1/http.ts";
-import { LargeAnswer } from "./large-answer.ts";
+import { longestField } from "./large-answer.ts";
+import type { Pace } from "./pace.ts";
+import { PacedAnswer, STEP_BYTES } from "./paced-answer.ts";
 import { endWithStatus, escapeHtml, httpStatusOf, JSON_TYPE, statusJson } from "./status.ts";
 import { JsonValues, tooLarge } from "./values.ts";
 
@@ -39,6 +41,8 @@ export interface CallOwner {
   readonly nowMs: () => number;
   /** Bytes of a request message in protobuf's form; in JSON it may have a third more, and some. */
   readonly receiveBytesMax: number;
+  /** Where large answers become JSON. */
+  readonly pace: Pace;
   /** The call is over. */
   readonly onEnd: (call: JsonCall) => void;
 }
@@ -76,7 +80,7 @@ export class JsonCall implements ServerCall, BodyReader {
   readonly #startedMs: number;
   #handler: StreamHandler | undefined = undefined;
   #onReplyDrain: (() => void) | undefined = undefined;
-  #large: LargeAnswer | undefined = undefined;
+  #large: PacedAnswer | undefined = undefined;
   #replyLeft = 0;
   #asked = false;
   #sending = false;
@@ -118,7 +122,7 @@ export class JsonCall implements ServerCall, BodyReader {
   }
 
   get writable(): boolean {
-    return this.#response.writable;
+    return this.#response.writable && this.#large?.busy !== true;
   }
 
   get queuedBytes(): number {
@@ -219,27 +223,53 @@ export class JsonCall implements ServerCall, BodyReader {
       this.#cancel(GrpcCode.DEADLINE_EXCEEDED);
       return;
     }
+    if (end - start > STEP_BYTES) {
+      this.#replyLarge(bytes, start, end);
+      return;
+    }
     this.#options.meter.onSent();
     const text = JSON.stringify(this.#json(bytes, start, end));
     this.#over(GrpcCode.OK);
     this.#response.end(200, MESSAGE_FIELDS, text);
   }
 
+  /** In slices; one field is made in one go, so that of a transaction must not be a whole range. */
+  #replyLarge(bytes: Uint8Array, start: number, end: number): void {
+    const longest = longestField(bytes, start, end);
+    const { receiveBytesMax } = this.#owner;
+    if (longest > receiveBytesMax) {
+      const message = `one part of the answer has ${longest} bytes, as JSON ${receiveBytesMax} at most`;
+      this.#endWith(GrpcCode.RESOURCE_EXHAUSTED, message, false);
+      return;
+    }
+    this.#beginLarge();
+    this.#large?.take(bytes, start, end, true);
+  }
+
   beginReply(size: number, onDrain: () => void): void {
     this.#replyLeft = size;
     this.#onReplyDrain = onDrain;
-    if (this.#done) return;
-    this.#large = new LargeAnswer(this.#options.type.response);
+    if (!this.#done) this.#beginLarge();
+  }
+
+  #beginLarge(): void {
+    this.#large = new PacedAnswer({
+      type: this.#options.type.response,
+      response: this.#response,
+      pace: this.#owner.pace,
+      onRoom: () => this.#onDrain(),
+      onEnd: () => this.#endLarge(),
+    });
     this.#start();
   }
 
   continueReply(bytes: Uint8Array, start: number, end: number): void {
     this.#replyLeft -= end - start;
     assert(this.#replyLeft >= 0, "an answer in pieces is as long as it was said to be");
-    if (this.#done || this.#large === undefined) return;
-    this.#response.write(this.#large.take(bytes, start, end));
-    if (this.#replyLeft > 0) return;
-    this.#response.write(this.#large.end());
+    if (!this.#done) this.#large?.take(bytes, start, end, this.#replyLeft === 0);
+  }
+
+  #endLarge(): void {
     this.#options.meter.onSent();
     this.#over(GrpcCode.OK);
     this.#response.finish();
@@ -302,6 +332,8 @@ export class JsonCall implements ServerCall, BodyReader {
 
   #onDrain(): void {
     if (this.#done) return;
+    this.#large?.resume();
+    if (!this.writable) return;
     this.#guarded(this.#onReplyDrain ?? (() => this.#handler?.onDrain()));
   }
 
@@ -322,6 +354,7 @@ export class JsonCall implements ServerCall, BodyReader {
   #over(code: GrpcCode): void {
     this.#done = true;
     this.#values.end();
+    this.#large?.stop();
     this.#options.meter.onEnd(code, this.#startedMs);
     this.#owner.onEnd(this);
   }

@@ -6,6 +6,7 @@
 
 import type { AetherError } from "../../base/errors.ts";
 import type { Clock } from "../../base/ports.ts";
+import type { Turn } from "../../base/turn.ts";
 import type { MethodType } from "../../proto/message.ts";
 import type { CallMeter } from "../../wire/grpc/call-meter.ts";
 import type { Metadata } from "../../wire/grpc/metadata.ts";
@@ -15,6 +16,7 @@ import type { BodyReader, HttpRequest, HttpResponse } from "../../wire/http1/htt
 import { isWebSocketRequest } from "../../wire/websocket/handshake.ts";
 import { type CallOwner, JsonCall } from "./call.ts";
 import { metadataOf, timeoutMsOf } from "./metadata.ts";
+import { Pace } from "./pace.ts";
 import { typesByPath } from "./paths.ts";
 import { endWithStatus } from "./status.ts";
 import { openWebSocket } from "./websocket.ts";
@@ -25,6 +27,7 @@ export interface GatewayOptions {
   readonly mapError: (error: unknown) => Failure;
   readonly meter: (path: string, metadata: Metadata) => CallMeter;
   readonly clock: Pick<Clock, "monotonicMs">;
+  readonly turn: Turn;
   /** Bytes of a request message. */
   readonly receiveBytesMax: number;
 }
@@ -47,6 +50,7 @@ export class JsonGateway {
       mapError: options.mapError,
       nowMs: () => options.clock.monotonicMs(),
       receiveBytesMax: options.receiveBytesMax,
+      pace: new Pace(options.turn, () => options.clock.monotonicMs()),
       onEnd: (call) => this.#timed.delete(call),
     };
   }

@@ -110,6 +110,19 @@ export class LargeAnswer {
   }
 }
 
+/** Bytes of the longest field of a message of ours: what becomes text in one go. */
+export function longestField(bytes: Uint8Array, start: number, end: number): number {
+  const input = asBuffer(bytes).subarray(start, end);
+  let longest = 0;
+  for (let at = 0; at < input.length; ) {
+    const next = endOfField(input, at);
+    assert(next !== undefined && next <= input.length, "a message ends with a field");
+    longest = Math.max(longest, next - at);
+    at = next;
+  }
+  return longest;
+}
+
 /** Where the field that begins at `at` ends; undefined if its tag or length is not whole. */
 function endOfField(bytes: Buffer, at: number): number | undefined {
   const tag = readVarint(bytes, at);

@@ -1,5 +1,6 @@
 /** The HTTP side of a server, put together: who answers at the addresses of which kind. */
 import type { Clock } from "../../base/ports.ts";
+import type { Turn } from "../../base/turn.ts";
 import { jsonBytesMax } from "../../gateway/json/call.ts";
 import { JsonGateway } from "../../gateway/json/gateway.ts";
 import type { Group } from "../../node/group.ts";
@@ -19,6 +20,7 @@ export interface HttpParts {
   readonly group: Group;
   readonly identity: Identity;
   readonly clock: Clock;
+  readonly turn: Turn;
   /** What the gateway's paths lead to. */
   readonly methods: readonly Method[];
   readonly mapError: (error: unknown) => Failure;

@@ -3,7 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { ByteWriter } from "../../../src/base/bytes.ts";
 import { AetherError } from "../../../src/base/errors.ts";
 import { Prng } from "../../../src/base/prng.ts";
+import { Turn } from "../../../src/base/turn.ts";
 import { type GatewayOptions, JsonGateway } from "../../../src/gateway/json/gateway.ts";
+import { STEP_BYTES } from "../../../src/gateway/json/paced-answer.ts";
 import { httpStatusOf } from "../../../src/gateway/json/status.ts";
 import {
   KV,
@@ -18,6 +20,7 @@ import {
   SnapshotResponse,
   Watch,
 } from "../../../src/proto/gen/etcdserverpb.ts";
+import { KeyValue } from "../../../src/proto/gen/mvccpb.ts";
 import type { MessageType } from "../../../src/proto/message.ts";
 import { failureOf } from "../../../src/rpc/errors.ts";
 import type { Method, ServerCall, StreamHandler } from "../../../src/wire/grpc/server-call.ts";
@@ -34,6 +37,8 @@ function encoded<T>(type: MessageType<T>, message: T): Uint8Array {
 /** What methods saw, and what was counted. */
 class Bench {
   readonly log: string[] = [];
+  /** Ends of turns that are asked for. */
+  readonly runs: (() => void)[] = [];
   readonly calls: ServerCall[] = [];
   nowMs = 0;
   readonly gateway: JsonGateway;
@@ -53,6 +58,7 @@ class Bench {
         onEnd: (code) => this.log.push(`end ${code}`),
       }),
       clock: { monotonicMs: () => this.nowMs },
+      turn: new Turn((run) => this.runs.push(run)),
       receiveBytesMax: 1000,
       ...options,
     });
@@ -472,4 +478,35 @@ test("no body makes the gateway throw", () => {
   }
   const deep = `{"a":${"[".repeat(400)}${"]".repeat(400)}}`;
   expect(bench.post("/v3/kv/range", deep).head).toStartWith("HTTP/1.1 200");
+});
+
+describe("a large answer in one go", () => {
+  const large = (values: readonly string[]): Uint8Array =>
+    encoded(
+      RangeResponse,
+      RangeResponse.create({
+        kvs: values.map((value) => KeyValue.create({ value: Buffer.from(value) })),
+      }),
+    );
+  const answering = (bytes: Uint8Array): Method =>
+    range((call) => call.reply(bytes, 0, bytes.length));
+
+  test("becomes JSON in slices, and is the same", () => {
+    const values = Array.from({ length: 400 }, (_, place) => `${place}`.padEnd(900, "x"));
+    const bytes = large(values);
+    const bench = new Bench([answering(bytes)]);
+    const first = bench.post("/v3/kv/range", "{}");
+    expect(first.head).toContain("transfer-encoding: chunked");
+    let text = first.body;
+    for (; bench.runs.length > 0; text += bench.driver.take()) bench.runs.shift()?.();
+    const body = text.replaceAll(/(?:^|\r\n)[0-9a-f]+\r\n/g, "");
+    const { kvs } = JSON.parse(body) as { kvs: { value: string }[] };
+    expect(kvs.map(({ value }) => Buffer.from(value, "base64").toString())).toEqual(values);
+    expect(bench.log.slice(-2)).toEqual(["sent", "end 0"]);
+  });
+
+  test("with one part that is too long is refused before a byte is said", () => {
+    const bench = new Bench([answering(large(["x".repeat(STEP_BYTES + 1)]))]);
+    expect(bench.post("/v3/kv/range", "{}").head).toStartWith("HTTP/1.1 429 ");
+  });
 });

@@ -1,5 +1,6 @@
 /** What every request passes: hosts, origins, roundabout paths; and who answers behind it. */
 import { describe, expect, test } from "bun:test";
+import { Turn } from "../../../src/base/turn.ts";
 import { JsonGateway } from "../../../src/gateway/json/gateway.ts";
 import { Member } from "../../../src/proto/gen/etcdserverpb.ts";
 import { Endpoints } from "../../../src/server/endpoints.ts";
@@ -38,6 +39,7 @@ function frontWith(parts: Partial<FrontParts> = {}): HttpFront {
     },
     meter: () => NO_METER,
     clock: { monotonicMs: () => 0 },
+    turn: new Turn(setImmediate),
     receiveBytesMax: 100,
   });
   return new HttpFront({

@@ -1,0 +1,91 @@
+/**
+ * A large unary answer on its way to becoming JSON: its bytes wait here, a slice becomes text when
+ * the pace allows it and the client takes what was written. One that nobody reads costs a piece of
+ * bytes and what the connection may hold, and no work at all.
+ */
+import { assert } from "../../base/assert.ts";
+import { KIB } from "../../base/units.ts";
+import type { MessageType } from "../../proto/message.ts";
+import type { HttpResponse } from "../../wire/http1/http.ts";
+import { LargeAnswer } from "./large-answer.ts";
+import type { Pace } from "./pace.ts";
+
+/** Bytes of the message that become text in one step: about a millisecond. */
+export const STEP_BYTES = 64 * KIB;
+
+export interface PacedOptions {
+  readonly type: MessageType<unknown>;
+  readonly response: HttpResponse;
+  readonly pace: Pace;
+  /** Everything that has come is text, and the client takes more. */
+  readonly onRoom: () => void;
+  /** The text of the whole message is written. */
+  readonly onEnd: () => void;
+}
+
+export class PacedAnswer {
+  readonly #options: PacedOptions;
+  readonly #text: LargeAnswer;
+  readonly #step = (): boolean => this.#advance();
+  /** What has come and is not text. */
+  #bytes: Uint8Array | undefined = undefined;
+  #at = 0;
+  #isLast = false;
+  #running = false;
+  /** Whoever brings the pieces was told to wait. */
+  #owesRoom = false;
+  #stopped = false;
+
+  constructor(options: PacedOptions) {
+    this.#options = options;
+    this.#text = new LargeAnswer(options.type);
+  }
+
+  /** Some of what has come is not text yet: more must wait. */
+  get busy(): boolean {
+    return this.#bytes !== undefined;
+  }
+
+  /** Takes the next bytes of the message, copied; the last of them with `isLast`. Not while busy. */
+  take(bytes: Uint8Array, start: number, end: number, isLast: boolean): void {
+    assert(!this.busy, "the next piece of an answer waits until there is room");
+    this.#bytes = Buffer.from(bytes.subarray(start, end));
+    this.#at = 0;
+    this.#isLast = isLast;
+    this.#owesRoom = false;
+    this.resume();
+    this.#owesRoom = this.busy;
+  }
+
+  /** The client takes more. */
+  resume(): void {
+    if (this.#running || this.#stopped || this.#bytes === undefined) return;
+    this.#running = true;
+    this.#options.pace.run(this.#step);
+  }
+
+  /** Nobody wants the rest. */
+  stop(): void {
+    this.#stopped = true;
+    this.#bytes = undefined;
+  }
+
+  /** One slice; false: nothing more can be done now. */
+  #advance(): boolean {
+    const bytes = this.#bytes;
+    const { response, onRoom, onEnd } = this.#options;
+    this.#running = bytes !== undefined && response.writable;
+    if (bytes === undefined || !response.writable) return false;
+    const end = Math.min(this.#at + STEP_BYTES, bytes.length);
+    response.write(this.#text.take(bytes, this.#at, end));
+    this.#at = end;
+    if (end < bytes.length) return true;
+    this.#bytes = undefined;
+    this.#running = false;
+    if (this.#isLast) {
+      response.write(this.#text.end());
+      onEnd();
+    } else if (this.#owesRoom && response.writable) onRoom();
+    return false;
+  }
+}
