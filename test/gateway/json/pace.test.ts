@@ -46,6 +46,23 @@ describe("pace", () => {
     expect(world.pace.waiting).toBe(0);
   });
 
+  test("a turn that has spent its time begins nothing", () => {
+    const world = new World();
+    const spend = (): boolean => {
+      world.nowMs += TURN_MS_MAX;
+      return false;
+    };
+    world.pace.run(spend);
+    let begun = false;
+    world.pace.run(() => {
+      begun = true;
+      return false;
+    });
+    expect(begun).toBe(false);
+    while (world.endTurn());
+    expect(begun).toBe(true);
+  });
+
   test("a turn that had much to do leaves the next one all of its time", () => {
     const world = new World();
     let steps = 0;
