@@ -9,6 +9,7 @@
 import { ByteWriter } from "../base/bytes.ts";
 import { AetherError } from "../base/errors.ts";
 import type { Log } from "../base/ports.ts";
+import { KIB } from "../base/units.ts";
 import type { Group } from "../node/group.ts";
 import { AetherAuth, Authenticated } from "../proto/gen/aether.v1.ts";
 import {
@@ -47,6 +48,8 @@ import type { Method, ServerCall, UnaryMethod } from "../wire/grpc/server-call.t
 import { checkSize, decodeRequest, fail, guarded, reply } from "./answer.ts";
 import type { Authorizer } from "./authorize.ts";
 import { headerAt, type Identity } from "./headers.ts";
+import { LoginFailures } from "./login-failures.ts";
+import type { Asker } from "./login-queue.ts";
 import type { Passwords } from "./passwords.ts";
 import { failProposal } from "./refused-proposal.ts";
 import type { Tokens } from "./tokens.ts";
@@ -54,8 +57,11 @@ import type { Tokens } from "./tokens.ts";
 /** A password is checked again if users were changed meanwhile; a quiet moment comes soon. */
 const ATTEMPTS_MAX = 20;
 
-/** Characters of a name in the log: anybody may send one as long as a request. */
-const LOGGED_NAME_MAX = 64;
+/** A login's bytes: a name, and the 72 bytes that count of a password. A thousand may wait. */
+const LOGIN_BYTES_MAX = 16 * KIB;
+
+/** Characters of a name that is kept as it is where names are counted; longer ones are hashed. */
+const COUNTED_NAME_MAX = 128;
 
 export interface AuthBackend {
   readonly group: Group;
@@ -78,10 +84,12 @@ export function authMethods(backend: AuthBackend): Method[] {
 
 class AuthCalls {
   readonly #backend: AuthBackend;
+  readonly #failures: LoginFailures;
   readonly #body = new ByteWriter(256);
 
   constructor(backend: AuthBackend) {
     this.#backend = backend;
+    this.#failures = new LoginFailures(backend.log);
   }
 
   handlers(): Record<keyof typeof Auth, Handler> {
@@ -195,6 +203,7 @@ class AuthCalls {
 
   #authenticate(): Handler {
     return (call, bytes, start, end) => {
+      if (end - start > LOGIN_BYTES_MAX) throw new AetherError("request_too_large");
       const { name, password } = decodeRequest(AuthenticateRequest, bytes, start, end);
       this.#attempt(call, name, password, ATTEMPTS_MAX);
     };
@@ -204,12 +213,11 @@ class AuthCalls {
   #attempt(call: ServerCall, name: string, password: string, attemptsLeft: number): void {
     this.#whenRead(call, () => {
       if (!this.#auth.enabled) throw new AetherError("auth_not_enabled");
-      const user = this.#auth.user(name);
-      if (user === undefined) throw this.#refused(call, name);
-      if (user.noPassword) throw new AetherError("no_password_user");
+      const { noPassword = true, password: hash } = this.#auth.user(name) ?? {};
       const { revision } = this.#auth;
       const { passwords } = this.#backend;
-      this.#later(call, passwords.isOf(password, user.password, wanting(call)), (isOf) => {
+      const given = passwords.isOf(password, noPassword ? undefined : hash, askerOf(call, name));
+      this.#later(call, given, (isOf) => {
         if (!isOf) throw this.#refused(call, name);
         this.#giveToken(call, name, revision, () => {
           if (attemptsLeft <= 0) throw new AetherError("auth_old_revision");
@@ -219,12 +227,12 @@ class AuthCalls {
     });
   }
 
-  /** Whoever guards a cluster wants to see who tries; the client is not told which it was. */
+  /**
+   * Whoever guards a cluster wants to see who tries. The client is not told whether it was the name
+   * or the password, nor, as etcd would, that there is a user of this name without a password.
+   */
   #refused({ peer }: ServerCall, name: string): AetherError {
-    this.#backend.log.warn("authentication failed", {
-      user: name.slice(0, LOGGED_NAME_MAX),
-      remote: peer,
-    });
+    this.#failures.failed(name, peer);
     return new AetherError("auth_failed");
   }
 
@@ -331,6 +339,12 @@ class AuthCalls {
         }),
     );
   }
+}
+
+/** Whose turn it is to have his password looked at is a matter of who and from where. */
+function askerOf(call: ServerCall, name: string): Asker {
+  const user = name.length > COUNTED_NAME_MAX ? Bun.hash(name).toString(36) : name;
+  return { user, host: call.peer.replace(/:\d+$/, ""), isWanted: wanting(call) };
 }
 
 /** Whether somebody waits for the answer. */

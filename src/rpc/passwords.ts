@@ -1,7 +1,11 @@
 /**
  * Passwords as bcrypt hashes, made and compared by Bun.password on its own threads: a hash takes
  * the better part of a tenth of a second by design, and the event loop has other clients. At most
- * half of the cores work on it, so that who guesses passwords does not starve who knows his.
+ * half of the cores work on it, in turns that are fair (login-queue.ts), so that who guesses
+ * passwords does not starve who knows his.
+ *
+ * A user who is not there, or has no password, takes as long to be refused as a wrong password: the
+ * time tells nobody who exists.
  *
  * The hashes are those of etcd (Go's bcrypt), in both directions: written as $2a$, of all bytes of
  * a password up to 72, an empty one included; a longer one is refused when it is set, and only its
@@ -10,26 +14,38 @@
  */
 import { availableParallelism } from "node:os";
 import { AetherError } from "../base/errors.ts";
+import { type Asker, LoginQueue, type QueueTime } from "./login-queue.ts";
 
 /** What bcrypt takes of a password. */
 export const PASSWORD_BYTES_MAX = 72;
 
-/** Calls that wait for a thread: a minute of them; beyond it they are refused. */
-const WAITING_MAX = 1000;
-
 /** Bounds and default of --bcrypt-cost (Go's bcrypt). */
 export const BCRYPT_COST = { min: 4, max: 31, initial: 10 } as const;
 
+/** Passwords that are worked on at once, on machines with many cores: more is nobody's need. */
+const RUNNING_MAX = 4;
+
+const PROCESS_TIME: QueueTime = {
+  nowMs: () => performance.now(),
+  after: (ms, run) => setTimeout(run, ms).unref(),
+};
+
 export class Passwords {
   readonly #cost: number;
-  readonly #runningMax: number;
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
+  readonly #queue: LoginQueue;
+  /** Of no password, and as much work as one of a user whom we make. */
+  readonly #nobodys: string;
 
   /** `cost` is the binary logarithm of the rounds: one more is twice the time. */
-  constructor(cost: number, runningMax = Math.max(1, availableParallelism() >> 1)) {
+  constructor(cost: number, runningMax = defaultRunningMax(), time = PROCESS_TIME) {
     this.#cost = cost;
-    this.#runningMax = runningMax;
+    this.#queue = new LoginQueue(runningMax, time);
+    this.#nobodys = `$2a$${String(cost).padStart(2, "0")}$${"a".repeat(21)}u${"a".repeat(31)}`;
+  }
+
+  /** For metrics: passwords that wait, and what the queue's limits did. */
+  get load(): Pick<LoginQueue, "waitingCount" | "refusedCount" | "penaltyCount"> {
+    return this.#queue;
   }
 
   /**
@@ -40,38 +56,41 @@ export class Passwords {
     const bytes = Buffer.from(password, "utf8");
     if (bytes.length > PASSWORD_BYTES_MAX) throw new AetherError("password_too_long");
     const options = { algorithm: "bcrypt", cost: this.#cost } as const;
-    const hash = await this.#run(() => Bun.password.hash(notEmpty(bytes), options), isWanted);
+    const work = (): Promise<string> => Bun.password.hash(notEmpty(bytes), options);
+    const hash = await this.#run({ user: "", host: "", isWanted }, work);
     return Buffer.from(hash.replace(/^\$2b\$/, "$2a$"), "latin1").toString("base64");
   }
 
-  /** Whether `hash` is one of `password`. Rejects: too_many_requests, canceled as hash() does. */
-  async isOf(password: string, hash: Uint8Array, isWanted: () => boolean): Promise<boolean> {
-    const text = Buffer.from(hash).toString("latin1");
-    if (!BCRYPT_HASH.test(text)) return false;
+  /**
+   * Whether `hash` is one of `password`; of undefined, or of what is no hash, none is, which takes
+   * as long. Rejects: too_many_requests, canceled as hash() does.
+   */
+  async isOf(password: string, hash: Uint8Array | undefined, asker: Asker): Promise<boolean> {
+    const text = Buffer.from(hash ?? []).toString("latin1");
+    const isHash = BCRYPT_HASH.test(text);
     const bytes = Buffer.from(password, "utf8").subarray(0, PASSWORD_BYTES_MAX);
-    return this.#run(() => verify(notEmpty(bytes), text), isWanted);
+    const { user, host } = asker;
+    return this.#run(asker, async () => {
+      const isRight = (await verify(notEmpty(bytes), isHash ? text : this.#nobodys)) && isHash;
+      if (isRight) this.#queue.succeeded(user, host);
+      else this.#queue.failed(user, host);
+      return isRight;
+    });
   }
 
-  /** Those who have gone must not be worked for: a thousand of them would take a minute. */
-  async #run<T>(work: () => Promise<T>, isWanted: () => boolean): Promise<T> {
-    if (this.#running >= this.#runningMax) await this.#turn();
-    else this.#running++;
+  async #run<T>(asker: Asker, work: () => Promise<T>): Promise<T> {
+    await this.#queue.enter(asker);
     try {
-      if (!isWanted()) throw new AetherError("canceled");
       return await work();
     } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running--;
-      else next(); // it takes over our place
+      this.#queue.leave();
     }
   }
+}
 
-  #turn(): Promise<void> {
-    if (this.#waiting.length >= WAITING_MAX) {
-      throw new AetherError("too_many_requests", "too many passwords wait to be checked");
-    }
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
+/** Half of the cores: the other half serves. */
+function defaultRunningMax(): number {
+  return Math.min(RUNNING_MAX, Math.max(1, availableParallelism() >> 1));
 }
 
 /** What looks like a hash may still be none: somebody who may has set it, and it lets nobody in. */

@@ -7,7 +7,12 @@
  */
 import { type Body, type Call, call } from "../differential/steps.ts";
 
-export type ErrorRow = { readonly code: number; readonly text: string } & (
+export type ErrorRow = {
+  readonly code: number;
+  readonly text: string;
+  /** What Aether answers instead, for a reason that stands with the row. */
+  readonly ours?: string;
+} & (
   | { readonly steps: readonly Call[] }
   | { readonly test: string; readonly as?: string }
   | { readonly never: string }
@@ -211,6 +216,8 @@ const USERS: readonly ErrorRow[] = [
   {
     code: UNKNOWN,
     text: "auth: authentication failed, password was given for no password user",
+    // Aether tells nobody who exists.
+    ours: "3 etcdserver: authentication failed, invalid user ID or password",
     steps: [
       call("Auth/UserAdd", { name: "bob", options: { noPassword: true } }),
       call("Auth/UserAdd", { name: "alice", password: "p" }),

@@ -95,9 +95,14 @@ export class AuthSession {
   }
 }
 
+/** etcd tells of users without a password who asks; Aether tells nobody who exists. */
+const NO_PASSWORD = "2 auth: authentication failed, password was given for no password user";
+const NOT_HIM = "3 etcdserver: authentication failed, invalid user ID or password";
+
 function refusalOf(error: unknown): string {
   const { code, details } = error as { code: number; details: string };
-  return `${code} ${details}`;
+  const refusal = `${code} ${details}`;
+  return refusal === NO_PASSWORD ? NOT_HIM : refusal;
 }
 
 function shown(key: string, value: unknown): unknown {

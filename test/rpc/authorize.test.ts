@@ -454,14 +454,19 @@ test("who fails to authenticate is in the log, with where from, and not with wha
   const attempt = (name: string): FakeCall =>
     harness.call(Auth.Authenticate.path, AuthenticateRequest, { name, password: "wrong" });
   const failed = "3 etcdserver: authentication failed, invalid user ID or password";
-  expect(attempt("x".repeat(100)).text).toBe(failed);
-  const known = attempt("p");
-  while (known.ending === undefined) await Bun.sleep(1);
-  expect(known.text).toBe(failed);
+  const nameless = { name: "c", options: { noPassword: true } };
+  harness.log(CommandKind.userAdd, AuthUserAddRequest, nameless);
+  for (const name of ["x".repeat(100), "p", "c"]) {
+    const call = attempt(name);
+    while (call.ending === undefined) await Bun.sleep(1);
+    expect(call.text).toBe(failed); // whether there is such a user is nobody's business
+  }
   expect(harness.logged).toEqual([
     `authentication failed user=${"x".repeat(64)} remote=127.0.0.1:1`,
     "authentication failed user=p remote=127.0.0.1:1",
+    "authentication failed user=c remote=127.0.0.1:1",
   ]);
+  expect(attempt("x".repeat(17_000)).text).toBe("3 etcdserver: request is too large");
 });
 
 test("tokens drawn are letters, and no two alike", () => {
