@@ -40,6 +40,14 @@ async function breaks(peer: Peer, block: Uint8Array): Promise<void> {
 const indexing = (value: string): Buffer => literal(ECHO, value, "indexing");
 
 describe("RFC 7541 §2, §3 tables and order", () => {
+  test("§2.1-1 the server's fields keep theirs: :status first, as HTTP/2 asks of the list", async () => {
+    await using peer = await open(port());
+    for (let count = 0; count < 3; count++) {
+      const { head } = await peer.answer(peer.request());
+      expect(head.map(([name]) => name)[0]).toBe(":status");
+    }
+  });
+
   test("§2.1-2 fields keep their order", async () => {
     await using peer = await open(port());
     const [a, b] = [literal(ECHO, "a"), literal(ECHO, "b")];
