@@ -128,6 +128,10 @@ describe("messages", () => {
     expect(ask(zipped, message(gzipSync(Buffer.alloc(1024 * 1024)), 1))).toBe(text);
     const small = ask(zipped, message(gzipSync(Buffer.alloc(8000)), 1)); // 200 times, but little
     expect(small).toBe("200 0: ");
+    const liar = gzipSync(Buffer.alloc(1024 * 1024));
+    liar.writeUInt32LE(100, liar.length - 4);
+    const broken = "200 13: grpc: failed to decompress: not valid gzip";
+    expect(ask(zipped, message(liar, 1))).toBe(broken);
   });
   test("gzip, and gzip that is none", () => {
     const zipped = requestFields(PATH, ["grpc-encoding", "gzip"]);
