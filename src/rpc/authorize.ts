@@ -34,6 +34,7 @@ import { GrpcCode } from "../wire/grpc/status.ts";
 import { guarded } from "./answer.ts";
 import { type AuthRow, rowOf } from "./authorize-table.ts";
 import { textOf } from "./errors.ts";
+import { KnownCallers } from "./known-callers.ts";
 import { LateStream } from "./late-stream.ts";
 import type { Tokens } from "./tokens.ts";
 
@@ -66,6 +67,8 @@ export class Authorizer {
   readonly #parts: AuthorizerParts;
   /** Tokens belong to the state that they were given by. */
   #machine: StateMachine;
+  /** By token; whom a certificate names is no work to find out. */
+  readonly #known = new KnownCallers();
   #waiting: WaitingCall[] = [];
   #armed = false;
   readonly #runWaiting = (): void => this.#resume();
@@ -134,6 +137,7 @@ export class Authorizer {
   /** Tokens were given or are void: to be told of every change that is applied here. */
   onAuth(change: AuthChange): void {
     this.#parts.tokens.onChange(change);
+    if (change.of !== "token") this.#known.forget();
     if (this.#waiting.length > 0) this.#arm();
   }
 
@@ -141,6 +145,7 @@ export class Authorizer {
   tick(): void {
     this.#notice();
     this.#parts.tokens.tick();
+    this.#known.forget();
     if (this.#waiting.length > 0) this.#resume();
   }
 
@@ -229,10 +234,13 @@ export class Authorizer {
   #identify(call: ServerCall): Caller | undefined {
     this.#notice();
     const { auth } = this.#machine;
+    const known = this.#known.find(call.metadata, auth);
+    if (known !== undefined) return known;
     const token = tokenOf(call);
     if (token !== undefined) {
       const caller = this.#parts.tokens.callerOf(token, auth, call);
       if (caller === undefined) throw new AetherError("invalid_auth_token");
+      this.#known.remember(call.metadata, auth, caller);
       return caller;
     }
     const { peerName } = call;
@@ -253,6 +261,7 @@ export class Authorizer {
    * entry that is not applied here. Then what `makeGo` returns runs as soon as it can be.
    */
   #isWaiting(call: ServerCall, makeGo: () => () => void): boolean {
+    if (this.#known.find(call.metadata, this.#parts.group.machine.auth) !== undefined) return false;
     const token = tokenOf(call);
     if (token === undefined) return false;
     const { tokens } = this.#parts;

@@ -33,9 +33,10 @@ export class KeyRanges {
 
   /** Whether all keys of the range are in the union; of a range without keys, where it begins. */
   covers(range: NamedRange): boolean {
-    const { start, end } = stretchOf(range);
-    const stretch = this.#lastFrom(start);
+    const stretch = this.#lastFrom(range.key);
     if (stretch === undefined) return false;
+    if (range.rangeEnd === "") return stretch.end === undefined || range.key < stretch.end;
+    const { start, end } = stretchOf(range);
     const isEmpty = end !== undefined && end <= start;
     return !isBefore(stretch.end, isEmpty ? `${start}\0` : end);
   }
