@@ -256,6 +256,16 @@ describe("a file that is gone", () => {
     });
   }
 
+  test("log and state together: refused, however little else is missing", async () => {
+    const both = ["raft.db", "group-1"];
+    for (const gone of [both, [...both, "format"], [...both, "lock.db", "lock.pid"]]) {
+      const { refusal } = await startAfter((copy) => {
+        for (const name of gone) rmSync(join(copy, name), { recursive: true, force: true });
+      });
+      expect(refusal).toContain(gone.includes("format") ? "not a data directory" : "it is gone");
+    }
+  });
+
   test("the log's WAL after a kill: the state has applied what the log has not", async () => {
     const path = join(home, "killed");
     const killed = `${path}-copy`;
