@@ -164,7 +164,7 @@ export class Listener {
       tls,
       onSecure: (secured) => this.#secured(secured),
       handlers: {
-        data: (socket, bytes) => this.#data(socket, bytes),
+        data: (socket, bytes) => this.#dataInside(socket, bytes),
         close: (socket) => this.#close(socket),
       },
     });
@@ -212,6 +212,14 @@ export class Listener {
     const link = socket.data;
     if (link === undefined) return;
     if (link.opening) this.#opening(socket, link, bytes);
+    else link.receive(bytes);
+  }
+
+  /** Bytes inside TLS, which wait until it is known who sent them. */
+  #dataInside(socket: Socket<Slot>, bytes: Uint8Array): void {
+    const link = socket.data;
+    if (link === undefined) return;
+    if (link.opening) link.hold(bytes);
     else link.receive(bytes);
   }
 
