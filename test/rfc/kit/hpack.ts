@@ -84,7 +84,12 @@ export function block(fields: readonly Field[]): Buffer {
 const ENTRY_OVERHEAD_BYTES = 32;
 const sizeOf = ([name, value]: Field): number => name.length + value.length + ENTRY_OVERHEAD_BYTES;
 
-/** Decodes what the server's encoder wrote; throws at what §2 to §6 call a decoding error. */
+/** §4.2 lets an encoder begin a block with two size updates; nobody must refuse more. */
+const UPDATE_COUNT_MAX = 2;
+/** §5.1 asks for a limit of an integer's length; these hold 35 bits. */
+const INTEGER_REST_BYTES_MAX = 5;
+
+/** Decodes what an encoder wrote; throws at what §2 to §6 call a decoding error. */
 export class Decoder {
   /** The newest entry first. */
   readonly entries: Field[] = [];
@@ -94,8 +99,13 @@ export class Decoder {
   sizeMax = 4096;
   /** The smallest that we allowed since the last block (§4.2); undefined: nothing changed. */
   smallest: number | undefined = undefined;
+  readonly #updateCountMax: number;
   #bytes: Buffer = Buffer.alloc(0);
   #at = 0;
+
+  constructor(updateCountMax = UPDATE_COUNT_MAX) {
+    this.#updateCountMax = updateCountMax;
+  }
 
   /** Our SETTINGS_HEADER_TABLE_SIZE has been acknowledged. */
   allow(bytes: number): void {
@@ -125,7 +135,8 @@ export class Decoder {
     while (this.#at < this.#bytes.length && (this.#peek() & 0xe0) === 0x20) {
       updates.push(this.#integer(5));
     }
-    if (updates.length > 2) throw new Error(`${updates.length} size updates in one block`);
+    if (updates.length > this.#updateCountMax)
+      throw new Error(`${updates.length} size updates in one block`);
     return updates;
   }
 
@@ -178,11 +189,12 @@ export class Decoder {
     const max = 2 ** bits - 1;
     let value = this.#byte() & max;
     if (value < max) return value;
-    for (let scale = 1; ; scale *= 128) {
+    for (let count = 0; count < INTEGER_REST_BYTES_MAX; count++) {
       const byte = this.#byte();
-      value += (byte & 0x7f) * scale;
+      value += (byte & 0x7f) * 128 ** count;
       if (byte < 128) return value;
     }
+    throw new Error("an integer of too many bytes");
   }
 
   #peek(): number {
