@@ -32,9 +32,9 @@ export const SLICE_BYTES = 16 * KIB;
 
 /**
  * Bytes held over all connections. A socket hands out 512 KiB at most before it is paused; what
- * comes beyond 64 of them is not held but read, however long the turn gets.
+ * comes beyond 256 of them is not held but read, however long the turn gets.
  */
-export const HELD_BYTES_MAX = 32 * MIB;
+export const HELD_BYTES_MAX = 128 * MIB;
 
 /** Somebody whose input is held. */
 export interface SlicedInput {

@@ -166,6 +166,19 @@ describe("over the budget", () => {
     memory.verify();
   });
 
+  test("large answers of calls that had begun before are dropped", () => {
+    const memory = new MemoryBudget(MIB);
+    const client = RawClient.open({ memory }, [4, 0]);
+    const late = requestFields("/test.Service/Late");
+    for (let id = 1; id < 40; id += 2) client.send(client.request(id, "x", late));
+    const answer = Buffer.alloc(300_000);
+    for (const call of client.seen.calls) call.reply(answer, 0, answer.length);
+    client.read();
+    expect(memory.usedBytes).toBeLessThan(2 * MIB);
+    expect(memory.refusedCalls).toBeGreaterThan(10);
+    expect(client.server.openCalls).toBeLessThan(5);
+  });
+
   test("callers that are known are not counted", () => {
     const memory = new MemoryBudget(MIB);
     const room = { receiveBytesMax: 8 * MIB, windowBytes: 8 * MIB };

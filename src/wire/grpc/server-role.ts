@@ -4,6 +4,7 @@
  * handler is dropped, because a handler that waited for consensus cannot know that its client left.
  */
 import { assert } from "../../base/assert.ts";
+import { KIB } from "../../base/units.ts";
 import { RepeatedFields } from "../http2/header-writer.ts";
 import { BODY_TIMEOUT_MS, QUEUED_BYTES_MAX, STALL_TIMEOUT_MS } from "../http2/limits.ts";
 import { Http2Code } from "../http2/protocol.ts";
@@ -26,6 +27,10 @@ const ANSWER_HEAD: readonly string[] = [
 ];
 
 const NEVER = Number.POSITIVE_INFINITY;
+
+/** Answers over this are dropped where there is too much already; nobody misses the answer of a
+ * write, which is small. */
+const LARGE_ANSWER_BYTES = 16 * KIB;
 
 /** Who is at the other end of a connection. */
 export interface ClientIdentity {
@@ -173,6 +178,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   // ---- what handlers say ------------------------------------------------------------------
 
   reply(stream: ServerStream, bytes: Uint8Array, start: number, end: number): void {
+    if (end - start > LARGE_ANSWER_BYTES && this.#refusesAnswer(stream)) return;
     if (!this.#mayEnd(stream)) return;
     if (stream.answering) {
       this.#engine.sender.send(stream, bytes, start, end, true);
@@ -268,6 +274,14 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
     const { sender, memory } = this.#engine;
     if (sender.queuedBytes > QUEUED_BYTES_MAX) return "too many unread answers on this connection";
     return memory?.refuses() === true ? "connections hold too much, this one most" : undefined;
+  }
+
+  /** Many calls may have begun before the first was answered: the last ones are too much. */
+  #refusesAnswer(stream: ServerStream): boolean {
+    const refusal = stream.done ? undefined : this.#refusal();
+    if (refusal === undefined) return false;
+    this.fail(stream, GrpcCode.RESOURCE_EXHAUSTED, refusal, undefined);
+    return true;
   }
 
   #startHttp(stream: ServerStream, ended: boolean): void {
