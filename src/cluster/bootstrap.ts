@@ -53,7 +53,7 @@ export type BootstrapStep =
 
 /** What to do next. */
 export function bootstrap(config: BootstrapConfig, answers: BootstrapAnswers): BootstrapStep {
-  const fault = faultOfConfig(config);
+  const fault = faultOfConfig(config) ?? faultOfAnswers(answers);
   if (fault !== undefined) return refused(fault);
   return config.state === "new" ? begin(config, answers) : join(config, answers);
 }
@@ -74,6 +74,16 @@ function faultOfConfig({ name, peerUrls, members, state }: BootstrapConfig): str
     return `the initial cluster names ${twice} twice: each member has its own`;
   if (state === "existing" && members.length === 1) {
     return "the initial cluster names nobody whom this member could join: list all its members";
+  }
+  return undefined;
+}
+
+/** What no sound member says: whoever believed it would begin as nobody, or as two. */
+function faultOfAnswers(answers: BootstrapAnswers): string | undefined {
+  for (const [from, { members }] of answers) {
+    const ids = new Set(members.map(({ ID }) => ID));
+    if (ids.size === members.length && !ids.has(0n)) continue;
+    return `${from} lists members without ids of their own: it is damaged, or no member at all`;
   }
   return undefined;
 }
