@@ -40,6 +40,7 @@ describe("RFC 9113 §3 starting", () => {
       Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r", "latin1"),
       Buffer.from("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", "latin1"),
       Buffer.from("PRI * HTTP/3.0\r\n\r\nSM\r\n\r\n", "latin1"),
+      Buffer.from("\x16\x03\x01 the greeting of TLS", "latin1"),
     ];
     for (const bytes of wrong) {
       await using peer = await dial(port());
@@ -173,6 +174,23 @@ describe("RFC 9113 §5.1 stream states", () => {
     peer.send(bytes);
     expect(await peer.goaway()).toBe("PROTOCOL_ERROR");
   });
+
+  const onServers: readonly (readonly [name: string, bytes: Buffer])[] = [
+    ["DATA", wire.data(2, "x")],
+    ["RST_STREAM", wire.reset(2, 0)],
+    ["WINDOW_UPDATE", wire.windowUpdate(2, 1)],
+    ["HEADERS", headers(2, VERSION, WHOLE)],
+  ];
+  test.each(onServers)(
+    "§5.1-1 §5.1-2 stream 2 is idle though 3 was used: %s",
+    async (_name, bytes) => {
+      await using peer = await open(port());
+      peer.send(headers(3, VERSION, WHOLE));
+      await peer.answer(3);
+      peer.send(bytes);
+      expect(await peer.goaway()).toBe("PROTOCOL_ERROR");
+    },
+  );
 
   test("§5.1-1 PRIORITY is allowed on an idle stream", async () => {
     await using peer = await open(port());

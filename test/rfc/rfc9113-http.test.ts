@@ -171,10 +171,10 @@ describe("RFC 9113 §8.2, §8.3 requests that are good", () => {
     expect(same.status).toBe("200");
   });
 
-  test("an :authority of etcd's Go client 3.5.0 is taken", async () => {
+  test("an :authority of etcd's Go client 3.5.0 is taken, and is no name of ours", async () => {
     await using peer = await open(port());
     const odd = versionWith(":authority", "#initially=[unix:@/run/etcd.sock]");
-    expect((await peer.answer(peer.request(odd))).status).toBe("200");
+    expect((await peer.answer(peer.request(odd))).status).toBe("421");
   });
 
   test("host alone is good too", async () => {

@@ -28,6 +28,7 @@ import { CHUNK_EXTENSION_BYTES_MAX, CHUNK_LINE_BYTES_MAX, type HttpLimits } from
 
 const CR = 0x0d;
 const LF = 0x0a;
+const SPACE = 0x20;
 
 /** First room for lines: a usual head. */
 const INPUT_BYTES_FIRST = 512;
@@ -137,6 +138,7 @@ export class RequestReader {
   }
 
   #readRequestLine(): boolean {
+    this.#checkBeginning();
     const line = this.#takeLine(this.#limits.lineBytesMax, 414);
     if (line === undefined) return false;
     if (line === "" && !this.#skippedBlank) {
@@ -149,6 +151,15 @@ export class RequestReader {
     this.#fieldBytes = 0;
     this.#state = "fields";
     return true;
+  }
+
+  /** A line that begins with a control byte is refused before its end: a TLS client on a plaintext
+   * address would wait for an answer to its greeting, and we for a line's end. */
+  #checkBeginning(): void {
+    const { bytes, start, pending } = this.#input;
+    if (pending === 0) return;
+    const first = bytes[start] as number;
+    if (first < SPACE && first !== CR) throw new HttpFault(400, "malformed request line");
   }
 
   #readField(): boolean {

@@ -106,6 +106,7 @@ const KIB_8 = "x".repeat(8192);
 const HOSTILE: readonly (readonly [string, string, number])[] = [
   // the request line
   ["bare LF after the request line", "GET / HTTP/1.1\nHost: a\r\n\r\n", 400],
+  ["the greeting of TLS, without a line's end", "\x16\x03\x01\x02\x00\x01", 400],
   ["no target", "GET HTTP/1.1\r\nHost: a\r\n\r\n", 400],
   ["no version (HTTP/0.9)", "GET /\r\n\r\n", 400],
   ["two spaces", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400],
