@@ -16,113 +16,33 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AetherError } from "../../src/base/errors.ts";
 import { Prng } from "../../src/base/prng.ts";
-import type { LogStore, StateStore } from "../../src/node/ports.ts";
-import { requireFiles, requireFit } from "../../src/storage/data-check.ts";
-import { type DataDir, openDataDir } from "../../src/storage/data-dir.ts";
 import { writeIdentity } from "../../src/storage/identity.ts";
 import { openLogStore } from "../../src/storage/log-store.ts";
 import { openStill } from "../../src/storage/sqlite.ts";
 import type { HeldFile } from "../../src/storage/state-holds.ts";
 import { stageState } from "../../src/storage/state-staging.ts";
 import { openStateStore } from "../../src/storage/state-store.ts";
-import { StorageError } from "../../src/storage/storage-error.ts";
+import {
+  APPLIED,
+  IDENTITY,
+  makeMember,
+  onFatal,
+  start,
+  startOrRefuse,
+  WAY_OUT,
+  withStores,
+} from "./damaged-member.ts";
 import { durable, entries, snapshotAt } from "./log-store.contract.ts";
-import { fill, found, held } from "./state-snapshot.contract.ts";
+import { fill, held } from "./state-snapshot.contract.ts";
 import { batch, ModelHistory, stored } from "./state-store.contract.ts";
 
 const home = mkdtempSync(join(tmpdir(), "aether-damage-"));
 afterAll(() => rmSync(home, { recursive: true }));
 
-const IDENTITY = { clusterId: 0xc1a5n, memberId: 0x8e9e05c52164694dn, name: "a", begun: true };
-const WAY_OUT = "remove this member from the cluster, delete its data directory";
-
-function onFatal(error: Error): void {
-  throw error;
-}
-
-interface Opened {
-  readonly log: LogStore;
-  readonly state: StateStore;
-}
-
-/** Opens what a server opens, in its order, and looks at all of it. */
-async function start(path: string): Promise<unknown> {
-  const dataDir = openDataDir(path);
-  let log: LogStore | undefined;
-  let state: StateStore | undefined;
-  try {
-    requireFiles(dataDir, 1);
-    const options = { group: 1, onFatal, sync: false };
-    log = await openLogStore({ ...options, path: dataDir.logPath, recentBytesMax: 0 });
-    const logStart = log.stored.snapshot?.index;
-    state = await openStateStore({ ...options, path: dataDir.statePath(1), logStart });
-    const seen = found(state);
-    const { appliedIndex } = state.stored;
-    const identity = requireFit(dataDir, 1, { log: log.stored, appliedIndex });
-    const { firstIndex, lastIndex } = log.stored;
-    return { identity, seen, log: log.stored, entries: log.read(firstIndex, lastIndex + 1, 1e9) };
-  } finally {
-    await log?.close();
-    await state?.close();
-    dataDir.release();
-  }
-}
-
-/** What start() found, or why it refused; anything but a refusal is a failure of the test. */
-async function startOrRefuse(path: string): Promise<{ seen?: unknown; refusal?: string }> {
-  try {
-    return { seen: await start(path) };
-  } catch (error) {
-    const expected = error instanceof StorageError;
-    if (!expected && !(error instanceof AetherError && error.code === "corrupt")) throw error;
-    return { refusal: error.message };
-  }
-}
-
-async function withStores(
-  path: string,
-  use: (opened: Opened, dataDir: DataDir) => Promise<void>,
-): Promise<void> {
-  const dataDir = openDataDir(path);
-  const options = { group: 1, onFatal };
-  const log = await openLogStore({ ...options, path: dataDir.logPath });
-  const logStart = log.stored.snapshot?.index;
-  const state = await openStateStore({ ...options, path: dataDir.statePath(1), logStart });
-  await use({ log, state }, dataDir);
-  await log.close();
-  await state.close();
-  dataDir.release();
-}
-
 /** A start takes 20 ms, on a busy machine five times as long. */
 const FLIPS = 24;
 const SLOW_MS = 60_000;
-
-const LOG_START = 50;
-const APPLIED = 120;
-
-/** A member whose log begins after LOG_START and ends with entries that are not committed yet. */
-async function makeMember(path: string): Promise<void> {
-  await withStores(path, async ({ log, state }, dataDir) => {
-    writeIdentity(dataDir.path, IDENTITY);
-    const hardState = { term: 2, vote: 3n, commit: APPLIED };
-    await durable(log, {
-      snapshot: snapshotAt(LOG_START),
-      hardState: { ...hardState, commit: 50 },
-    });
-    for (let index = LOG_START + 1; index <= APPLIED + 3; index++) {
-      await durable(log, { entries: entries(index, index + 1) });
-    }
-    await durable(log, { hardState });
-    await fill(state, new ModelHistory(), 1, APPLIED);
-    const records = Array.from({ length: 200 }, (_, i) => ({
-      ...{ space: "lease", key: `lease ${i}`, value: Buffer.from(`value ${i}`) },
-    }));
-    await stored(state, batch(APPLIED, { appliedTerm: 8, records }));
-  });
-}
 
 const member = join(home, "member");
 const files = {
