@@ -3,8 +3,9 @@
  * (health, metrics, the JSON gateway), with or without TLS: ALPN says which, or the first bytes
  * do. The protocols themselves are handed in as factories.
  *
- * Limits: connections per listener; TLS handshakes under way and their time (tls-gate.ts); time for
- * the bytes that tell the protocol (slow-loris). What a connection must do later in time is the protocol's own business.
+ * Limits: connections per listener; TLS handshakes under way and their time (tls-gate.ts); time
+ * for the bytes that tell the protocol (slow-loris). What a connection must do later in time is the
+ * protocol's own business.
  * stop() says good-bye on each connection and waits; what is left at the end is cut.
  */
 import { lstatSync, unlinkSync } from "node:fs";
@@ -26,7 +27,8 @@ import { type HandshakeCounts, peerAddress, type Secured, TlsGate } from "./tls-
 /** Connections of one listener. An idle HTTP/2 one costs 12 KB (measured), so 20,000 are 240 MB,
  * as much as one may spend on clients that do nothing. Fewer where files are scarce. */
 export const CONNECTIONS_MAX = 20_000;
-/** From accept, or the end of the TLS handshake, to the bytes that tell the protocol; clients send their preface at once. */
+/** From accept, or the end of the TLS handshake, to the bytes that tell the protocol; clients send
+ * their preface at once. */
 export const PREFACE_MS_MAX = 5_000;
 
 /** Who is on the other side. */

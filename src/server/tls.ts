@@ -35,10 +35,15 @@ export interface World {
   readonly log: Log;
 }
 
+interface Keeping extends World {
+  /** Whose addresses the files are for, in log lines. */
+  readonly addresses: "clients" | "members";
+}
+
 /** What the files of one table of settings hold now. */
 export class LiveTls {
   readonly #files: TlsFiles;
-  readonly #world: World;
+  readonly #world: Keeping;
   #loaded: LoadedTls;
   /** What was read last, be it good or not, and how the files looked then. */
   #contents: Contents;
@@ -47,14 +52,14 @@ export class LiveTls {
   #reading: Promise<LoadedTls> | undefined;
 
   /** Rejects with AetherError invalid_argument with the file's name for one that is of no use. */
-  static async load(files: TlsFiles, world: World): Promise<LiveTls> {
+  static async load(files: TlsFiles, world: Keeping): Promise<LiveTls> {
     const [look, contents] = [lookAt(files), contentsOf(files)];
     return new LiveTls(files, world, look, contents, await loadTls(files, contents, world));
   }
 
   private constructor(
     files: TlsFiles,
-    world: World,
+    world: Keeping,
     look: Look,
     contents: Contents,
     loaded: LoadedTls,
@@ -97,15 +102,18 @@ export class LiveTls {
 
   /** What the new contents say, or what the old ones did if the new ones say nothing. */
   async #load(contents: Contents): Promise<LoadedTls> {
-    const { log } = this.#world;
+    const { log, addresses } = this.#world;
     const files = namesOf(this.#files);
     try {
       this.#loaded = await loadTls(this.#files, contents, this.#world);
-      log.info("TLS files have changed: they hold from the next handshake on", { files });
+      log.info("TLS files have changed: they hold from the next handshake on", {
+        addresses,
+        files,
+      });
     } catch (error) {
       if (!(error instanceof AetherError)) throw error;
-      const reason = error.message;
-      log.error("TLS files have changed and cannot be used: the old ones stay", { reason });
+      const fields = { addresses, reason: error.detail };
+      log.error("TLS files have changed and cannot be used: the old ones stay", fields);
     }
     return this.#loaded;
   }
@@ -120,8 +128,8 @@ export interface NodeTls {
 /** Rejects with AetherError invalid_argument. */
 export async function loadNodeTls({ clientTls, peerTls }: Config, world: World): Promise<NodeTls> {
   return {
-    clients: clientTls === undefined ? undefined : await LiveTls.load(clientTls, world),
-    peers: peerTls === undefined ? undefined : await LiveTls.load(peerTls, world),
+    clients: clientTls && (await LiveTls.load(clientTls, { ...world, addresses: "clients" })),
+    peers: peerTls && (await LiveTls.load(peerTls, { ...world, addresses: "members" })),
   };
 }
 
@@ -218,7 +226,7 @@ async function revocationsOf(
     }
     return found;
   } catch (error) {
-    if (error instanceof AetherError) throw unusable(crlFile, error.message, error);
+    if (error instanceof AetherError) throw unusable(crlFile, error.detail, error);
     throw error;
   }
 }

@@ -107,7 +107,8 @@ function hugeList(count: number): Uint8Array {
   const home = authority.ca.replace("/ca.pem", "");
   const index = join(home, "huge.txt");
   const rows = Array.from({ length: count }, (_, i) => {
-    return `R\t360101000000Z\t260101000000Z\t${(0x100000 + i).toString(16).toUpperCase()}\tunknown\t/CN=x`;
+    const serial = (0x100000 + i).toString(16).toUpperCase();
+    return `R\t360101000000Z\t260101000000Z\t${serial}\tunknown\t/CN=x`;
   });
   writeFileSync(index, `${rows.join("\n")}\n`);
   writeFileSync(join(home, "huge.cnf"), text(join(home, "openssl.cnf")).replace("index", "huge"));
