@@ -37,7 +37,7 @@ import { begin, foundingOf, rememberBeginning } from "./founding.ts";
 import { createHttpSide, type HttpSide } from "./http/compose.ts";
 import { KnownMembers } from "./known-members.ts";
 import { MeteredGroup } from "./metrics/group.ts";
-import { registerLimits } from "./metrics/limits.ts";
+import { registerLimits, registerOverload } from "./metrics/limits.ts";
 import { RoundTrips, registerNode } from "./metrics/node.ts";
 import { registerProcess } from "./metrics/process.ts";
 import { clusterSecret, peerTrust } from "./peer-trust.ts";
@@ -442,7 +442,7 @@ class Server implements RunningServer {
 
   /** From now on clients, members and observers are answered. */
   #serve(): void {
-    const { config, doors, stores } = this.#base;
+    const { config, doors, network, stores } = this.#base;
     const { clusterId, memberId } = this.#identity;
     const identity = { clusterId, memberId };
     const { meters } = this.#services;
@@ -461,6 +461,8 @@ class Server implements RunningServer {
     const answering = answeringOf({ ...shared, peerMethods, front: http.front });
     doors.serve(answering);
     registerLimits(this.#metrics, answering);
+    const { overload } = this.#services;
+    registerOverload(this.#metrics, { overload, share: network.share, front: http.front });
     meters.register(this.#metrics);
     registerProcess(this.#metrics);
     registerNode(this.#metrics, {

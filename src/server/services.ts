@@ -17,6 +17,7 @@ import { type KvLimits, KvService } from "../rpc/kv.ts";
 import { type LeaseLimits, LeaseService } from "../rpc/lease.ts";
 import { lockMethods } from "../rpc/lock.ts";
 import { type MaintenanceBackend, maintenanceMethods } from "../rpc/maintenance.ts";
+import type { Overload } from "../rpc/overload.ts";
 import { Passwords } from "../rpc/passwords.ts";
 import { SpaceQuota } from "../rpc/quota.ts";
 import { reflectionMethods } from "../rpc/reflection.ts";
@@ -116,6 +117,11 @@ export class Services {
 
   methods(): readonly Method[] {
     return this.#methods;
+  }
+
+  /** Who refuses calls when too many wait. */
+  get overload(): Overload {
+    return this.#admission.overload;
   }
 
   /** How a call ends whose handler threw; what is no expected failure is thrown on. */

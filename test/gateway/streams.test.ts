@@ -125,7 +125,7 @@ class Raw {
   }
 
   post(path: string, body: string, ...fields: string[]): void {
-    const head = [`POST ${path} HTTP/1.1`, "Host: h", ...fields];
+    const head = [`POST ${path} HTTP/1.1`, "Host: localhost", ...fields];
     const length = `Content-Length: ${Buffer.byteLength(body)}`;
     this.socket.write(`${[...head, length].join("\r\n")}\r\n\r\n${body}`);
   }
@@ -148,11 +148,13 @@ describe("bare sockets", () => {
 
   test("a body in chunks, and one that waits for 100 Continue", async () => {
     const raw = new Raw();
-    raw.socket.write("POST /v3/kv/range HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    raw.socket.write(
+      "POST /v3/kv/range HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
     raw.socket.write(`8\r\n{"key":"\r\n6\r\n${KEY}"}\r\n0\r\n\r\n`);
     await raw.reads("HTTP/1.1 200 OK");
     raw.socket.write(
-      "POST /v3/kv/range HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+      "POST /v3/kv/range HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
     );
     await raw.reads("100 Continue");
     raw.socket.write("{}");
@@ -324,7 +326,12 @@ describe("WebSockets", () => {
   test("are not spoken elsewhere, nor to who does not know how", async () => {
     const status = async (path: string, ...fields: string[]): Promise<string> => {
       const raw = new Raw();
-      const head = [`GET ${path} HTTP/1.1`, "Host: h", "Connection: Upgrade", "Upgrade: websocket"];
+      const head = [
+        `GET ${path} HTTP/1.1`,
+        "Host: localhost",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+      ];
       raw.socket.write(`${[...head, ...fields].join("\r\n")}\r\n\r\n`);
       await raw.reads("\r\n\r\n");
       raw.socket.destroy();

@@ -238,7 +238,7 @@ export class JsonCall implements ServerCall, BodyReader {
     const longest = longestField(bytes, start, end);
     const { receiveBytesMax } = this.#owner;
     if (longest > receiveBytesMax) {
-      const message = `one part of the answer has ${longest} bytes, as JSON ${receiveBytesMax} at most`;
+      const message = `a part of the answer has ${longest} bytes, JSON takes ${receiveBytesMax}`;
       this.#endWith(GrpcCode.RESOURCE_EXHAUSTED, message, false);
       return;
     }

@@ -5,7 +5,7 @@
  */
 import { type Turn, TurnPhase } from "../../base/turn.ts";
 
-/** Half of what reading may take (net/input-share.ts): the client of a large answer is in no hurry. */
+/** Half of what reading may take (net/input-share.ts): who asks for much is in no hurry. */
 export const TURN_MS_MAX = 2;
 
 /** Does one step, a millisecond or so; true: there is more to do. Must not throw. */

@@ -46,7 +46,7 @@ export class PacedAnswer {
     return this.#bytes !== undefined;
   }
 
-  /** Takes the next bytes of the message, copied; the last of them with `isLast`. Not while busy. */
+  /** Takes the next bytes of the message, copied; `isLast`: there are no more. Not while busy. */
   take(bytes: Uint8Array, start: number, end: number, isLast: boolean): void {
     assert(!this.busy, "the next piece of an answer waits until there is room");
     this.#bytes = Buffer.from(bytes.subarray(start, end));

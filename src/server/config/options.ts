@@ -34,7 +34,7 @@ export interface Options {
   readonly http: {
     /** Origins that may ask; "*": any. */
     readonly cors: readonly string[];
-    /** Host names for plaintext HTTP; "*": any. */
+    /** Host names for plaintext HTTP besides our own, in etcd's words without them; "*": any. */
     readonly hostWhitelist: readonly string[];
     /** JSON at /v3/. */
     readonly gateway: boolean;
@@ -119,11 +119,12 @@ function keepaliveOf(settings: Gathered): Options["keepalive"] {
   };
 }
 
-/** An empty list lets everybody in, as "*" does. */
+/** In etcd's words an empty list lets everybody in, as "*" does, and it is empty if left out. */
 function httpOf(settings: Gathered): Options["http"] {
+  const empty = settings.speaksEtcd ? "*" : "";
   return {
-    cors: partsOf(settings.text("--cors") || "*"),
-    hostWhitelist: partsOf(settings.text("--host-whitelist") || "*"),
+    cors: partsOf(settings.text("http.cors") || empty),
+    hostWhitelist: partsOf(settings.text("http.allowed_hosts") || empty),
     gateway: settings.on("--enable-grpc-gateway"),
     pprof: settings.on("--enable-pprof"),
   };

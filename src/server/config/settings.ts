@@ -239,6 +239,20 @@ export const SETTINGS: readonly Setting[] = [
     help: "Metrics in TLS alone, by the rules and with the certificate of [tls]",
   },
   {
+    path: "http.cors",
+    etcd: "cors",
+    kind: "origins",
+    initial: "",
+    help: "Origins whose pages may ask over HTTP; *: any; empty: none (in etcd's words any)",
+  },
+  {
+    path: "http.allowed_hosts",
+    etcd: "host-whitelist",
+    kind: "list",
+    initial: "",
+    help: "Host names beside its own that plaintext HTTP may be asked by (in etcd's words any)",
+  },
+  {
     path: "shard.max_regions",
     kind: "integer",
     initial: 1024,

@@ -1,4 +1,5 @@
 /** The HTTP side of a server, put together: who answers at the addresses of which kind. */
+import { hostname } from "node:os";
 import type { Clock } from "../../base/ports.ts";
 import type { Turn } from "../../base/turn.ts";
 import { jsonBytesMax } from "../../gateway/json/call.ts";
@@ -12,6 +13,7 @@ import type { Config } from "../config/config.ts";
 import { Endpoints } from "../endpoints.ts";
 import { DebugPages } from "./debug.ts";
 import { HttpFront } from "./front.ts";
+import { ownHosts } from "./own-hosts.ts";
 import { PeerPages } from "./peer-pages.ts";
 import { Profiles } from "./profiles.ts";
 
@@ -52,6 +54,7 @@ export function createHttpSide(parts: HttpParts): HttpSide {
     ...{ endpoints, gateway, clock },
     cors: config.http.cors,
     hostWhitelist: config.http.hostWhitelist,
+    ownHosts: config.speaksEtcd ? undefined : ownHosts(config, hostname()),
     debug: new DebugPages({
       variables: () => variablesOf(group, identity),
       profiles: isProfiled ? new Profiles(wallMs, process.argv) : undefined,

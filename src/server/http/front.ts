@@ -2,7 +2,8 @@
  * What every HTTP request passes before anything answers it (etcd's access control,
  * server/embed/serve.go), and who answers:
  *
- *   clients    host allowed? ─▶ CORS ─▶ OPTIONS ─▶ /v3/ gateway, /debug/, endpoints, members' pages
+ *   all        host and origin allowed?
+ *   clients    CORS ─▶ OPTIONS ─▶ /v3/ gateway, /debug/, endpoints, members' pages
  *   observers  endpoints without /version
  *   peers      /version, /members
  *
@@ -13,7 +14,7 @@ import { GATEWAY_PREFIX, type JsonGateway } from "../../gateway/json/gateway.ts"
 import type { HttpService } from "../../wire/grpc/grpc-server.ts";
 import type { HttpHandler, HttpRequest, HttpResponse } from "../../wire/http1/http.ts";
 import { type Endpoints, type HttpAnswer, NOT_FOUND } from "../endpoints.ts";
-import { type Access, corsFields, isHostAllowed, refusedHost } from "./access.ts";
+import { type Access, corsFields, refusalOf } from "./access.ts";
 import { cleanTarget } from "./clean-path.ts";
 import type { DebugPages } from "./debug.ts";
 import type { PeerPages } from "./peer-pages.ts";
@@ -50,6 +51,8 @@ export class HttpFront {
   readonly clients: HttpService;
   readonly observers: HttpService;
   readonly peers: HttpService;
+  /** Requests under a name or from an origin that may not ask. */
+  refusedCount = 0;
   readonly #parts: FrontParts;
   #date = "";
   #dateSecond = -1;
@@ -57,13 +60,17 @@ export class HttpFront {
   constructor(parts: FrontParts) {
     this.#parts = parts;
     const { bodyBytesMax, endpoints, peerPages } = parts;
-    const observer: HttpHandler = ({ method, path, query }, response) => {
+    const observer: HttpHandler = (request, response) => {
+      const { method, path, query } = request;
       this.#begin(response);
+      if (this.#refusesStranger(request, response)) return;
       const respond = (answer: HttpAnswer): void => answerWith(response, answer);
       if (!endpoints.handleObserver(method, path, query, respond)) respond(NOT_FOUND);
     };
-    const peer: HttpHandler = ({ method, path }, response) => {
+    const peer: HttpHandler = (request, response) => {
+      const { method, path } = request;
       this.#begin(response);
+      if (this.#refusesStranger(request, response)) return;
       answerWith(response, peerPages.answer(method, path) ?? NOT_FOUND);
     };
     this.observers = { handler: observer, bodyBytesMax };
@@ -111,13 +118,26 @@ export class HttpFront {
     }
   }
 
+  /** The same where etcd asks nobody: members and observers. */
+  #refusesStranger(request: HttpRequest, response: HttpResponse): boolean {
+    return this.#parts.ownHosts !== undefined && this.#refuses(request, response);
+  }
+
+  /** True: it has been answered that nobody may ask like this. */
+  #refuses({ headers, secure }: HttpRequest, response: HttpResponse): boolean {
+    const refusal = refusalOf(this.#parts, headers, secure);
+    if (refusal === undefined) return false;
+    this.refusedCount++;
+    response.end(refusal.status, TEXT, refusal.text);
+    return true;
+  }
+
   /** False: it has been answered that this request is not served. */
   #admits(request: HttpRequest, response: HttpResponse): boolean {
-    const { method, path, headers, secure, peerName } = request;
+    const { method, path, headers, peerName } = request;
     this.#begin(response);
-    if (!secure && !isHostAllowed(this.#parts, headers)) {
-      response.end(421, TEXT, refusedHost(headers));
-    } else if (peerName && path.startsWith(GATEWAY_PREFIX) && this.#parts.namesCount()) {
+    if (this.#refuses(request, response)) return false;
+    if (peerName && path.startsWith(GATEWAY_PREFIX) && this.#parts.namesCount()) {
       response.end(400, TEXT, NAME_IGNORED);
     } else {
       response.addFields(corsFields(this.#parts, headers));

@@ -2,9 +2,12 @@
  * The limits of HTTP/2 and of memory that callers met, over all addresses: an operator sees an
  * attack, or a client that needs more than it gets.
  */
+import type { InputShare } from "../../net/input-share.ts";
 import type { Metrics } from "../../observe/metrics.ts";
+import type { Overload } from "../../rpc/overload.ts";
 import type { Http2Counts } from "../../wire/http2/counts.ts";
 import type { Answering } from "../doors.ts";
+import type { HttpFront } from "../http/front.ts";
 
 const LIMITS: Readonly<Record<keyof Http2Counts, string>> = {
   floods: "flood",
@@ -35,5 +38,32 @@ export function registerLimits(metrics: Metrics, answering: Answering): void {
       [{ limit: "call" }, memory.refusedCalls],
       [{ limit: "connection" }, memory.endedConnections],
     ],
+  );
+}
+
+export interface OverloadParts {
+  readonly overload: Overload;
+  readonly share: InputShare;
+  readonly front: HttpFront;
+}
+
+/** What was refused or had to wait because there was more of it than could be done. */
+export function registerOverload(metrics: Metrics, parts: OverloadParts): void {
+  const { overload, share, front } = parts;
+  const counter = (name: string, help: string, value: () => number): void =>
+    metrics.read("counter", name, help, value);
+  counter("aether_overload_refused_total", "Calls refused: too many waited already.", () => {
+    return overload.refusedCount;
+  });
+  counter("aether_input_held_total", "Times that much input waited for its turn.", () => {
+    return share.counts.heldCount;
+  });
+  counter("aether_input_overflow_total", "Times that no more input could be held.", () => {
+    return share.counts.overflowCount;
+  });
+  counter(
+    "aether_http_strangers_refused_total",
+    "HTTP requests under a foreign name, or of a page of another origin.",
+    () => front.refusedCount,
   );
 }

@@ -7,6 +7,7 @@ import { Endpoints } from "../../../src/server/endpoints.ts";
 import { cleanTarget } from "../../../src/server/http/clean-path.ts";
 import { DebugPages } from "../../../src/server/http/debug.ts";
 import { type FrontParts, HttpFront } from "../../../src/server/http/front.ts";
+import { ownHosts } from "../../../src/server/http/own-hosts.ts";
 import { PeerPages } from "../../../src/server/http/peer-pages.ts";
 import { Profiles } from "../../../src/server/http/profiles.ts";
 import { NO_METER } from "../../../src/wire/grpc/call-meter.ts";
@@ -75,7 +76,7 @@ function ask(front: HttpFront, line: string, asked: Asked = {}) {
 describe("origins", () => {
   const any = "access-control-allow-origin: *";
   test("all may ask where none are named", () => {
-    for (const cors of [[], ["*"], ["http://a", "*"]]) {
+    for (const cors of [["*"], ["http://a", "*"]]) {
       const { fields } = ask(frontWith({ cors }), "GET /version");
       expect(fields).toContain(any);
       expect(fields).toContain("access-control-allow-headers: accept, content-type, authorization");
@@ -119,6 +120,74 @@ describe("hosts", () => {
     expect(status("evil", true)).toBe(200);
     const fields = ["Host: evil"];
     expect(ask(front, "GET /metrics", { kind: "observers", fields }).status).toBe(200);
+  });
+});
+
+describe("in Aether's own words", () => {
+  const front = frontWith({
+    ...{ cors: [], hostWhitelist: ["also.example"] },
+    ownHosts: new Set(["localhost", "node1"]),
+  });
+  const asked = (fields: string[], more: Asked = {}, line = "GET /version"): number =>
+    ask(front, line, { fields, ...more }).status;
+
+  test("our own names, addresses and those allowed may stand in Host", () => {
+    const good = ["localhost:2379", "node1", "NODE1:1", "10.1.2.3:2379", "[::1]:2379", "[fe80::1]"];
+    for (const host of [...good, "also.example:1"]) expect(asked([`Host: ${host}`])).toBe(200);
+    const evil = ["evil.example", "evil.example:2379", "node1.evil", "10.1.2.3.evil", "localhost."];
+    for (const host of evil) {
+      expect(asked([`Host: ${host}`])).toBe(421);
+      for (const kind of ["observers", "peers"] as const) {
+        expect(asked([`Host: ${host}`], { kind })).toBe(421);
+      }
+    }
+    expect(asked(["Host: evil.example"], { secure: true })).toBe(200);
+    expect(ask(front, "GET /version", { fields: ["Host: e"] }).body).toContain(
+      'allowed_hosts = ["e"]',
+    );
+    expect(front.refusedCount).toBeGreaterThan(10);
+  });
+
+  test("pages of other sites may ask for nothing, also where they cannot read the answer", () => {
+    const host = "Host: localhost:2379";
+    const put = "POST /v3/kv/put";
+    for (const origin of [
+      "http://evil.example",
+      "null",
+      "https://localhost:1",
+      "http://localhost",
+    ]) {
+      expect(asked([host, `Origin: ${origin}`], {}, put)).toBe(403);
+      expect(asked([host, `Origin: ${origin}`], { secure: true }, put)).toBe(403);
+      expect(asked([host, `Origin: ${origin}`], {}, "OPTIONS /v3/kv/put")).toBe(403);
+    }
+    expect(asked([host, "Origin: http://localhost:2379"])).toBe(200); // our own page
+    const fields = ask(front, "GET /version", { fields: [host] }).fields;
+    expect(fields.join()).not.toContain("access-control");
+  });
+
+  test("an origin that was named is let in", () => {
+    const open = frontWith({ cors: ["http://a"], ownHosts: new Set(["h"]) });
+    const { status, fields } = ask(open, "GET /version", {
+      fields: ["Host: h", "Origin: http://a"],
+    });
+    expect(status).toBe(200);
+    expect(fields).toContain("access-control-allow-origin: http://a");
+  });
+
+  test("own are this machine's name and those of its addresses", () => {
+    const names = ownHosts(
+      {
+        listenClient: ["http://Node1.example:2379", "unix:/run/a"],
+        ...{ listenClientHttp: [], listenPeer: ["10.0.0.1:2380"], listenMetrics: [] },
+        clientUrls: ["https://told.example:2379", "nonsense"],
+      },
+      "Machine",
+    );
+    for (const name of ["node1.example", "told.example", "machine", "localhost"]) {
+      expect(names.has(name)).toBe(true);
+    }
+    expect(names.has("nonsense")).toBe(false);
   });
 });
 

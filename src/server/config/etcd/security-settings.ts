@@ -14,13 +14,6 @@ export const SECURITY_SETTINGS: readonly EtcdSetting[] = [
       inert: NO_CALLS,
     }),
   ),
-  { etcd: "cors", kind: "origins", initial: "*", help: "Origins that may ask over HTTP; *: any" },
-  {
-    etcd: "host-whitelist",
-    kind: "list",
-    initial: "*",
-    help: "Host names that plaintext HTTP may be asked by; *: any",
-  },
   {
     etcd: "auth-token",
     kind: "string",
