@@ -27,8 +27,12 @@ export const TURN_MS_MAX = 2;
  */
 export const LIGHT_BYTES = KIB;
 
-/** Read at a time of somebody who sends much: an HTTP/2 frame, a millisecond of requests. */
-export const SLICE_BYTES = 16 * KIB;
+/**
+ * Read at a time of somebody who sends much. Ten requests or so; more would be too many where each
+ * asks for a megabyte, since nobody looks at the clock, or at how much waits to be read, within
+ * one.
+ */
+export const SLICE_BYTES = 2 * KIB;
 
 /**
  * Bytes held over all connections. A socket hands out 512 KiB at most before it is paused; what
@@ -38,7 +42,7 @@ export const HELD_BYTES_MAX = 128 * MIB;
 
 /** Somebody whose input is held. */
 export interface SlicedInput {
-  /** Reads one slice of what is held; false: nothing is held any more. */
+  /** Reads one slice of what is held; false: nothing is held any more, or goOn() will say. */
   takeSlice(nowMs: number): boolean;
 }
 
@@ -97,6 +101,12 @@ export class InputShare {
     this.#heldBytes += bytes;
     this.#waiting.push(input);
     return true;
+  }
+
+  /** What was held, and not counted as waiting, gets its slices again. */
+  goOn(input: SlicedInput): void {
+    this.#waiting.push(input);
+    this.begin();
   }
 
   /** So many held bytes were read, or are not wanted any more. */

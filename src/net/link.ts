@@ -75,6 +75,8 @@ export class Link implements SlicedInput {
   #paused = false;
   /** Input that waits for its turn (input-share.ts). */
   #rest: Uint8Array | undefined;
+  /** It waits for nobody's turn, but for the connection to read its answers. */
+  #parked = false;
 
   /**
    * `deadlineMs` is when a connection must have been adopted; the socket is closed otherwise. With
@@ -123,7 +125,7 @@ export class Link implements SlicedInput {
     connection.onOutput = () => this.#queue();
     const held = this.#held;
     this.#held = undefined;
-    if (held !== undefined) connection.receive(held, this.#host.nowMs());
+    if (held !== undefined) this.#take(held);
     if (connection.output.pending > 0) this.#queue();
     this.#follow(connection);
   }
@@ -148,7 +150,11 @@ export class Link implements SlicedInput {
   /** Bytes from the socket, lent for the call; thrown away unless the link is open. */
   receive(bytes: Uint8Array): void {
     this.#traffic.receivedBytes += bytes.length;
-    if (this.#state !== "open") return;
+    if (this.#state === "open") this.#take(bytes);
+  }
+
+  /** To the connection, at once or in its share. */
+  #take(bytes: Uint8Array): void {
     const share = this.#share;
     if (share === undefined) this.#feed(bytes, this.#host.nowMs());
     else if (bytes.length <= LIGHT_BYTES && this.#rest === undefined) {
@@ -159,6 +165,10 @@ export class Link implements SlicedInput {
   takeSlice(nowMs: number): boolean {
     const rest = this.#rest;
     if (rest === undefined) return false;
+    if (this.#connection?.paused === true) {
+      this.#parked = true; // what it asked for would only be added to what it does not read
+      return false;
+    }
     const slice = rest.subarray(0, SLICE_BYTES);
     this.#share?.release(slice.length);
     this.#rest = slice.length < rest.length ? rest.subarray(slice.length) : undefined;
@@ -236,7 +246,7 @@ export class Link implements SlicedInput {
   #feedInShare(share: InputShare, bytes: Uint8Array): void {
     const nowMs = share.begin();
     let at = 0;
-    while (at < bytes.length && this.#rest === undefined && share.hasTime()) {
+    while (at < bytes.length && this.#mayFeed() && share.hasTime()) {
       this.#feed(bytes.subarray(at, at + SLICE_BYTES), nowMs);
       at += SLICE_BYTES;
     }
@@ -250,6 +260,11 @@ export class Link implements SlicedInput {
       this.#rest = rest;
       this.#follow(this.#connection as ProtocolConnection);
     } else this.#feed(rest, nowMs);
+  }
+
+  /** Nothing is before it, and its answers are read. */
+  #mayFeed(): boolean {
+    return this.#rest === undefined && this.#connection?.paused === false;
   }
 
   #feed(bytes: Uint8Array, nowMs: number): void {
@@ -268,6 +283,10 @@ export class Link implements SlicedInput {
   /** Does what the connection asks for after it was given something. */
   #follow(connection: ProtocolConnection): void {
     if (connection.closing) this.#queue();
+    if (this.#parked && !connection.paused) {
+      this.#parked = false;
+      this.#share?.goOn(this);
+    }
     const paused = connection.paused || this.#rest !== undefined;
     if (paused === this.#paused) return;
     this.#paused = paused;

@@ -17,6 +17,8 @@ class Slow implements ProtocolConnection {
   closing = false;
   paused = false;
   got = "";
+  /** Bytes after which its answers fill its output. */
+  pausesAfter = Number.POSITIVE_INFINITY;
   readonly #world: World;
   readonly #ms: number;
 
@@ -29,6 +31,7 @@ class Slow implements ProtocolConnection {
     this.#world.nowMs += this.#ms;
     this.got += Buffer.from(bytes).toString("latin1");
     this.#world.fed.push(this);
+    this.paused = this.got.length >= this.pausesAfter;
   }
   onWritable(): void {}
   tick(): void {}
@@ -49,7 +52,7 @@ class World {
     return run !== undefined;
   }
 
-  link(name: string, ms: number): { link: Link; machine: Slow } {
+  link(name: string, ms: number, before?: Uint8Array): { link: Link; machine: Slow } {
     const host: LinkHost = {
       nowMs: () => this.nowMs,
       flushSoon: () => undefined,
@@ -65,6 +68,7 @@ class World {
     const traffic = { receivedBytes: 0, sentBytes: 0 };
     const link = new Link(host, traffic, socket, 1e9, this.share);
     const machine = new Slow(this, ms);
+    if (before !== undefined) link.hold(before);
     link.adopt(machine);
     return { link, machine };
   }
@@ -134,4 +138,30 @@ test("what a closed connection held is given back", () => {
   const before = machine.got.length;
   while (world.endTurn());
   expect(machine.got.length).toBe(before);
+});
+
+test("what came before the protocol was known is read in its share as well", () => {
+  const world = new World();
+  const { link, machine } = world.link("greedy", TURN_MS_MAX, Buffer.alloc(MUCH, "x"));
+  expect(machine.got.length).toBe(SLICE_BYTES);
+  while (world.endTurn());
+  expect(machine.got.length).toBe(MUCH);
+  link.terminate();
+  expect(world.share.heldBytes).toBe(0);
+});
+
+test("nothing is read of one that does not read its answers, and all once it does", () => {
+  const world = new World();
+  const { link, machine } = world.link("greedy", TURN_MS_MAX);
+  machine.pausesAfter = SLICE_BYTES;
+  link.receive(Buffer.alloc(MUCH));
+  while (world.endTurn());
+  expect(machine.got.length).toBe(SLICE_BYTES);
+  expect(world.share.heldBytes).toBe(MUCH - SLICE_BYTES);
+  machine.pausesAfter = Number.POSITIVE_INFINITY;
+  machine.paused = false;
+  link.tick(0);
+  while (world.endTurn());
+  expect(machine.got.length).toBe(MUCH);
+  expect(world.log).toEqual(["greedy paused", "greedy goes on"]);
 });
