@@ -21,6 +21,7 @@ import type { Network } from "./network.ts";
 import { connectionsWithin } from "./open-files.ts";
 import { isTlsHandshake, type Protocol, sniff } from "./sniff.ts";
 import { linkHandlers, type Slot } from "./socket-handlers.ts";
+import { Sources } from "./sources.ts";
 import type { ServerTls, TlsSource } from "./tls.ts";
 import { type HandshakeCounts, peerAddress, type Secured, TlsGate } from "./tls-gate.ts";
 
@@ -58,6 +59,8 @@ export interface ListenOptions {
   readonly http2: ConnectionFactory;
   /** By default CONNECTIONS_MAX, or three quarters of the files that the process may open. */
   readonly connectionsMax?: number;
+  /** From one address (of IPv6 one network); no limit of its own by default. */
+  readonly connectionsPerSourceMax?: number;
 }
 
 /** Counters for metrics; connections beyond the limit are only refused, never accepted. */
@@ -87,6 +90,7 @@ export class Listener {
   readonly #options: ListenOptions;
   readonly #connectionsMax: number;
   readonly #links = new Set<Link>();
+  readonly #sources: Sources<Link> | undefined;
   /** Who is on the other side of a link that has no protocol yet. */
   readonly #peers = new WeakMap<Link, Peer>();
   readonly #gate: TlsGate | undefined;
@@ -99,6 +103,8 @@ export class Listener {
     this.#network = network;
     this.#options = options;
     this.#connectionsMax = options.connectionsMax ?? connectionsWithin(CONNECTIONS_MAX);
+    const perSourceMax = options.connectionsPerSourceMax;
+    this.#sources = perSourceMax === undefined ? undefined : new Sources(perSourceMax);
     this.#gate = options.tls === undefined ? undefined : this.#gateOf(options.tls);
     this.#server = bind(options, this.#handlers());
   }
@@ -177,13 +183,15 @@ export class Listener {
   }
 
   #open(socket: Socket<Slot>): void {
-    if (this.#stopped || this.#links.size >= this.#connectionsMax) {
+    const isFull = this.#links.size >= this.#connectionsMax;
+    if (this.#stopped || isFull || this.#sources?.hasRoom(socket.remoteAddress) === false) {
       this.traffic.refusedCount++;
       socket.terminate();
       return;
     }
     this.traffic.acceptedCount++;
     const link = this.#addLink(socket, PREFACE_MS_MAX);
+    this.#sources?.add(link, socket.remoteAddress);
     socket.data = link;
     socket.setNoDelay(true);
     if (this.#isTlsAlone) this.#gate?.begin(socket, link);
@@ -260,6 +268,7 @@ export class Listener {
     if (link === undefined) return;
     this.#gate?.closed(link);
     this.#links.delete(link);
+    this.#sources?.delete(link);
     link.socketClosed();
     if (this.#links.size === 0) this.#onEmpty?.();
   }

@@ -9,8 +9,16 @@
  */
 import type { Log } from "../base/ports.ts";
 import { type Address, addressText, parseAddress } from "../net/address.ts";
-import { type ConnectionFactory, type Listener, listen, type Peer } from "../net/listener.ts";
+import {
+  type ConnectionFactory,
+  type Listener,
+  type ListenOptions,
+  listen,
+  type Peer,
+} from "../net/listener.ts";
 import type { Network } from "../net/network.ts";
+import { connectionsWithin } from "../net/open-files.ts";
+import { PEER_CONNECTIONS_MAX, PEER_CONNECTIONS_PER_SOURCE_MAX } from "../net/peers/server.ts";
 import type { ServerTls, TlsSource } from "../net/tls.ts";
 import type { GrpcServer, HttpService } from "../wire/grpc/grpc-server.ts";
 import { GrpcServerConnection } from "../wire/grpc/server-connection.ts";
@@ -174,6 +182,7 @@ export class Doors {
     return listen(network, {
       ...{ address, plaintextToo, http1, http2, reusePort: config.reusePort },
       urgent: kind === "peers" || kind === "observers",
+      ...(kind === "peers" ? peerRoom() : {}),
       ...(address.secure && own !== undefined ? { tls: own } : {}),
     });
   }
@@ -191,6 +200,14 @@ export class Doors {
       return free;
     }
   }
+}
+
+/** Where members alone come, there are few of them. */
+function peerRoom(): Pick<ListenOptions, "connectionsMax" | "connectionsPerSourceMax"> {
+  return {
+    connectionsMax: connectionsWithin(PEER_CONNECTIONS_MAX),
+    connectionsPerSourceMax: PEER_CONNECTIONS_PER_SOURCE_MAX,
+  };
 }
 
 /** Addresses as listeners: TLS and plaintext of one host and port are one. */

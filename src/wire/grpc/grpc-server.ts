@@ -48,6 +48,8 @@ export interface GrpcServerOptions {
   readonly limits?: Http2Limits;
   /** When a silent client is pinged, and given up. */
   readonly keepalive?: KeepaliveOptions;
+  /** A connection on which no call is open for so long is ended; never by default. */
+  readonly quietMsMax?: number;
   /** Shared by all that hold memory for callers; one of its own otherwise. */
   readonly memory?: MemoryBudget;
 }
@@ -59,6 +61,7 @@ export class GrpcServer {
   readonly receiveBytesMax: number;
   readonly limits: Http2Limits;
   readonly keepalive: KeepaliveOptions;
+  readonly quietMsMax: number;
   readonly memory: MemoryBudget;
   /** Limits met by all its connections. */
   readonly counts = noCounts();
@@ -73,6 +76,7 @@ export class GrpcServer {
     this.http = typeof http === "function" ? { handler: http, bodyBytesMax } : http;
     this.limits = options.limits ?? SERVER_LIMITS;
     this.keepalive = options.keepalive ?? KEEPALIVE_DEFAULT;
+    this.quietMsMax = options.quietMsMax ?? Number.POSITIVE_INFINITY;
     this.memory = options.memory ?? new MemoryBudget();
   }
 }

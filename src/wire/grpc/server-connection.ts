@@ -23,8 +23,13 @@ export class GrpcServerConnection implements ProtocolConnection {
   onOutput: () => void = nothing;
   readonly #role: ServerRole;
   readonly #session: Http2Session<ServerStream, RequestHead>;
+  readonly #quietMsMax: number;
+  /** When a call was last open. */
+  #calledMs: number;
 
   constructor(server: GrpcServer, options: ServerConnectionOptions) {
+    this.#quietMsMax = server.quietMsMax;
+    this.#calledMs = options.nowMs;
     this.#role = new ServerRole(server, options);
     this.#session = new Http2Session(
       this.#role,
@@ -71,7 +76,10 @@ export class GrpcServerConnection implements ProtocolConnection {
 
   tick(nowMs: number): void {
     this.#session.tick(nowMs);
-    if (!this.#session.closing) this.#role.tick(nowMs);
+    if (this.#session.closing) return;
+    this.#role.tick(nowMs);
+    if (this.openCalls > 0) this.#calledMs = nowMs;
+    else if (nowMs - this.#calledMs > this.#quietMsMax) this.shutdown(nowMs);
   }
 
   closed(nowMs: number): void {
