@@ -20,6 +20,7 @@ import type {
   ClientConnectionOptions,
   GrpcClientConnection,
 } from "../wire/grpc/client-connection.ts";
+import { NO_METADATA } from "../wire/grpc/metadata.ts";
 import { GrpcCode } from "../wire/grpc/status.ts";
 import { Duplex } from "./duplex.ts";
 import { Endpoint } from "./endpoint.ts";
@@ -124,11 +125,15 @@ export class Channel {
     const startMs = this.nowMs();
     const deadlineMs = startMs + (options.timeoutMs ?? Number.POSITIVE_INFINITY);
     const retryUntilMs = Math.min(deadlineMs, startMs + RETRY_TOTAL_MS_MAX);
+    let earlier: GrpcError | undefined;
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#try(method, request, deadlineMs, options);
       } catch (error) {
         if (!(error instanceof GrpcError)) throw error;
+        // Time was up while it was dialing again: what it met before says more.
+        if (earlier !== undefined && isLate(error)) throw deadlineExceeded(earlier);
+        earlier = error;
         if (options.signal?.aborted || this.#closing.signal.aborted) throw canceled();
         const renewed = attempt === 1 && (await this.authorizer?.renew(error)) === true;
         const read = isRead(method.path, request);
@@ -248,10 +253,10 @@ export class Channel {
 
   /** All endpoints wait after failures. */
   #unreachable(): GrpcError {
-    const reason = this.#endpoints.map((endpoint) => endpoint.reason).find((each) => each);
-    const why = reason instanceof Error ? `: ${reason.message}` : "";
-    const detail = { unprocessed: true, cause: reason };
-    return new GrpcError(GrpcCode.UNAVAILABLE, `no endpoint available${why}`, detail);
+    const failures = this.#endpoints.map((endpoint) => endpoint.failure);
+    const known = failures.find((failure) => failure !== undefined);
+    const nobody = "no endpoint available";
+    return known ?? new GrpcError(GrpcCode.UNAVAILABLE, nobody, { unprocessed: true });
   }
 
   /** Waits before the next try; throws when there is no time left for one. */
@@ -281,6 +286,12 @@ export class Channel {
     const closing = this.#closing.signal;
     return signal === undefined ? closing : AbortSignal.any([closing, signal]);
   }
+}
+
+/** Our own clock said so, not a server. */
+function isLate({ code, cause, trailers }: GrpcError): boolean {
+  const isOurs = cause === undefined && trailers === NO_METADATA;
+  return code === GrpcCode.DEADLINE_EXCEEDED && isOurs;
 }
 
 function asGrpcError(error: unknown): GrpcError {

@@ -39,6 +39,11 @@ export interface EndpointOptions {
   readonly dialTimeoutMs: number;
 }
 
+/** Why a connection ended whose server just closed it (wire/http2/session.ts). */
+const CLOSED = "connection closed";
+
+const SILENT = "no SETTINGS in time";
+
 type State =
   | { readonly kind: "idle" }
   | { readonly kind: "dialing"; readonly result: Promise<GrpcClientConnection> }
@@ -86,6 +91,11 @@ export class Endpoint {
     return this.#state.kind === "waiting" ? this.#state.reason : undefined;
   }
 
+  /** The same as the error of a call that nobody took. */
+  get failure(): GrpcError | undefined {
+    return this.reason === undefined ? undefined : unreachable(this.text, this.reason);
+  }
+
   /** The connection, dialed unless it is up. Rejects with GrpcError UNAVAILABLE, unprocessed. */
   connect(): Promise<GrpcClientConnection> {
     const ready = this.ready;
@@ -109,10 +119,14 @@ export class Endpoint {
     const startMs = network.nowMs();
     const connection = this.#makeConnection(startMs);
     let link: Link | undefined;
+    let broken: Error | undefined;
     const options: DialOptions = {
       address: this.#address,
       timeoutMs: dialTimeoutMs,
       connect: () => connection,
+      onBroken: (error) => {
+        broken = error;
+      },
       onClosed: () => this.#lost(link),
       ...(tls === undefined ? {} : { tls }),
     };
@@ -121,9 +135,10 @@ export class Endpoint {
       this.#links.add(link);
       await untilReady(connection, link, startMs + dialTimeoutMs - network.nowMs());
     } catch (error) {
-      this.#failed(error);
+      const why = broken ?? (link === undefined ? error : this.#unspoken(error));
+      this.#failed(why);
       link?.terminate();
-      throw unreachable(this.text, error);
+      throw unreachable(this.text, why);
     }
     if (this.#state.kind === "closed") {
       link.end();
@@ -131,6 +146,21 @@ export class Endpoint {
     }
     this.#state = { kind: "ready", connection, link, sinceMs: network.nowMs() };
     return connection;
+  }
+
+  /**
+   * Somebody is there and has not said a word of HTTP/2. In TLS 1.3 the server looks at our
+   * certificate when we think already that all is well (RFC 8446 §4.4.2), and may just close.
+   */
+  #unspoken(error: unknown): unknown {
+    const { secure } = this.#address;
+    const reason = error instanceof Error ? error.message : String(error);
+    if (reason === SILENT) return error;
+    if (reason !== CLOSED) {
+      return new Error(`it does not speak HTTP/2: ${reason}`, { cause: error });
+    }
+    const guess = secure ? "does it want a certificate of ours, or another" : "does it speak TLS";
+    return new Error(`${reason}: ${guess}?`, { cause: error });
   }
 
   #makeConnection(nowMs: number): GrpcClientConnection {
@@ -175,7 +205,7 @@ export class Endpoint {
  */
 function untilReady(connection: GrpcClientConnection, link: Link, msMax: number): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const timer = setTimeout(() => reject(new Error(`no SETTINGS in time`)), Math.max(msMax, 0));
+  const timer = setTimeout(() => reject(new Error(SILENT)), Math.max(msMax, 0));
   const look = (): void => {
     if (connection.ready) resolve();
     else if (link.closed || !connection.accepting) {
@@ -194,7 +224,7 @@ function untilReady(connection: GrpcClientConnection, link: Link, msMax: number)
 function unreachable(text: string, cause: unknown): GrpcError {
   const why = cause instanceof Error ? cause.message : "closed";
   // What dial() says names the address already.
-  const message = cause instanceof AetherError ? why : `${text}: ${why}`;
+  const message = cause instanceof AetherError ? cause.detail : `${text}: ${why}`;
   return new GrpcError(GrpcCode.UNAVAILABLE, message, { unprocessed: true, cause });
 }
 

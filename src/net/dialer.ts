@@ -11,6 +11,7 @@ import { Link, type Traffic } from "./link.ts";
 import type { Network } from "./network.ts";
 import { linkHandlers, type Slot } from "./socket-handlers.ts";
 import { type ClientTls, clientTlsOptions } from "./tls.ts";
+import { isAboutCertificate, tlsFailureText } from "./tls-failure.ts";
 
 /** For one address, TLS handshake included; a peer in the next room answers in far less. */
 export const DIAL_MS_MAX = 5_000;
@@ -24,6 +25,8 @@ export interface DialOptions {
   readonly connect: (nowMs: number) => ProtocolConnection;
   /** Added up for metrics. */
   readonly traffic?: Traffic;
+  /** The socket broke, and is about to close: an alert of TLS that came after the handshake. */
+  readonly onBroken?: (error: Error) => void;
   /** The link is gone, for whatever reason; called once, and only if dial() resolved. */
   readonly onClosed?: () => void;
 }
@@ -68,11 +71,10 @@ class Dial {
       () => this.#fail(`no answer in ${this.#timeoutMs} ms`),
       this.#timeoutMs,
     );
-    const host = address.kind === "tcp" ? address.host : "localhost";
     const shared = {
       socket: this.#handlers(),
       allowHalfOpen: false,
-      ...(address.secure ? { tls: clientTlsOptions(tls, host) } : {}),
+      ...(address.secure ? { tls: clientTlsOptions(tls, this.#host) } : {}),
     };
     const dialed =
       address.kind === "unix"
@@ -81,9 +83,20 @@ class Dial {
     dialed.catch((error: unknown) => this.#fail("cannot connect", error));
   }
 
+  /** The name that a certificate has to bear. */
+  get #host(): string {
+    const { address, tls } = this.#options;
+    return tls?.serverName ?? (address.kind === "tcp" ? address.host : "localhost");
+  }
+
   #handlers(): SocketHandler<Slot> {
+    const shared = linkHandlers(this.#network.log);
     return {
-      ...linkHandlers(this.#network.log),
+      ...shared,
+      error: (socket, error) => {
+        this.#options.onBroken?.(new Error(this.#explained(socket, error), { cause: error }));
+        shared.error?.(socket, error);
+      },
       open: (socket) => this.#open(socket),
       handshake: (socket, success, error) => this.#handshake(socket, success, error),
       data: (socket, bytes) => socket.data?.receive(bytes),
@@ -110,14 +123,21 @@ class Dial {
     const link = socket.data;
     if (!(link instanceof Link) || link.closed) return;
     const { tls = {} } = this.#options;
-    const isTrusted = success && (tls.insecureSkipVerify === true || error === null);
+    const isOver = success || (error !== null && isAboutCertificate(error));
+    const isTrusted = tls.insecureSkipVerify === true ? isOver : success && error === null;
     const shown = isTrusted ? shownCertificate(socket, tls) : undefined;
     const broken = shown && brokenRule(shown, tls);
     if (isTrusted && broken === undefined) this.#adopt(link);
     else {
-      this.#fail("TLS handshake failed", broken === undefined ? error : new Error(broken.detail));
+      const why = broken?.detail ?? (error && this.#explained(socket, error));
+      this.#fail("TLS handshake failed", why && new Error(why, { cause: error }));
       link.terminate();
     }
+  }
+
+  #explained(socket: Socket<Slot>, error: Error): string {
+    if (!this.#options.address.secure) return error.message;
+    return tlsFailureText(error, this.#host, socket.getPeerCertificate() ?? undefined);
   }
 
   #adopt(link: Link): void {

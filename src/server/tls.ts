@@ -6,11 +6,11 @@
  * files that cannot be used leave the old ones in force, and a line in the log names them.
  */
 
-import type { KeyObject } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { nodeCrypto } from "../base/builtin.ts";
 import { AetherError } from "../base/errors.ts";
 import type { Clock, Log } from "../base/ports.ts";
+import { requireCertificates, requirePair } from "../net/pem.ts";
 import { type Revocations, readRevocations } from "../net/revocation.ts";
 import type { ClientTls, ServerTls, TlsLimits, TlsSource } from "../net/tls.ts";
 import type { Config } from "./config/config.ts";
@@ -245,30 +245,15 @@ function pairOf(
   keyFile: string,
   contents: Contents,
 ): { cert: string; key: string } {
-  const cert = certificatesOf(certFile, contents);
-  const key = textOf(keyFile, contents);
-  if (!new (nodeCrypto().X509Certificate)(cert).checkPrivateKey(privateKey(key, keyFile))) {
-    throw unusable(keyFile, `it is not the key of ${certFile}`);
-  }
+  const [cert, key] = [textOf(certFile, contents), textOf(keyFile, contents)];
+  requirePair({ file: certFile, text: cert }, { file: keyFile, text: key });
   return { cert, key };
 }
 
 function certificatesOf(file: string, contents: Contents): string {
   const text = textOf(file, contents);
-  try {
-    new (nodeCrypto().X509Certificate)(text);
-  } catch (error) {
-    throw unusable(file, "no certificate in PEM form", error);
-  }
+  requireCertificates({ file, text });
   return text;
-}
-
-function privateKey(text: string, file: string): KeyObject {
-  try {
-    return nodeCrypto().createPrivateKey(text);
-  } catch (error) {
-    throw unusable(file, "no private key in PEM form", error);
-  }
 }
 
 function textOf(file: string, contents: Contents): string {

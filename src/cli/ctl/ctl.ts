@@ -10,7 +10,7 @@ import { SECRET_FLAGS, USER_FLAGS } from "../hidden-arguments.ts";
 import { type Io, processIo } from "../io.ts";
 import { COMMANDS, type CommandRow } from "./command-table.ts";
 import { type Found, findCommand } from "./find-command.ts";
-import { environmentFlags, GLOBAL_ARGS, type Globals, resolveGlobals } from "./globals.ts";
+import { environmentFlags, GLOBAL_ARGS, resolveGlobals } from "./globals.ts";
 import { callErrorText, Invocation } from "./invocation.ts";
 
 /** What to do where secrets could not be taken off the command line. */
@@ -72,7 +72,7 @@ async function run(found: Found<CommandRow>, io: Io): Promise<void> {
   try {
     await command.run(call);
   } catch (error) {
-    hintAtConnection(error, globals, io);
+    hintAtConnection(error, io);
     throw error;
   } finally {
     call.close();
@@ -89,16 +89,24 @@ function report(error: unknown, io: Io): number {
 }
 
 /** etcdctl only says that a deadline has passed; a person wants to know why. */
-function hintAtConnection(error: unknown, { endpoints }: Globals, io: Io): void {
-  let deepest: unknown = error;
-  let unreached = false;
-  while (deepest instanceof Error && deepest.cause instanceof Error) {
-    deepest = deepest.cause;
-    unreached ||= deepest instanceof GrpcError && deepest.unprocessed;
+function hintAtConnection(error: unknown, io: Io): void {
+  let unreached: GrpcError | undefined;
+  for (let each: unknown = error; each instanceof Error; each = each.cause) {
+    if (each instanceof GrpcError && each.unprocessed) unreached = each;
   }
-  if (!unreached || !(deepest instanceof Error)) return;
-  io.err(`aether ctl: ${endpoints.join(", ")}: ${deepest.message}\n`);
+  if (unreached === undefined) return;
+  const why = unreached.message;
+  const advice = ADVICE.find(([about]) => about.test(why))?.[1];
+  io.err(`aether ctl: ${why}${advice === undefined ? "" : ` (${advice})`}\n`);
 }
+
+/** What a person can do about what dialing met (net/tls-failure.ts, client/endpoint.ts). */
+const ADVICE: readonly (readonly [about: RegExp, what: string])[] = [
+  [/of an unknown authority|self-signed/, "trust it with --cacert"],
+  [/certificate of ours/, "give --cert and --key"],
+  [/does not speak TLS/, "use http://"],
+  [/does it speak TLS/, "use https://"],
+];
 
 /** Every global flag with its value, by name, as variables; secrets are not shown. */
 function showSettings(args: Arguments, io: Io): void {

@@ -5,9 +5,11 @@
 import { readFileSync } from "node:fs";
 import type { ArgsDef } from "citty";
 import { parseDurationMs } from "../../base/durations.ts";
+import { AetherError } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
 import { MIB } from "../../base/units.ts";
 import type { EtcdClientOptions } from "../../client/etcd-client.ts";
+import { requireUsable } from "../../client/tls-files.ts";
 import type { Arguments } from "../arguments.ts";
 import { EXIT, ExitError, UsageError } from "../exit.ts";
 import { FORMATS, type Format } from "./output/answer.ts";
@@ -229,6 +231,7 @@ export function clientTls(args: Arguments, prefix: "" | "dest-" | "from-"): Clie
     key: fileText(args, `${prefix}key`),
     ca: fileText(args, `${prefix}cacert`),
   };
+  requireUsableTls(args, prefix, texts);
   const tls: Record<string, string | boolean> = {};
   for (const [name, text] of Object.entries(texts)) if (text !== undefined) tls[name] = text;
   if (own && args.text("discovery-srv") !== "" && !args.on("insecure-discovery")) {
@@ -237,6 +240,25 @@ export function clientTls(args: Arguments, prefix: "" | "dest-" | "from-"): Clie
   if (own && args.on("insecure-skip-tls-verify")) tls["insecureSkipVerify"] = true;
   const wanted = !args.on(`${prefix}insecure-transport`);
   return Object.keys(tls).length > 0 || wanted ? (tls as ClientTls) : undefined;
+}
+
+/** Throws ExitError for a file that is of no use. */
+function requireUsableTls(
+  args: Arguments,
+  prefix: string,
+  texts: Readonly<Record<"cert" | "key" | "ca", string | undefined>>,
+): void {
+  const fileOf = (name: "cert" | "key" | "ca") => {
+    const text = texts[name];
+    const flag = name === "ca" ? "cacert" : name;
+    return text === undefined ? undefined : { file: args.text(prefix + flag), text };
+  };
+  try {
+    requireUsable({ cert: fileOf("cert"), key: fileOf("key"), ca: fileOf("ca") });
+  } catch (error) {
+    if (!(error instanceof AetherError)) throw error;
+    throw new ExitError(EXIT.BAD_ARGUMENTS, error.detail, { cause: error });
+  }
 }
 
 function fileText(args: Arguments, flag: string): string | undefined {
