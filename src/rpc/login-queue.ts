@@ -25,9 +25,12 @@ const GREEDY_WAITING = WAITING_MAX / 8;
 /** Failures in a row that cost nothing: people mistype. */
 const FAILURES_FREE = 3;
 
-/** The first wait, doubled with each failure, and the longest: 17,000 guesses a day. */
-const PENALTY_MS = 100;
-const PENALTY_MS_MAX = 5000;
+/**
+ * The longest wait, in first ones. A first one is as long as it takes to look at a password or two
+ * (passwords.ts), and is doubled with each failure: 100 ms and 5 s, or 17,000 guesses a day, with
+ * hashes as they are by default.
+ */
+const PENALTIES_MAX = 50;
 
 /** Quiet time after which failures are forgotten. */
 const FORGET_MS = 60_000;
@@ -50,6 +53,13 @@ export interface Asker {
 export interface QueueTime {
   readonly nowMs: () => number;
   readonly after: (ms: number, run: () => void) => void;
+}
+
+export interface LoginQueueOptions {
+  /** Passwords that are looked at at once. */
+  readonly runningMax: number;
+  /** The first wait of who has failed too often. */
+  readonly penaltyMs: number;
 }
 
 interface Waiting {
@@ -77,7 +87,7 @@ interface Failures {
 }
 
 export class LoginQueue {
-  readonly #runningMax: number;
+  readonly #options: LoginQueueOptions;
   readonly #time: QueueTime;
   readonly #lanes = new Map<string, Lane>();
   readonly #users = new Map<string, Party>();
@@ -92,8 +102,8 @@ export class LoginQueue {
   /** Failures that made somebody wait. */
   penaltyCount = 0;
 
-  constructor(runningMax: number, time: QueueTime) {
-    this.#runningMax = runningMax;
+  constructor(options: LoginQueueOptions, time: QueueTime) {
+    this.#options = options;
     this.#time = time;
   }
 
@@ -131,7 +141,8 @@ export class LoginQueue {
     const before = this.#failures.get(key);
     const count = before === undefined || before.atMs + FORGET_MS < nowMs ? 1 : before.count + 1;
     const over = count - FAILURES_FREE;
-    const waitMs = over <= 0 ? 0 : Math.min(PENALTY_MS * 2 ** (over - 1), PENALTY_MS_MAX);
+    const { penaltyMs } = this.#options;
+    const waitMs = over <= 0 ? 0 : penaltyMs * Math.min(2 ** (over - 1), PENALTIES_MAX);
     if (waitMs > 0) this.penaltyCount++;
     this.#failures.delete(key); // it is the newest now
     this.#failures.set(key, { count, atMs: nowMs, untilMs: nowMs + waitMs });
@@ -193,7 +204,7 @@ export class LoginQueue {
   }
 
   #pump(): void {
-    while (this.#running < this.#runningMax && this.#waitingCount > 0) {
+    while (this.#running < this.#options.runningMax && this.#waitingCount > 0) {
       const lane = this.#next();
       if (lane === undefined) {
         this.#wakeLater();

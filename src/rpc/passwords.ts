@@ -25,6 +25,12 @@ export const BCRYPT_COST = { min: 4, max: 31, initial: 10 } as const;
 /** Passwords that are worked on at once, on machines with many cores: more is nobody's need. */
 const RUNNING_MAX = 4;
 
+/**
+ * The first wait of who has failed too often, at the default cost, where a look takes some 60 ms:
+ * whoever pays more for a guess waits longer, and who has made hashes cheap wants logins to be.
+ */
+const PENALTY_MS = 100;
+
 const PROCESS_TIME: QueueTime = {
   nowMs: () => performance.now(),
   after: (ms, run) => setTimeout(run, ms).unref(),
@@ -39,7 +45,8 @@ export class Passwords {
   /** `cost` is the binary logarithm of the rounds: one more is twice the time. */
   constructor(cost: number, runningMax = defaultRunningMax(), time = PROCESS_TIME) {
     this.#cost = cost;
-    this.#queue = new LoginQueue(runningMax, time);
+    const penaltyMs = PENALTY_MS * 2 ** (cost - BCRYPT_COST.initial);
+    this.#queue = new LoginQueue({ runningMax, penaltyMs }, time);
     this.#nobodys = `$2a$${String(cost).padStart(2, "0")}$${"a".repeat(21)}u${"a".repeat(31)}`;
   }
 

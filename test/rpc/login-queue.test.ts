@@ -27,7 +27,7 @@ class FakeTime {
 /** One thread, and everybody who had a turn, in their order. */
 class Scene {
   readonly time = new FakeTime();
-  readonly queue = new LoginQueue(1, this.time);
+  readonly queue = new LoginQueue({ runningMax: 1, penaltyMs: 100 }, this.time);
   readonly turns: string[] = [];
   readonly refused: string[] = [];
 
