@@ -102,8 +102,8 @@ fuzz({
 });
 
 const copy = join(home, "copy.db");
-const COPY_INDEX = 40;
-const COPY_TERM = 3;
+const COPY_INDEX = 300;
+const COPY_TERM = 19;
 let copySeen: unknown;
 {
   const options = { path: join(home, "sender.db"), group: 1, onFatal, logStart: undefined };
