@@ -7,9 +7,10 @@
  *   lane                 ┘
  *
  * One turn goes to the user who has waited longest for one, whatever hosts ask for him; the next to
- * the host that has, whatever users it asks for. So a thousand calls for one name, or by one host,
- * delay another's by a turn or two each; who guesses for many names from many hosts at once is
- * stopped by no queue, and has no more than the threads' pace.
+ * the host that has, whatever users it asks for; the third to those who have succeeded before, by
+ * the same user from the same host. So a thousand calls for one name, or by one host, delay
+ * another's by a turn or two each, and many names by one host, which may be a proxy, do not keep
+ * out those whom we know there. Many names from many hosts have no more than the threads' pace.
  *
  * Who has failed several times waits before his next turn, longer each time. That is counted by
  * user and host together: counted by user alone, anybody could keep root out.
@@ -38,7 +39,10 @@ const FORGET_MS = 60_000;
 /** Calls that may wait behind a penalty; a guesser is not kept company by a thousand more. */
 const PENALISED_WAITING_MAX = 16;
 
-/** Users and hosts that have failed and are remembered, some 200 bytes each; the oldest goes. */
+/** Turns in a circle: of users, of hosts, of those who have succeeded before. */
+const TURN_KINDS = 3;
+
+/** Users and hosts that have failed, or succeeded, and are remembered, some 200 bytes each; the oldest goes. */
 const REMEMBERED_MAX = 10_000;
 
 /** Who wants to know, and whether he still does. */
@@ -93,6 +97,8 @@ export class LoginQueue {
   readonly #users = new Map<string, Party>();
   readonly #hosts = new Map<string, Party>();
   readonly #failures = new Map<string, Failures>();
+  /** Those who have succeeded, the latest last. */
+  readonly #known = new Set<string>();
   #waitingCount = 0;
   #running = 0;
   #turns = 0;
@@ -143,18 +149,21 @@ export class LoginQueue {
     const over = count - FAILURES_FREE;
     const { penaltyMs } = this.#options;
     const waitMs = over <= 0 ? 0 : penaltyMs * Math.min(2 ** (over - 1), PENALTIES_MAX);
-    if (waitMs > 0) this.penaltyCount++;
+    if (waitMs > 0) {
+      this.penaltyCount++;
+      this.#known.delete(key);
+    }
     this.#failures.delete(key); // it is the newest now
     this.#failures.set(key, { count, atMs: nowMs, untilMs: nowMs + waitMs });
-    if (this.#failures.size <= REMEMBERED_MAX) return;
-    for (const oldest of this.#failures.keys()) {
-      this.#failures.delete(oldest);
-      break;
-    }
+    forgetOldest(this.#failures);
   }
 
   succeeded(user: string, host: string): void {
-    this.#failures.delete(laneKey(user, host));
+    const key = laneKey(user, host);
+    this.#failures.delete(key);
+    this.#known.delete(key);
+    this.#known.add(key);
+    forgetOldest(this.#known);
   }
 
   #isPenalised(key: string): boolean {
@@ -224,15 +233,17 @@ export class LoginQueue {
   /** The lane whose turn it is, of those without a penalty. */
   #next(): Lane | undefined {
     const nowMs = this.#time.nowMs();
-    const isUsersTurn = this.#turns % 2 === 0;
+    const kind = this.#turns % TURN_KINDS;
     let best: Lane | undefined;
-    let bestTurns: readonly [number, number] = [0, 0];
+    let bestTurns: Turns = [0, 0, 0];
     for (const [key, lane] of this.#lanes) {
       const { untilMs = 0 } = this.#failures.get(key) ?? {};
       if (untilMs > nowMs) continue;
       const ofUser = this.#users.get(lane.user)?.lastTurn ?? 0;
       const ofHost = this.#hosts.get(lane.host)?.lastTurn ?? 0;
-      const turns = isUsersTurn ? ([ofUser, ofHost] as const) : ([ofHost, ofUser] as const);
+      const stranger = kind === 2 && !this.#known.has(key) ? 1 : 0;
+      const [first, second] = kind === 1 ? [ofHost, ofUser] : [ofUser, ofHost];
+      const turns: Turns = [stranger, first, second];
       if (best === undefined || isBefore(turns, bestTurns)) [best, bestTurns] = [lane, turns];
     }
     return best;
@@ -264,6 +275,22 @@ function laneKey(user: string, host: string): string {
   return `${host} ${user}`;
 }
 
-function isBefore(a: readonly [number, number], b: readonly [number, number]): boolean {
-  return a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]);
+type Turns = readonly [stranger: number, first: number, second: number];
+
+function isBefore(a: Turns, b: Turns): boolean {
+  if (a[0] !== b[0]) return a[0] < b[0];
+  return a[1] === b[1] ? a[2] < b[2] : a[1] < b[1];
+}
+
+/** Within bounds. */
+function forgetOldest(remembered: {
+  readonly size: number;
+  keys(): Iterable<string>;
+  delete(key: string): unknown;
+}): void {
+  if (remembered.size <= REMEMBERED_MAX) return;
+  for (const oldest of remembered.keys()) {
+    remembered.delete(oldest);
+    return;
+  }
 }
