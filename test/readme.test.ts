@@ -44,6 +44,25 @@ test("the member's file that it shows is one of three", () => {
   ]);
 });
 
+test("the file with TLS that it shows asks both clients and members for certificates", () => {
+  const { listenClient, listenPeer, clientTls, peerTls, auth } = configIn("## Security");
+  expect([listenClient, listenPeer]).toEqual([
+    ["https://10.0.0.1:2379"],
+    ["https://10.0.0.1:2380"],
+  ]);
+  expect(clientTls).toMatchObject({
+    clientCertRequired: true,
+    crlFile: "/etc/aether/clients.crl",
+    caFile: "/etc/aether/clients-ca.pem",
+  });
+  expect(peerTls).toMatchObject({
+    clientCertRequired: true,
+    allowedCommonNames: ["aether-member"],
+    caFile: "/etc/aether/members-ca.pem",
+  });
+  expect(auth.clientCertAuth).toBe(true);
+});
+
 /** What the first file under a heading comes to. */
 function configIn(heading: string): Config {
   const toml = /```toml\n([\s\S]*?)```/.exec(readme.slice(readme.indexOf(heading)))?.[1] ?? "";
