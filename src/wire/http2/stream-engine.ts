@@ -385,6 +385,11 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
       this.resetFault(stream, this.#heads.fault);
       return;
     }
+    if (head.contentLength >= 0) stream.expected = head.contentLength;
+    if (endStream && !lengthAgrees(stream, true)) {
+      this.resetFault(stream, Http2Code.PROTOCOL_ERROR);
+      return;
+    }
     if (endStream) this.#endRemote(stream);
     this.#role.onHead(stream, head, endStream);
     if (endStream) this.#closeIfEnded(stream);
