@@ -34,6 +34,10 @@ export const LIGHT_BYTES = KIB;
  */
 export const SLICE_BYTES = 2 * KIB;
 
+/** One whose last slice took longer gets requests one by one: each may be answered by megabytes. */
+export const SLOW_SLICE_MS = 1;
+export const SLOW_SLICE_BYTES = 256;
+
 /**
  * Bytes held over all connections. A socket hands out 512 KiB at most before it is paused; what
  * comes beyond 256 of them is not held but read, however long the turn gets.
@@ -42,6 +46,8 @@ export const HELD_BYTES_MAX = 128 * MIB;
 
 /** Somebody whose input is held. */
 export interface SlicedInput {
+  /** How much to read next time. */
+  sliceBytes: number;
   /** Reads one slice of what is held; false: nothing is held any more, or goOn() will say. */
   takeSlice(nowMs: number): boolean;
 }
@@ -124,8 +130,10 @@ export class InputShare {
     let next = 0;
     while (next < waiting.length && (next === 0 || nowMs < untilMs)) {
       const input = waiting[next++] as SlicedInput;
+      const fromMs = nowMs;
       if (input.takeSlice(nowMs)) waiting.push(input);
       nowMs = this.#nowMs();
+      input.sliceBytes = nowMs - fromMs <= SLOW_SLICE_MS ? SLICE_BYTES : SLOW_SLICE_BYTES;
     }
     waiting.splice(0, next);
     if (waiting.length > 0) this.begin();

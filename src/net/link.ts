@@ -75,6 +75,7 @@ export class Link implements SlicedInput {
   #paused = false;
   /** Input that waits for its turn (input-share.ts). */
   #rest: Uint8Array | undefined;
+  sliceBytes = SLICE_BYTES;
   /** It waits for nobody's turn, but for the connection to read its answers. */
   #parked = false;
 
@@ -169,7 +170,7 @@ export class Link implements SlicedInput {
       this.#parked = true; // what it asked for would only be added to what it does not read
       return false;
     }
-    const slice = rest.subarray(0, SLICE_BYTES);
+    const slice = rest.subarray(0, this.sliceBytes);
     this.#share?.release(slice.length);
     this.#rest = slice.length < rest.length ? rest.subarray(slice.length) : undefined;
     this.#feed(slice, nowMs);
@@ -247,8 +248,8 @@ export class Link implements SlicedInput {
     const nowMs = share.begin();
     let at = 0;
     while (at < bytes.length && this.#mayFeed() && share.hasTime()) {
-      this.#feed(bytes.subarray(at, at + SLICE_BYTES), nowMs);
-      at += SLICE_BYTES;
+      this.#feed(bytes.subarray(at, at + this.sliceBytes), nowMs);
+      at += this.sliceBytes;
     }
     if (at >= bytes.length || this.#state !== "open") return;
     const rest = bytes.subarray(at);

@@ -28,6 +28,8 @@ export interface ProtocolConnection {
   tick(nowMs: number): void;
   /** True: write what is pending, then close the socket. Never goes back to false. */
   readonly closing: boolean;
+  /** True: whoever speaks here is known to us, and read before others. */
+  readonly urgent?: boolean;
   /** True: the peer does not read what we write; stop reading from it until this is false. */
   readonly paused: boolean;
   /** The socket is gone: every call is cancelled and nothing is written any more. */
@@ -117,8 +119,10 @@ export class OutputBuffer {
   }
 
   #replace(bytes: Buffer): void {
-    this.#account?.add(bytes.length - this.bytes.length);
+    const old = this.bytes;
+    this.#account?.add(bytes.length - old.length);
     this.bytes = bytes;
+    freeLarge(old);
   }
 
   #reserveSlow(count: number): number {
@@ -141,6 +145,18 @@ export class OutputBuffer {
 }
 
 const NO_BYTES = Buffer.alloc(0);
+
+/** Smaller buffers come and go with the collector at little cost. */
+const LARGE_BYTES = 64 * KIB;
+
+/**
+ * Gives a large buffer's memory back at once: the collector would leave three times of what is in
+ * use lying about. The buffer has an ArrayBuffer of its own (allocUnsafeSlow), and nobody reads
+ * it any more: it is empty from now on.
+ */
+export function freeLarge(bytes: Buffer): void {
+  if (bytes.length > LARGE_BYTES) (bytes.buffer as ArrayBuffer).transfer(0);
+}
 
 /** Below this a loop in JavaScript beats the native call and its view object (measured). */
 const LOOP_BYTES_MAX = 48;

@@ -5,6 +5,8 @@ import {
   InputShare,
   LIGHT_BYTES,
   SLICE_BYTES,
+  SLOW_SLICE_BYTES,
+  SLOW_SLICE_MS,
   TURN_MS_MAX,
 } from "../../src/net/input-share.ts";
 import { Link, type LinkHost } from "../../src/net/link.ts";
@@ -16,6 +18,7 @@ class Slow implements ProtocolConnection {
   onOutput = (): void => undefined;
   closing = false;
   paused = false;
+  urgent = false;
   got = "";
   /** Bytes after which its answers fill its output. */
   pausesAfter = Number.POSITIVE_INFINITY;
@@ -97,14 +100,29 @@ test("much input of one waits once the turn is long, and little of another does 
   expect(world.log).toEqual(["greedy paused", "greedy goes on"]);
 });
 
+test("whoever is known is read whole, in a long turn too, once nothing of his waits", () => {
+  const world = new World();
+  world.link("greedy", TURN_MS_MAX).link.receive(Buffer.alloc(MUCH));
+  const { link, machine } = world.link("member", 0);
+  link.receive(Buffer.alloc(MUCH, "1")); // before he was known
+  expect(machine.got).toBe("");
+  machine.urgent = true;
+  link.receive(Buffer.alloc(MUCH, "2"));
+  while (world.endTurn());
+  expect(machine.got).toBe("1".repeat(MUCH) + "2".repeat(MUCH));
+  world.link("greedy", TURN_MS_MAX).link.receive(Buffer.alloc(MUCH));
+  link.receive(Buffer.alloc(MUCH, "3"));
+  expect(machine.got.endsWith("3".repeat(MUCH))).toBe(true);
+});
+
 test("those that wait get a slice each, in turn", () => {
   const world = new World();
-  const links = ["a", "b", "c"].map((name) => world.link(name, TURN_MS_MAX));
+  const links = ["a", "b", "c"].map((name) => world.link(name, TURN_MS_MAX / 2));
   for (const { link } of links) link.receive(Buffer.alloc(3 * SLICE_BYTES));
   while (world.endTurn());
   const [a, b, c] = links.map(({ machine }) => machine);
   expect(world.fed.map((machine) => [a, b, c].indexOf(machine))).toEqual(
-    [0, 0, 1, 2, 0, 1, 2, 1, 2], // the first had the time of the turn, and then they take turns
+    [0, 0, 0, 1, 2, 1, 2, 1, 2], // the first had the time of the turn, and then they take turns
   );
 });
 
@@ -138,6 +156,19 @@ test("what a closed connection held is given back", () => {
   const before = machine.got.length;
   while (world.endTurn());
   expect(machine.got.length).toBe(before);
+});
+
+test("one whose slices take long gets small ones", () => {
+  const world = new World();
+  const { link, machine } = world.link("greedy", SLOW_SLICE_MS * 3);
+  link.receive(Buffer.alloc(SLICE_BYTES * 3));
+  world.endTurn();
+  expect(machine.got.length).toBe(SLICE_BYTES * 2);
+  world.endTurn();
+  expect(machine.got.length).toBe(SLICE_BYTES * 2 + SLOW_SLICE_BYTES);
+  while (world.endTurn());
+  expect(machine.got.length).toBe(SLICE_BYTES * 3);
+  expect(world.share.heldBytes).toBe(0);
 });
 
 test("what came before the protocol was known is read in its share as well", () => {

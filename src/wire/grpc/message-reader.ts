@@ -4,6 +4,8 @@
  * where it lies; others are put together in a buffer that grows with what has come, not with what
  * was announced, so an announcement alone costs nothing. The announced length is judged first.
  */
+
+import { freeLarge } from "../connection.ts";
 import { MESSAGE_PREFIX_BYTES } from "../http2/sender.ts";
 import type { MemoryAccount } from "../memory.ts";
 import { GunzipError, gunzip } from "./gzip.ts";
@@ -75,10 +77,17 @@ export class MessageReader {
 
   /** Drops the incomplete message. */
   clear(): void {
-    this.#memory?.add(-this.#buffer.length);
+    freeLarge(this.#forget());
+  }
+
+  /** The message is no longer this reader's. */
+  #forget(): Buffer {
+    const buffer = this.#buffer;
+    this.#memory?.add(-buffer.length);
     this.#buffer = Buffer.alloc(0);
     this.#length = 0;
     this.#announced = -1;
+    return buffer;
   }
 
   /** Adds to the incomplete message; returns where the next one starts. */
@@ -94,8 +103,7 @@ export class MessageReader {
     const size = MESSAGE_PREFIX_BYTES + this.#announced;
     at = this.#keep(bytes, at, end, size);
     if (this.#length < size) return at;
-    const whole = this.#buffer;
-    this.clear();
+    const whole = this.#forget();
     return this.#deliver(whole, 0, size, sink) ?? at;
   }
 
@@ -108,6 +116,7 @@ export class MessageReader {
       const grown = Buffer.allocUnsafeSlow(Math.max(room, length));
       this.#buffer.copy(grown, 0, 0, this.#length);
       this.#memory?.add(grown.length - this.#buffer.length);
+      freeLarge(this.#buffer);
       this.#buffer = grown;
     }
     bytes.copy(this.#buffer, this.#length, from, to);
