@@ -33,6 +33,7 @@ import {
 import { CommandKind } from "../state/command.ts";
 import type { RangeCursor } from "../state/range.ts";
 import type { CommandResult, Outcome } from "../state/results.ts";
+import { TXN_READ_BYTES_MAX } from "../state/txn.ts";
 import {
   checkDeleteRange,
   checkRange,
@@ -46,6 +47,7 @@ import { checkSize, decodeRequest, fail, guarded, reply, replyScratch, scratch }
 import type { Authorizer } from "./authorize.ts";
 import { headerAt, type Identity } from "./headers.ts";
 import { LargeRange, PIECE_BYTES, sizeOfKvs } from "./large-range.ts";
+import { type LargeRead, LargeReads } from "./large-reads.ts";
 import { oneRequest } from "./one-request.ts";
 import { RangeStreamSender } from "./range-stream.ts";
 import { failProposal } from "./refused-proposal.ts";
@@ -55,9 +57,17 @@ import { encodeTxnResult, kvBytesOfTxn } from "./txn-response.ts";
  * A transaction's answer is made in one go and copied twice on its way, so it has to be small
  * beside the memory of the process: a request of two kilobytes can name a store 128 times.
  */
-const TXN_ANSWER_BYTES_MAX = 64 * MIB;
+const TXN_ANSWER_BYTES_MAX = TXN_READ_BYTES_MAX;
 const TXN_TOO_LARGE =
   "the transaction ran, its answer is over 64 MiB: read large ranges by Range or RangeStream";
+
+/**
+ * Keys in the ranges and conditions of a transaction that runs in one go: some 25 ms, in which
+ * nobody else is served. The ranges of one that only reads are not counted: it is read in slices.
+ */
+export const TXN_KEYS_MAX = 50_000;
+const TXN_LOOKS_AT_TOO_MUCH =
+  "the transaction looks at more than 50,000 keys in one go: read large ranges by Range, or apart";
 
 /** One slice of a read: some hundred microseconds of work. */
 const SLICE_KEYS = 1000;
@@ -78,7 +88,11 @@ export interface KvBackend {
   readonly limits: KvLimits;
 }
 
+/** What is read a slice at a time. */
+type SlicedRead = Pick<RangeCursor, "step" | "heldBytes" | "close">;
+
 export class KvService {
+  readonly largeReads = new LargeReads();
   readonly #group: Group;
   readonly #identity: Identity;
   readonly #turn: Turn;
@@ -123,6 +137,7 @@ export class KvService {
 
   /** Ends streams whose clients have stopped reading; call it about once a second or oftener. */
   tick(nowMs: number): void {
+    this.largeReads.tick(nowMs);
     for (const stream of this.#streams) {
       if (!stream.idle) stream.tick(nowMs);
       if (stream.idle) this.#streams.delete(stream);
@@ -146,13 +161,39 @@ export class KvService {
     const request = decodeRequest(TxnRequest, bytes, start, end);
     checkTxn(request, this.#limits.txnOpsMax);
     if (!isReadOnly(request)) {
+      this.#checkCost(request);
       this.#propose(CommandKind.txn, call, bytes, start, end);
       return;
     }
     this.#whenReadable(call, isSerializable(request), () => {
       this.#auth.checkTxn(call, request);
-      this.#answer(call, this.#group.machine.readTxn(request));
+      this.#answerReads(call, request);
     });
+  }
+
+  /** A transaction that only reads: in one go if it is small, else in slices. */
+  #answerReads(call: ServerCall, request: TxnRequest): void {
+    const { machine } = this.#group;
+    const { compared, read } = machine.costInKeys(request);
+    if (compared > TXN_KEYS_MAX) throw new AetherError("answer_too_large", TXN_LOOKS_AT_TOO_MUCH);
+    if (read <= SLICE_KEYS) {
+      this.#answer(call, machine.readTxn(request));
+      return;
+    }
+    const cursor = machine.openTxn(request);
+    this.#inSlices(call, cursor, (held) => {
+      held?.end();
+      const result = cursor.result();
+      cursor.close();
+      this.#answer(call, result);
+    });
+  }
+
+  /** What is written runs in one go at every member: it must not look at a whole store. */
+  #checkCost(request: TxnRequest): void {
+    const { compared, read } = this.#group.machine.costInKeys(request);
+    if (compared + read <= TXN_KEYS_MAX) return;
+    throw new AetherError("answer_too_large", TXN_LOOKS_AT_TOO_MUCH);
   }
 
   #onCompact(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
@@ -256,31 +297,45 @@ export class KvService {
 
   #answerRange(call: ServerCall, request: RangeRequest): void {
     const cursor = this.#group.machine.openRange(request);
+    this.#inSlices(call, cursor, (held) => this.#answerCursor(call, cursor, held));
+  }
+
+  /** Reads all that the cursor has, a slice a turn; `done` ends the cursor and what is held. */
+  #inSlices(call: ServerCall, cursor: SlicedRead, done: (held?: LargeRead) => void): void {
+    let held: LargeRead | undefined; // small ones are not counted
     const step = (): void => {
       try {
         if (call.cancelled) throw new AetherError("canceled");
-        if (cursor.step(SLICE_KEYS, SLICE_BYTES)) this.#answerCursor(call, cursor);
+        const isDone = cursor.step(SLICE_KEYS, SLICE_BYTES);
+        if (!isDone || cursor.heldBytes > PIECE_BYTES) {
+          held ??= this.largeReads.begin();
+          held.hold(cursor.heldBytes);
+        }
+        if (isDone) done(held);
         else this.#turn.after(TurnPhase.READ, step);
       } catch (error) {
         // Between two steps a snapshot may have taken the place of the state that is read. What the
         // cursor finds in memory is still true of its revision; anything else is leader_changed.
         if (!(error instanceof AetherError)) throw error;
         cursor.close();
+        held?.end();
         fail(call, error);
       }
     };
     step();
   }
 
-  #answerCursor(call: ServerCall, cursor: RangeCursor): void {
+  #answerCursor(call: ServerCall, cursor: RangeCursor, held?: LargeRead): void {
     const result = cursor.result();
     cursor.close();
     const header = this.#header.at(result.revision, this.#group.term);
     const kvsBytes = sizeOfKvs(result);
     if (kvsBytes >= PIECE_BYTES) {
-      new LargeRange(call, this.#turn, result).begin(header, kvsBytes);
+      const read = held ?? this.largeReads.begin();
+      new LargeRange(call, this.#turn, result, read).begin(header, kvsBytes);
       return;
     }
+    held?.end();
     encodeRangeResponse(header, result.kvs, result.more, result.count, scratch);
     replyScratch(call);
   }

@@ -15,6 +15,7 @@ import type { RangeResult } from "../state/results.ts";
 import type { ServerCall } from "../wire/grpc/server-call.ts";
 import { GrpcCode } from "../wire/grpc/status.ts";
 import { fail, scratch } from "./answer.ts";
+import type { LargeRead } from "./large-reads.ts";
 
 /** Answers from this size on are made in pieces of this size: some 100 µs of copying. */
 export const PIECE_BYTES = 256 * KIB;
@@ -42,16 +43,22 @@ export class LargeRange {
   readonly #call: ServerCall;
   readonly #turn: Turn;
   readonly #result: RangeResult;
+  readonly #kvs: Uint8Array[];
+  readonly #read: LargeRead;
   readonly #step = (): void => this.#send();
   /** The encoded header: the first field of the first piece. */
   #head = EMPTY_BYTES;
   #next = 0;
   #scheduled = false;
 
-  constructor(call: ServerCall, turn: Turn, result: RangeResult) {
+  /** Key values are let go as they are sent, and `read` with the last of them. */
+  constructor(call: ServerCall, turn: Turn, result: RangeResult, read: LargeRead) {
     this.#call = call;
     this.#turn = turn;
     this.#result = result;
+    this.#kvs = [...result.kvs];
+    this.#read = read;
+    read.onCut = () => this.#cut();
   }
 
   /** `kvsBytes` is sizeOfKvs() of the result. */
@@ -61,6 +68,7 @@ export class LargeRange {
     if (size > MESSAGE_BYTES_MAX) {
       const bounds = `(${size} vs. ${MESSAGE_BYTES_MAX})`;
       const message = `grpc: trying to send message larger than max ${bounds}`;
+      this.#read.end();
       this.#call.fail(GrpcCode.RESOURCE_EXHAUSTED, message);
       return;
     }
@@ -68,6 +76,13 @@ export class LargeRange {
     header.put(this.#head, 0);
     this.#call.beginReply(size, this.#step);
     this.#send();
+  }
+
+  /** Others need the memory, and this client takes nothing. */
+  #cut(): void {
+    this.#next = Number.POSITIVE_INFINITY;
+    this.#kvs.length = 0;
+    fail(this.#call, new AetherError("too_many_requests", "an answer that nobody reads"));
   }
 
   #schedule(): void {
@@ -82,22 +97,28 @@ export class LargeRange {
   /** One piece; the next follows in another turn, or when the client has taken some. */
   #send(): void {
     const call = this.#call;
+    const count = this.#kvs.length;
     if (call.cancelled) {
+      this.#read.end();
       fail(call, new AetherError("canceled"));
       return;
     }
-    if (!call.writable || this.#next > this.#result.kvs.length) return;
+    if (!call.writable || this.#next > count) return;
     this.#encode();
+    this.#read.release(scratch.length);
+    if (this.#next > count) this.#read.end();
     call.continueReply(scratch.bytes, 0, scratch.length);
     scratch.reset();
-    if (this.#next <= this.#result.kvs.length && call.writable) this.#schedule();
+    if (this.#next <= count && call.writable) this.#schedule();
   }
 
   #encode(): void {
-    const { kvs, more, count } = this.#result;
+    const { more, count } = this.#result;
+    const kvs = this.#kvs;
     if (this.#next === 0) scratch.append(this.#head);
     while (this.#next < kvs.length && scratch.length < PIECE_BYTES) {
-      const kv = kvs[this.#next++] as Uint8Array;
+      const kv = kvs[this.#next] as Uint8Array;
+      kvs[this.#next++] = EMPTY_BYTES;
       const at = scratch.reserve(sizeOfDelimited(kv.length));
       putDelimited(scratch.bytes, at, KVS_TAG, kv);
     }

@@ -461,8 +461,9 @@ class Server implements RunningServer {
     const answering = answeringOf({ ...shared, peerMethods, front: http.front });
     doors.serve(answering);
     registerLimits(this.#metrics, answering);
-    const { overload } = this.#services;
-    registerOverload(this.#metrics, { overload, share: network.share, front: http.front });
+    const { overload, largeReads } = this.#services;
+    const { share } = network;
+    registerOverload(this.#metrics, { overload, largeReads, share, front: http.front });
     meters.register(this.#metrics);
     registerProcess(this.#metrics);
     registerNode(this.#metrics, {

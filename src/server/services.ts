@@ -14,6 +14,7 @@ import { expectedFailure } from "../rpc/errors.ts";
 import type { Identity } from "../rpc/headers.ts";
 import { HealthService } from "../rpc/health.ts";
 import { type KvLimits, KvService } from "../rpc/kv.ts";
+import type { LargeReads } from "../rpc/large-reads.ts";
 import { type LeaseLimits, LeaseService } from "../rpc/lease.ts";
 import { lockMethods } from "../rpc/lock.ts";
 import { type MaintenanceBackend, maintenanceMethods } from "../rpc/maintenance.ts";
@@ -117,6 +118,10 @@ export class Services {
 
   methods(): readonly Method[] {
     return this.#methods;
+  }
+
+  get largeReads(): LargeReads {
+    return this.#kv.largeReads;
   }
 
   /** Who refuses calls when too many wait. */

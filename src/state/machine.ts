@@ -51,6 +51,8 @@ import type {
 } from "./results.ts";
 import type { KeyRow } from "./row.ts";
 import { runTxn } from "./txn.ts";
+import { costInKeys, type TxnCost } from "./txn-cost.ts";
+import { TxnCursor } from "./txn-cursor.ts";
 
 /** Latest values kept in memory; what is not here costs a read of the store (2 µs or so). */
 export const CACHE_BYTES_MAX = 64 * MIB;
@@ -218,6 +220,16 @@ export class StateMachine {
     const result = runTxn(this.#space, request);
     assert(this.#space.changes === 0, "a transaction that only reads changes nothing");
     return result;
+  }
+
+  /** The same in steps while writes go on; pinned, so it must be closed. */
+  openTxn(request: TxnRequest): TxnCursor {
+    return new TxnCursor(this.#space, request);
+  }
+
+  /** How many keys a transaction may have to look at. */
+  costInKeys(request: TxnRequest): TxnCost {
+    return costInKeys(this.#space, request);
   }
 
   /** What a lease is and owns, or undefined. */

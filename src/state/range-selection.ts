@@ -30,6 +30,8 @@ export class RangeSelection {
   kvs: Uint8Array[] = [];
   /** No further key can change the answer, except for its count. */
   full = false;
+  /** Bytes of the key values that were collected. */
+  heldBytes = 0;
   /** Only the first keys, in natural order, matter. */
   readonly #sliced: boolean;
   readonly #space: KeySpace;
@@ -117,6 +119,7 @@ export class RangeSelection {
       const { valueStart, valueEnd } = this.#reader.read(kv);
       const value = asBuffer(kv).subarray(valueStart, valueEnd);
       this.#items.push({ entry, seq, order: 0, kv, value });
+      this.heldBytes += kv.length;
       return kv.length;
     }
     let order = 0;
@@ -132,6 +135,7 @@ export class RangeSelection {
 
   #push(kv: Uint8Array): number {
     this.kvs.push(kv);
+    this.heldBytes += kv.length;
     return kv.length;
   }
 

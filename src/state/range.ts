@@ -64,6 +64,11 @@ export class RangeCursor {
     else if (this.#countOnly) this.#stage = "count";
   }
 
+  /** Bytes of key values that were collected, taken or not. */
+  get heldBytes(): number {
+    return this.#selection.heldBytes;
+  }
+
   get done(): boolean {
     return this.#stage === "done";
   }
@@ -107,6 +112,12 @@ export class RangeCursor {
     assert(this.done, "a range has a result at its end");
     const { revision, more, count } = this;
     return { kind: "range", revision, kvs: this.#selection.kvs, more, count };
+  }
+
+  /** What was read so far, of a read that goes no further. */
+  partial(): RangeResult {
+    const { revision, count } = this;
+    return { kind: "range", revision, kvs: this.take(), more: true, count };
   }
 
   /** Shows visible keys to the selection; returns what is left of the budget. */

@@ -8,12 +8,20 @@
  */
 import { assert } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
+import { MIB } from "../base/units.ts";
 import type { PutRequest, RangeRequest, RequestOp, TxnRequest } from "../proto/gen/etcdserverpb.ts";
 import { holdAll } from "./compare.ts";
 import type { KeySpace } from "./key-space.ts";
 import { deleteRange, put } from "./operations.ts";
-import { readRange } from "./range.ts";
-import type { OperationResult, TxnResult } from "./results.ts";
+import { RangeCursor, readRange } from "./range.ts";
+import type { OperationResult, RangeResult, TxnResult } from "./results.ts";
+
+/**
+ * Bytes of key values that the ranges of one transaction give. Reading ends beyond it: an answer of
+ * more is not sent anyway (rpc/kv.ts), and two kilobytes of request can name a store 128 times.
+ * What is read never decides what is written, so members need not agree on it.
+ */
+export const TXN_READ_BYTES_MAX = 64 * MIB;
 
 /**
  * Runs a transaction; the caller commits. Fails, with nothing changed, with what its operations
@@ -21,14 +29,20 @@ import type { OperationResult, TxnResult } from "./results.ts";
  */
 export function runTxn(space: KeySpace, request: TxnRequest): TxnResult {
   assert(space.changes === 0, "a transaction begins a write request");
-  const branches: boolean[] = [];
-  decide(space, request, branches);
-  new Pass(branches).check(space, request);
+  const branches = checkedBranches(space, request);
   const { counts } = space;
   const before = counts.total;
   const result = new Pass(branches).run(space, request, true);
   if (counts.total - before > 1) counts.txns++;
   return result;
+}
+
+/** Which branches run, in order, once everything is checked that can fail. Fails as runTxn(). */
+export function checkedBranches(space: KeySpace, request: TxnRequest): readonly boolean[] {
+  const branches: boolean[] = [];
+  decide(space, request, branches);
+  new Pass(branches).check(space, request);
+  return branches;
 }
 
 /** Appends the branch of this transaction, then those of nested ones in it, in order. */
@@ -44,6 +58,7 @@ function decide(space: KeySpace, request: TxnRequest, branches: boolean[]): void
 class Pass {
   readonly #branches: readonly boolean[];
   #next = 0;
+  #readBytes = 0;
 
   constructor(branches: readonly boolean[]) {
     this.#branches = branches;
@@ -75,10 +90,25 @@ class Pass {
     if (requestPut !== undefined) {
       return put(space, requestPut, requestPut.value, 0, requestPut.value.length);
     }
-    if (requestRange !== undefined) return readRange(space, requestRange);
+    if (requestRange !== undefined) return this.#readSome(space, requestRange);
     if (requestDeleteRange !== undefined) return deleteRange(space, requestDeleteRange);
     assert(requestTxn !== undefined, "an operation was checked before it runs");
     return this.run(space, requestTxn, false);
+  }
+
+  /** A range, as far as it may still be read: cut short, the whole answer is over its bound. */
+  #readSome(space: KeySpace, request: RangeRequest): OperationResult {
+    let result: RangeResult;
+    if (request.rangeEnd === "") result = readRange(space, request);
+    else {
+      space.counts.ranges++;
+      const cursor = new RangeCursor(space, request);
+      const bytesMax = TXN_READ_BYTES_MAX + 1 - this.#readBytes;
+      if (bytesMax > 0) cursor.step(Number.POSITIVE_INFINITY, bytesMax);
+      result = cursor.done ? cursor.result() : cursor.partial();
+    }
+    for (const kv of result.kvs) this.#readBytes += kv.length;
+    return result;
   }
 
   #succeeds(): boolean {

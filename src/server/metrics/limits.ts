@@ -4,6 +4,7 @@
  */
 import type { InputShare } from "../../net/input-share.ts";
 import type { Metrics } from "../../observe/metrics.ts";
+import type { LargeReads } from "../../rpc/large-reads.ts";
 import type { Overload } from "../../rpc/overload.ts";
 import type { Http2Counts } from "../../wire/http2/counts.ts";
 import type { Answering } from "../doors.ts";
@@ -43,17 +44,27 @@ export function registerLimits(metrics: Metrics, answering: Answering): void {
 
 export interface OverloadParts {
   readonly overload: Overload;
+  readonly largeReads: LargeReads;
   readonly share: InputShare;
   readonly front: HttpFront;
 }
 
 /** What was refused or had to wait because there was more of it than could be done. */
 export function registerOverload(metrics: Metrics, parts: OverloadParts): void {
-  const { overload, share, front } = parts;
+  const { overload, largeReads, share, front } = parts;
   const counter = (name: string, help: string, value: () => number): void =>
     metrics.read("counter", name, help, value);
   counter("aether_overload_refused_total", "Calls refused: too many waited already.", () => {
     return overload.refusedCount;
+  });
+  counter("aether_large_reads_refused_total", "Large reads refused: others held too much.", () => {
+    return largeReads.refusedCount;
+  });
+  counter("aether_large_reads_cut_total", "Large answers cut that nobody read.", () => {
+    return largeReads.cutCount;
+  });
+  metrics.read("gauge", "aether_large_reads_bytes", "Held for readers of large ranges.", () => {
+    return largeReads.heldBytes;
   });
   counter("aether_input_held_total", "Times that much input waited for its turn.", () => {
     return share.counts.heldCount;
