@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { Prng } from "../../src/base/prng.ts";
 import { EXPIRY_RETRY_MS, LeaseClock } from "../../src/node/lease-clock.ts";
+import { runLeaseModel } from "./lease-model.ts";
 
 describe("lease clock", () => {
   test("a TTL is a minimum: nothing comes due before it", () => {
@@ -69,34 +69,6 @@ describe("lease clock", () => {
   });
 
   test("equals a naive map under random operations", () => {
-    for (let seed = 1; seed <= 20; seed++) {
-      const random = new Prng(seed);
-      const clock = new LeaseClock();
-      const naive = new Map<bigint, { ttl: number; deadline: number }>();
-      let now = 0;
-      for (let i = 0; i < 500; i++) {
-        now += random.below(50);
-        const id = BigInt(random.below(20) + 1);
-        const lease = naive.get(id);
-        if (random.chance(30)) {
-          const ttl = random.below(300) + 1;
-          clock.start(id, ttl, now);
-          naive.set(id, { ttl, deadline: now + ttl });
-        } else if (random.chance(50)) {
-          const alive = lease !== undefined && lease.deadline > now;
-          expect(clock.renew(id, now)).toBe(alive ? lease.ttl : undefined);
-          if (alive) lease.deadline = now + lease.ttl;
-        } else {
-          const due = [...naive].filter(([, l]) => l.deadline <= now).map(([key]) => key);
-          const expired = clock.takeExpired(now, 1000);
-          expect(expired.sort()).toEqual(due.sort());
-          for (const key of expired) {
-            clock.forget(key);
-            naive.delete(key);
-          }
-        }
-        clock.verify();
-      }
-    }
+    for (let seed = 1; seed <= 20; seed++) runLeaseModel(seed, 500);
   });
 });
