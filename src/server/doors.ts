@@ -182,7 +182,7 @@ export class Doors {
     return listen(network, {
       ...{ address, plaintextToo, http1, http2, reusePort: config.reusePort },
       urgent: kind === "peers" || kind === "observers",
-      ...(kind === "peers" ? peerRoom() : {}),
+      ...(kind === "peers" ? peerRoom() : clientRoom()),
       ...(address.secure && own !== undefined ? { tls: own } : {}),
     });
   }
@@ -200,6 +200,18 @@ export class Doors {
       return free;
     }
   }
+}
+
+/**
+ * What one address may have of the connections: the rest of a company behind one translated
+ * address, or all clients behind one balancer, fit in, and one machine cannot take all.
+ */
+const SOURCE_SHARE = 0.75;
+
+function clientRoom(): Pick<ListenOptions, "connectionsMax" | "connectionsPerSourceMax"> {
+  const connectionsMax = connectionsWithin(CONNECTIONS_MAX);
+  const connectionsPerSourceMax = Math.ceil(connectionsMax * SOURCE_SHARE);
+  return { connectionsMax, connectionsPerSourceMax };
 }
 
 /** Where members alone come, there are few of them. */
