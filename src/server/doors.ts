@@ -10,6 +10,7 @@
 import type { Log } from "../base/ports.ts";
 import { type Address, addressText, parseAddress } from "../net/address.ts";
 import {
+  CONNECTIONS_MAX,
   type ConnectionFactory,
   type Listener,
   type ListenOptions,
