@@ -81,7 +81,8 @@ export class Link implements SlicedInput {
 
   /**
    * `deadlineMs` is when a connection must have been adopted; the socket is closed otherwise. With
-   * a `share` it is read as far as the others leave time; left out, always (members, ourselves).
+   * a `share` it is read as far as the others leave time, unless its connection is urgent; left
+   * out, always (observers, ourselves).
    */
   constructor(
     host: LinkHost,
@@ -158,7 +159,8 @@ export class Link implements SlicedInput {
   #take(bytes: Uint8Array): void {
     const share = this.#share;
     if (share === undefined) this.#feed(bytes, this.#host.nowMs());
-    else if (bytes.length <= LIGHT_BYTES && this.#rest === undefined) {
+    else if (this.#rest !== undefined) this.#feedInShare(share, bytes);
+    else if (bytes.length <= LIGHT_BYTES || this.#connection?.urgent === true) {
       this.#feed(bytes, share.begin());
     } else this.#feedInShare(share, bytes);
   }

@@ -53,7 +53,7 @@ export interface ListenOptions {
   readonly plaintextToo?: boolean;
   /** Others may listen here too (SO_REUSEPORT). */
   readonly reusePort?: boolean;
-  /** For members: what comes here is read before what clients send much of (input-share.ts). */
+  /** For observers: what comes here is read before what clients send much of (input-share.ts). */
   readonly urgent?: boolean;
   readonly http1: ConnectionFactory;
   readonly http2: ConnectionFactory;

@@ -182,7 +182,7 @@ export class Doors {
     const own = kind === "peers" ? tls.peers : tls.clients;
     return listen(network, {
       ...{ address, plaintextToo, http1, http2, reusePort: config.reusePort },
-      urgent: kind === "peers" || kind === "observers",
+      urgent: kind === "observers",
       ...(kind === "peers" ? peerRoom() : clientRoom()),
       ...(address.secure && own !== undefined ? { tls: own } : {}),
     });

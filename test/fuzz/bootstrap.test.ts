@@ -1,4 +1,4 @@
-/** What others say of the cluster while a member begins: it decides or refuses, whatever it hears. */
+/** What others say of the cluster while a member begins: it decides or refuses, whatever it is. */
 import { expect } from "bun:test";
 import fc from "fast-check";
 import { type BootstrapConfig, bootstrap } from "../../src/cluster/bootstrap.ts";

@@ -1,6 +1,6 @@
 /**
- * Entries that another member sends: what is taken for sound can be applied. It may fail, command by
- * command, and nothing is half done; an exception would end the member at each of its starts.
+ * Entries that another member sends: what is taken for sound can be applied. It may fail, command
+ * by command, and nothing is half done; an exception would end the member at each of its starts.
  */
 import { expect } from "bun:test";
 import fc from "fast-check";

@@ -15,7 +15,7 @@ import { callPeer } from "./calls.ts";
 import { clientOptions } from "./connection.ts";
 import { helloFields } from "./hello.ts";
 import type { PeerDialer } from "./ports.ts";
-import { openSession } from "./proofs.ts";
+import { openSession } from "./session.ts";
 
 /** Whom such a caller knows: nobody, not even itself. */
 const NOBODY_KNOWN = { clusterId: 0n, from: 0n, to: 0n };

@@ -10,7 +10,7 @@ import type { MethodType } from "../../proto/message.ts";
 import type { ClientCallHandler } from "../../wire/grpc/client-call.ts";
 import type { GrpcClientConnection } from "../../wire/grpc/client-connection.ts";
 import type { Metadata } from "../../wire/grpc/metadata.ts";
-import type { Method, ServerCall } from "../../wire/grpc/server-call.ts";
+import type { Method, ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
 import { GrpcCode, grpcCodeName } from "../../wire/grpc/status.ts";
 import { type Admitted, openSeal } from "./admission.ts";
 import { ERROR_FIELD, errorOf } from "./error-text.ts";
@@ -78,16 +78,37 @@ function unary<Request, Response>(
   };
   return {
     path: type.path,
-    unary: (call, bytes, start, end) => {
+    // A stream of one message: a stranger is refused at its head, before a byte of it is kept.
+    stream: (call) => {
+      let handler = IGNORING;
       refusing(call, () => {
         const { seals } = admit(call);
-        const messageEnd = openSeal(seals, bytes, start, end);
-        void answer(call, type.request.decode(bytes, start, messageEnd), seals);
+        handler = oneMessage(call, (bytes, start, end) => {
+          const messageEnd = openSeal(seals, bytes, start, end);
+          void answer(call, type.request.decode(bytes, start, messageEnd), seals);
+        });
       });
+      return handler;
     },
   };
 }
 
+function oneMessage(call: ServerCall, take: StreamHandler["onMessage"]): StreamHandler {
+  let isTaken = false;
+  return {
+    ...IGNORING,
+    onMessage(bytes, start, end) {
+      if (isTaken) return;
+      isTaken = true;
+      refusing(call, () => take(bytes, start, end));
+    },
+    onHalfClose() {
+      if (!isTaken) call.fail(GrpcCode.INVALID_ARGUMENT, "a call without its message");
+    },
+  };
+}
+
+/** Asked of whoever comes, so that its message has a time limit, as those of clients have. */
 function challengeMethod(challenge: Admits["challenge"]): Method {
   const type = AetherPeer.Challenge;
   return {
@@ -178,5 +199,13 @@ export function callPeer<Request, Response>(
 export const UNSEALED =
   "the peer's answer is not sealed with the cluster secret: it is no member, or somebody between " +
   "the members changes what they say";
+
+/** What is left of a call that was refused. */
+export const IGNORING: StreamHandler = {
+  onMessage: ignore,
+  onHalfClose: ignore,
+  onCancel: ignore,
+  onDrain: ignore,
+};
 
 function ignore(): void {}

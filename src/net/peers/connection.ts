@@ -25,8 +25,9 @@ import { addressText, parseAddress } from "../address.ts";
 import { type CallerEnd, UNSEALED } from "./calls.ts";
 import { ERROR_FIELD } from "./error-text.ts";
 import type { PeerDialer, PeerSocket, PeerTimers } from "./ports.ts";
-import { type CallerSession, openSession } from "./proofs.ts";
+import type { CallerSession } from "./proofs.ts";
 import { BROKEN, type CallSeals } from "./seal.ts";
+import { openSession } from "./session.ts";
 
 export interface ConnectionSettings {
   readonly dialer: PeerDialer;
@@ -125,8 +126,8 @@ export class PeerConnection implements ClientCallHandler {
   }
 
   /**
-   * Sends the one message that is in `out`, with its seal behind it where there is a secret; nothing
-   * before the stream is opened or after its end.
+   * Sends the one message that is in `out`, with its seal behind it where there is a secret;
+   * nothing before the stream is opened or after its end.
    */
   send(out: ByteWriter): void {
     if (this.#over || this.#call === undefined) return;

@@ -28,7 +28,7 @@ import {
   notAMember,
   provesRemoval,
 } from "./admission.ts";
-import { callMethods, callPeer } from "./calls.ts";
+import { callMethods, callPeer, IGNORING } from "./calls.ts";
 import type { ConnectionSettings } from "./connection.ts";
 import { errorOf } from "./error-text.ts";
 import type { FrameIds } from "./frame.ts";
@@ -454,16 +454,6 @@ export class Peers {
     this.#options.handlers.onRefusal({ group, origin: originMemberId, sequence, error, leader });
   }
 }
-
-/** What is left of a call that was refused. */
-const IGNORING: StreamHandler = {
-  onMessage: ignore,
-  onHalfClose: ignore,
-  onCancel: ignore,
-  onDrain: ignore,
-};
-
-function ignore(): void {}
 
 function sameUrls(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((url, i) => url === b[i]);

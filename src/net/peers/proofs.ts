@@ -3,25 +3,16 @@
  * proves each call, and the receiver's book of connections, which believes nothing else. A
  * connection is challenged once; its key is forgotten with it.
  */
-import { AetherError } from "../../base/errors.ts";
 import type { Secret } from "../../base/secret.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
-import { AetherPeer, ChallengePeerResponse } from "../../proto/gen/aether.v1.ts";
-import type { GrpcClientConnection } from "../../wire/grpc/client-connection.ts";
+import { ChallengePeerResponse } from "../../proto/gen/aether.v1.ts";
 import { encodeBinary } from "../../wire/grpc/metadata.ts";
 import type { ServerCall } from "../../wire/grpc/server-call.ts";
-import { callPeer } from "./calls.ts";
 import { HELLO_FIELD } from "./hello.ts";
 import { PeerRefusal } from "./refusal.ts";
 import { type CallSeals, ConnectionKey, NONCE_BYTES } from "./seal.ts";
 
 const PROOF_FIELD = "x-aether-peer-proof-bin";
-
-/**
- * A call may overtake so many of its connection, since one is looked at when its message is whole;
- * a member has a handful under way. Twice as many numbers are kept, 8 bytes each.
- */
-export const CALLS_APART_MAX = 1024;
 
 /** What is said to a caller that cannot show the secret; and what to do about it. */
 const NO_PROOF = "the caller does not prove that it knows the cluster secret";
@@ -48,26 +39,11 @@ export class CallerSession {
   }
 }
 
-/**
- * Asks for the receiver's part of the key; the first call of a connection. Rejects with AetherError
- * after `deadlineMs`, or what the receiver said.
- */
-export async function openSession(
-  grpc: GrpcClientConnection,
-  secret: Secret,
-  deadlineMs: number,
-): Promise<CallerSession> {
-  const mine = drawNonce();
-  const request = { nonce: mine };
-  const { nonce } = await callPeer({ grpc }, AetherPeer.Challenge, [], request, deadlineMs);
-  if (nonce.length !== NONCE_BYTES) throw new AetherError("unhealthy", "a nonce has 32 bytes");
-  return new CallerSession(new ConnectionKey(secret, mine, nonce));
-}
-
 /** What is known of one connection. */
 interface Challenged {
   readonly key: ConnectionKey;
-  readonly numbers: CallNumbers;
+  /** Of the newest call: heads come in their order, so that later ones have higher numbers. */
+  newest: number;
 }
 
 /** The receiving end of all connections. */
@@ -88,7 +64,7 @@ export class Proofs {
     }
     const nonce = drawNonce();
     const key = new ConnectionKey(this.#secret, callerNonce, nonce);
-    this.#connections.set(connection, { key, numbers: new CallNumbers() });
+    this.#connections.set(connection, { key, newest: 0 });
     return ChallengePeerResponse.create({ nonce });
   }
 
@@ -101,10 +77,11 @@ export class Proofs {
     if (challenged === undefined || hello === undefined || proof === undefined) {
       throw unproven();
     }
-    const { key, numbers } = challenged;
+    const { key, newest } = challenged;
     const number = key.checkedNumber(proof, call.path, hello);
     if (number === undefined) throw unproven();
-    if (!numbers.take(number)) throw new PeerRefusal("unauthorized", "a call came twice");
+    if (number <= newest) throw new PeerRefusal("unauthorized", "a call came twice");
+    challenged.newest = number;
     return key.seals(number, "receiver");
   }
 }
@@ -119,30 +96,11 @@ export function challenged(
   throw new PeerRefusal("no-secret", `${NO_SECRET}: ${SET_IT}`);
 }
 
-/** The numbers of calls that came on a connection: each is taken once. */
-class CallNumbers {
-  readonly #seen = new Set<number>();
-  #newest = 0;
-
-  take(number: number): boolean {
-    if (number <= this.#newest - CALLS_APART_MAX || this.#seen.has(number)) return false;
-    this.#seen.add(number);
-    this.#newest = Math.max(this.#newest, number);
-    if (this.#seen.size > 2 * CALLS_APART_MAX) this.#forget();
-    return true;
-  }
-
-  #forget(): void {
-    for (const old of this.#seen) {
-      if (old <= this.#newest - CALLS_APART_MAX) this.#seen.delete(old);
-    }
-  }
-}
-
 function unproven(): PeerRefusal {
   return new PeerRefusal("unauthorized", `${NO_PROOF}: ${SET_IT}`);
 }
 
-function drawNonce(): Uint8Array {
+/** Our part of a key. */
+export function drawNonce(): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
 }

@@ -1,4 +1,4 @@
-/** Why a caller of this member is refused: a reason that is counted, a text that says what to do. */
+/** Why a caller is refused: a reason that is counted, and a text that says what to do. */
 import { GrpcCode } from "../../wire/grpc/status.ts";
 
 /** Why a call or a frame was refused. */

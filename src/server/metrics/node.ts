@@ -270,6 +270,10 @@ function registerPeers(metrics: Metrics, parts: NodeParts): void {
   metrics.readMany("counter", "etcd_network_peer_received_bytes_total", "Bytes of a peer.", () =>
     [...received.bytesFrom].map(([id, bytes]) => [{ From: id.toString(16) }, bytes] as const),
   );
+  const refusals = "Calls and streams at the peer address that were refused.";
+  metrics.readMany("counter", "aether_peer_refused_total", refusals, () =>
+    Object.entries(received.refused).map(([reason, count]) => [{ reason }, count] as const),
+  );
   metrics.histograms(
     "etcd_network_peer_round_trip_time_seconds",
     "Time of a ping to a peer, there and back.",

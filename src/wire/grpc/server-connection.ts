@@ -52,6 +52,10 @@ export class GrpcServerConnection implements ProtocolConnection {
     return this.#session.closing;
   }
 
+  get urgent(): boolean {
+    return this.#role.urgent;
+  }
+
   get paused(): boolean {
     return this.#session.paused;
   }

@@ -43,6 +43,8 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   readonly peer: string;
   readonly peerName: string | undefined;
   readonly secure: boolean;
+  /** A caller that a handler knows has a call here. */
+  urgent = false;
   readonly #server: GrpcServer;
   readonly #answerHead = new RepeatedFields(ANSWER_HEAD);
   readonly #statusOk = new RepeatedFields(["grpc-status", "0"]);
@@ -431,6 +433,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   #admit(stream: ServerStream, room: CallRoom): void {
     this.#engine.widen(stream, room.windowBytes);
     this.#engine.memory?.close();
+    this.urgent = true;
   }
 
   #setTimer(stream: ServerStream, delayMs: number): void {

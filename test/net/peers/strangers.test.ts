@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { ByteWriter } from "../../../src/base/bytes.ts";
 import { Prng } from "../../../src/base/prng.ts";
+import { MIB } from "../../../src/base/units.ts";
 import { type Certificates, membersOnly } from "../../../src/net/peers/admission.ts";
 import { encodeMessages, encodeProposal, type FrameIds } from "../../../src/net/peers/frame.ts";
 import type { PeersOptions } from "../../../src/net/peers/peers.ts";
@@ -11,10 +12,12 @@ import {
   PeerHello,
   RaftAnswer,
 } from "../../../src/proto/gen/aether.v1.ts";
+import type { HeartbeatMessage } from "../../../src/raft/message.ts";
 import type { ClientCall } from "../../../src/wire/grpc/client-call.ts";
 import { GrpcClientConnection } from "../../../src/wire/grpc/client-connection.ts";
 import { encodeBinary } from "../../../src/wire/grpc/metadata.ts";
 import { GrpcCode } from "../../../src/wire/grpc/status.ts";
+import { Cluster } from "../../raft/cluster.ts";
 import { CLUSTER, heartbeat, ID, pipedMember } from "./members.ts";
 import { PipeNet, ToyTimers, turn } from "./pipes.ts";
 
@@ -170,6 +173,59 @@ describe("without a secret", () => {
   test("it may be a client's where clients come too", () => {
     expect(ask(FAR, "member-2", "anybody")).toContain("may be a client's: set");
     expect(ask("127.0.0.1:80", undefined, "anybody")).toBeUndefined();
+  });
+});
+
+describe("what was reported of etcd", () => {
+  test("22148: a body without end is not kept, not even its first byte", async () => {
+    const { member, call } = target();
+    for (const { path } of [AetherPeer.LeaseRenew, AetherPeer.Members, AetherPeer.Raft]) {
+      const stranger = await call(hello({ clusterId: 5n }), path);
+      expect(stranger.end?.code).toBe(GrpcCode.FAILED_PRECONDITION); // and nothing was sent yet
+    }
+    expect(member.peers.received.refused["wrong-cluster"]).toBe(3);
+  });
+
+  test("22148: nor one of a member, beyond what any message has", async () => {
+    const { member, call } = target();
+    let asked = 0;
+    member.seen.calls.leaseRenew = () => {
+      asked++;
+      return { leases: [] };
+    };
+    const caller = await call(hello({}), AetherPeer.LeaseRenew.path);
+    const large = new Uint8Array(2.1 * MIB);
+    caller.call.send(large, 0, large.length);
+    for (let i = 0; i < 20; i++) await turn();
+    expect(caller.end?.code).toBe(GrpcCode.RESOURCE_EXHAUSTED);
+    expect(asked).toBe(0);
+  });
+
+  test("21518: whatever a stranger says, no answer has the cluster's id in any form", async () => {
+    const { member, call } = target();
+    const forms = [CLUSTER, ID(1), ID(2)].flatMap((id) => [String(id), id.toString(16)]);
+    const heads = [[], hello({}), hello({ clusterId: 5n }), hello({ fromMemberId: ID(9) })];
+    for (const fields of heads) {
+      for (const method of member.peers.methods) {
+        const { end } = await call(fields, method.path);
+        for (const form of forms) expect(end?.message ?? "").not.toContain(form);
+      }
+    }
+  });
+
+  test("21518: a heartbeat about entries that are not there is dropped", () => {
+    const cluster = new Cluster({ electionTicks: 10 });
+    cluster.found([1, 2, 3]);
+    const { raft } = cluster.node(1);
+    cluster.node(2).raft.campaign();
+    cluster.settle();
+    const before = raft.committed;
+    for (const commit of [raft.lastIndex + 1, 2 ** 31, 2 ** 52 - 1]) {
+      const beat = { ...heartbeat(2, 1, 1), from: 2n, to: 1n, term: raft.term, commit };
+      raft.step(beat as HeartbeatMessage);
+      raft.verify();
+    }
+    expect([raft.committed, raft.dropped["past-log"]]).toEqual([before, 3]);
   });
 });
 
