@@ -21,7 +21,7 @@ import type { Method, ServerCall } from "../wire/grpc/server-call.ts";
 import type { HttpHandler } from "../wire/http1/http.ts";
 import type { Config } from "./config/config.ts";
 import type { Answering } from "./doors.ts";
-import { clusterSecret, peerTrust } from "./peer-trust.ts";
+import { peerTrust } from "./peer-trust.ts";
 
 /** For the connection, and as much again for the answer. */
 const ASK_MS_MAX = 1000;
@@ -30,8 +30,9 @@ const ASK_MS_MAX = 1000;
 const PAUSE_MS_MIN = 20;
 const PAUSE_MS_MAX = 500;
 
-/** How often people are told whom we wait for. */
+/** How often people are told whom we wait for; at first soon, since something may have to be set. */
 const REMIND_MS = 5000;
+const REMIND_FIRST_MS = 1000;
 
 export type Beginning = Extract<BootstrapStep, { kind: "found" | "join" }>;
 
@@ -49,13 +50,13 @@ export async function findBeginning(parts: BeginningParts): Promise<Beginning> {
   const answers = new Map<string, MembersPeerResponse>();
   const failures = new Map<string, string>();
   let pauseMs = PAUSE_MS_MIN;
-  let remindedMs = performance.now();
+  let remindMs = performance.now() + REMIND_FIRST_MS;
   for (;;) {
     const step = bootstrap({ name, peerUrls, members, token, state }, answers);
     if (step.kind === "found" || step.kind === "join") return step;
     if (step.kind === "refuse") throw new StorageError("unusable", step.why);
-    if (performance.now() - remindedMs > REMIND_MS) {
-      remindedMs = performance.now();
+    if (performance.now() > remindMs) {
+      remindMs = performance.now() + REMIND_MS;
       const reasons = step.names.map((other) => `${other}: ${failures.get(other) ?? "silent"}`);
       log.info("waiting for other members", { needed: step.needed, of: reasons.join("; ") });
     }
@@ -71,7 +72,7 @@ async function askAll(
   answers: Map<string, MembersPeerResponse>,
   failures: Map<string, string>,
 ): Promise<void> {
-  const secret = clusterSecret(config);
+  const { secret } = config;
   const others = config.founders.filter(({ name }) => name !== config.name);
   await Promise.all(
     others.map(async ({ name, peerUrls: [url = ""] }) => {
@@ -88,8 +89,7 @@ async function askAll(
 
 /** What a founder answers while it founds: that it is here, and nothing else is yet. */
 export function foundingMethods(config: Config, log: Log): readonly Method[] {
-  const { founders, token, peerUrls } = config;
-  const secret = clusterSecret(config);
+  const { founders, token, peerUrls, secret } = config;
   const admission: Admission = {
     clusterId: foundCluster(founders, token).clusterId,
     self: memberIdOf(peerUrls, token),

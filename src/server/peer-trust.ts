@@ -7,15 +7,9 @@
  *
  * Beyond this a caller has to know the cluster's id and its own, and to be known by it (admission).
  */
-import { Secret } from "../base/secret.ts";
 import { membersOnly } from "../net/peers/admission.ts";
 import type { Authorize } from "../net/peers/ports.ts";
 import type { Config } from "./config/config.ts";
-
-/** What members prove to each other; undefined: certificates or this machine have to do. */
-export function clusterSecret({ secret }: Pick<Config, "secret">): Secret | undefined {
-  return secret === undefined ? undefined : new Secret(secret);
-}
 
 /** Asked where there is no secret. */
 export function peerTrust({ listenPeer }: Pick<Config, "listenPeer">): Authorize {

@@ -32,7 +32,7 @@ import { ClusterLink } from "./cluster-link.ts";
 import { clusterView } from "./cluster-view.ts";
 import type { Config } from "./config/config.ts";
 import { Doors } from "./doors.ts";
-import { warnOfOpenData } from "./exposed-files.ts";
+import { warnOfOpenData, warnOfOpenSecrets } from "./exposed-files.ts";
 import { begin, foundingOf, rememberBeginning } from "./founding.ts";
 import { createHttpSide, type HttpSide } from "./http/compose.ts";
 import { KnownMembers } from "./known-members.ts";
@@ -40,7 +40,7 @@ import { MeteredGroup } from "./metrics/group.ts";
 import { registerLimits, registerOverload } from "./metrics/limits.ts";
 import { RoundTrips, registerNode } from "./metrics/node.ts";
 import { registerProcess } from "./metrics/process.ts";
-import { clusterSecret, peerTrust } from "./peer-trust.ts";
+import { peerTrust } from "./peer-trust.ts";
 import { Publisher } from "./publisher.ts";
 import { removed } from "./removed.ts";
 import { keepCertificates, makesCertificates } from "./self-signed.ts";
@@ -213,6 +213,7 @@ class Server implements RunningServer {
     const { config, log, stores, doors } = this.#base;
     this.#refuseRemoved();
     warnOfOpenData(stores.dataDir, log);
+    warnOfOpenSecrets(config, log);
     this.#serve();
     this.#tellMembers();
     this.#ticker = setInterval(() => this.#tick(), config.heartbeatIntervalMs);
@@ -353,7 +354,7 @@ class Server implements RunningServer {
         clusterId,
         self: memberId as MemberId,
         authorize: peerTrust(config),
-        secret: clusterSecret(config),
+        secret: config.secret,
         dialer,
         timers: processTimers(network),
         ...{ random, log },

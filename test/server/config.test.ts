@@ -42,6 +42,7 @@ describe("configuration", () => {
       initialState: "new",
       token: "etcd-cluster",
       secret: undefined,
+      secretsFile: undefined,
       forward: true,
       leaseReads: undefined,
       corruptCheckIntervalS: 3600,
@@ -215,8 +216,9 @@ describe("members in aether.toml", () => {
       listenPeer: [":2380"],
       clientUrls: ["http://n1.lan:2379"],
       peerUrls: ["http://n1.lan:2380"],
-      secret: "s",
     });
+    expect(config.secret?.reveal()).toBe("s");
+    expect(config.secretsFile).toBe("aether.toml");
   });
 
   test("the rest of the cluster's settings", () => {
@@ -224,10 +226,13 @@ describe("members in aether.toml", () => {
       '[cluster]\nstate = "existing"\ntoken = "t"\nforward = false\nlease_reads = true\n' +
       "clock_drift_percent_max = 1\ncorrupt_check_interval_s = 0\nmax_learners = 3\n" +
       "strict_reconfig_check = false\nsnapshot_bytes_per_second_max = 65536\n";
-    expect(load(toml, {}, { AETHER_CLUSTER_SECRET: "hidden" })).toMatchObject({
+    const config = load(toml, {}, { AETHER_CLUSTER_SECRET: "hidden" });
+    expect(config.secret?.reveal()).toBe("hidden");
+    expect(config.secretsFile).toBeUndefined();
+    expect(Bun.inspect(config)).not.toContain("hidden");
+    expect(config).toMatchObject({
       initialState: "existing",
       token: "t",
-      secret: "hidden",
       forward: false,
       leaseReads: { clockDriftPercentMax: 1 },
       corruptCheckIntervalS: 0,
@@ -552,7 +557,7 @@ describe("etcd's words", () => {
         "the same AETHER_CLUSTER_SECRET at each, or give them https:// URLs with " +
         "--peer-cert-file, --peer-key-file and --peer-trusted-ca-file",
     );
-    expect(etcd(flags, SECRET).secret).toBe(SECRET.AETHER_CLUSTER_SECRET);
+    expect(etcd(flags, SECRET).secret?.reveal()).toBe(SECRET.AETHER_CLUSTER_SECRET);
   });
 
   test("members on several machines that ask each other for certificates need none", () => {

@@ -2,10 +2,12 @@
  * The configuration of a server: defaults, then the file, then variables, then flags, in Aether's
  * words or in etcd's. Whole and checked before anything is opened; what is wrong is a ConfigError.
  */
+import { Secret } from "../../base/secret.ts";
 import type { LogOptions } from "../../observe/log.ts";
 import { ConfigError } from "./config-error.ts";
 import { logOptionsOf } from "./log-options.ts";
 import { type Options, optionsOf } from "./options.ts";
+import { SETTINGS } from "./settings.ts";
 import { type ConfigSources, type Gathered, gather, type Role } from "./sources.ts";
 import { type TlsFiles, tlsFilesOf } from "./tls-files.ts";
 import { type Topology, topologyOf } from "./topology.ts";
@@ -23,8 +25,10 @@ export interface Config extends Topology, Options {
   /** Whether a node without data founds the cluster with `founders` or joins theirs. */
   readonly initialState: "new" | "existing";
   readonly token: string;
-  /** What members prove to each other; undefined: only members of this machine are believed. */
-  readonly secret: string | undefined;
+  /** What members prove to each other; undefined: certificates or this machine have to do. */
+  readonly secret: Secret | undefined;
+  /** The configuration file, if a secret stands in it. */
+  readonly secretsFile: string | undefined;
   /** Followers pass writes on to the leader. */
   readonly forward: boolean;
   /** The leader answers reads on its lease; undefined: reads are confirmed by the others. */
@@ -57,6 +61,7 @@ export function loadConfig(sources: ConfigSources): Config {
   const config: Config = {
     ...topology,
     ...clusterOf(settings),
+    secretsFile: secretsFileOf(settings, sources),
     ...options,
     notices: [...options.notices, ...topology.notices, ...tls.notices],
     role,
@@ -80,10 +85,11 @@ export function loadConfig(sources: ConfigSources): Config {
 function clusterOf(settings: Gathered) {
   const number = (key: string): number => settings.number(`cluster.${key}`);
   const clockDriftPercentMax = number("clock_drift_percent_max");
+  const secret = settings.text("cluster.secret");
   return {
     initialState: settings.text("cluster.state") as Config["initialState"],
     token: settings.text("cluster.token"),
-    secret: settings.text("cluster.secret") || undefined,
+    secret: secret === "" ? undefined : new Secret(secret),
     forward: settings.on("cluster.forward"),
     leaseReads: settings.on("cluster.lease_reads") ? { clockDriftPercentMax } : undefined,
     corruptCheckIntervalS: corruptCheckIntervalS(settings),
@@ -94,6 +100,13 @@ function clusterOf(settings: Gathered) {
     electionTimeoutMs: number("election_timeout_ms"),
     snapshotTriggerLogEntries: number("snapshot_trigger_log_entries"),
   };
+}
+
+function secretsFileOf(settings: Gathered, { file }: ConfigSources): string | undefined {
+  const isInFile = SETTINGS.some(({ path, secret }) => {
+    return secret === true && settings.chosen(path)?.startsWith(`${file?.name}:`) === true;
+  });
+  return isInFile ? file?.name : undefined;
 }
 
 /** etcd counts fractions of seconds; a comparison costs seconds of work, so it is one at least. */
