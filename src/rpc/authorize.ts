@@ -95,6 +95,20 @@ export class Authorizer {
     if (this.enabled) checkKeys(this.#question(call), "read", range);
   }
 
+  /** The auth revision by which rights are judged now; 0 while auth is off. */
+  get rules(): number {
+    const { auth } = this.#parts.group.machine;
+    return auth.enabled ? auth.revision : 0;
+  }
+
+  /** Why this user, or nobody, may not read the range by the rules of now; undefined: he may. */
+  refusalToRead(user: string | undefined, range: NamedRange): AetherError | undefined {
+    const { auth } = this.#parts.group.machine;
+    if (!auth.enabled) return undefined;
+    if (user === undefined) return new AetherError("user_empty");
+    return auth.allows(user, "read", range) ? undefined : new AetherError("permission_denied");
+  }
+
   /** As checkRead(), for everything that a transaction names. */
   checkTxn(call: ServerCall, request: TxnRequest): void {
     if (this.enabled) checkTxn(this.#question(call), request);

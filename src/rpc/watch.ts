@@ -3,6 +3,9 @@
  *
  * A session turns requests into calls of the watch hub and responses into messages. Events were
  * encoded once, by whoever needed them first; here they are only copied behind a header.
+ *
+ * Who loses the right to what he watches, or never had to say who he is before auth was enabled,
+ * gets no more events from that moment on, and his watcher ends with the reason. etcd goes on.
  */
 import { AetherError } from "../base/errors.ts";
 import { AetherWatch } from "../proto/gen/aether.v1.ts";
@@ -25,6 +28,9 @@ import type { Authorizer } from "./authorize.ts";
 import { failureOf, goTextOf } from "./errors.ts";
 import { headerAt, type Identity } from "./headers.ts";
 
+/** Watchers that are judged anew with a tick after rights were changed: a millisecond of them. */
+const JUDGED_PER_TICK = 5000;
+
 /** What the watch service needs of the node. */
 export interface WatchBackend {
   readonly hub: WatchHub;
@@ -40,6 +46,9 @@ export class WatchService {
   readonly #backend: WatchBackend;
   readonly #header: HeaderEncoder;
   readonly #sessions = new Set<WatchSession>();
+  /** The rules by which all watchers were judged, or are being judged. */
+  #rules = 0;
+  #judging: Iterator<void> | undefined = undefined;
 
   constructor(backend: WatchBackend) {
     this.#backend = backend;
@@ -60,6 +69,27 @@ export class WatchService {
     ];
   }
 
+  /** Ends watchers whose users may not see them any more; to be called with each tick. */
+  tick(): void {
+    const { rules } = this.#backend.auth;
+    if (rules !== this.#rules) {
+      this.#rules = rules;
+      this.#judging = rules === 0 ? undefined : this.#judgeAll();
+    }
+    for (let count = 0; count < JUDGED_PER_TICK && this.#judging !== undefined; count++) {
+      if (this.#judging.next().done === true) this.#judging = undefined;
+    }
+  }
+
+  *#judgeAll(): Iterator<void> {
+    for (const session of this.#sessions) {
+      for (const id of session.watchIds()) {
+        session.judge(id);
+        yield;
+      }
+    }
+  }
+
   /** Ends every stream; clients resume elsewhere from the last revision they saw. */
   close(reason: AetherError): void {
     const { code, message } = failureOf(reason);
@@ -74,6 +104,10 @@ class WatchSession implements StreamHandler, WatchSink {
   readonly #call: ServerCall;
   readonly #onEnd: () => void;
   readonly #stream: WatchStream;
+  /** By which rules each watcher was judged last; empty while auth is off. */
+  readonly #judged = new Map<number, number>();
+  /** Who watches, as far as he had to say so. */
+  #user: string | undefined = undefined;
 
   constructor(backend: WatchBackend, header: HeaderEncoder, call: ServerCall, onEnd: () => void) {
     this.#backend = backend;
@@ -102,14 +136,15 @@ class WatchSession implements StreamHandler, WatchSink {
   }
 
   /**
-   * A watcher is judged once, when it is created, by the range as it was asked for: an end of "\0"
-   * is everything from the key on (GHSA-xg4h-6gfc-h4m8). The rest is the hub's to refuse.
+   * A watcher is judged by the range as it was asked for: an end of "\0" is everything from the key
+   * on (GHSA-xg4h-6gfc-h4m8). The rest is the hub's to refuse.
    */
   #create(request: WatchCreateRequest): void {
     const { auth } = this.#backend;
     const key = request.key === "" ? "\0" : request.key;
     const refusal = auth.refusalOf(() => {
       if (request.startRevision >= 0) auth.checkRead(this.#call, { ...request, key });
+      this.#user = auth.callerOf(this.#call)?.user;
     });
     if (refusal === undefined) this.#stream.create(createOf(request));
     else this.#stream.refuse(goTextOf(refusal));
@@ -145,9 +180,37 @@ class WatchSession implements StreamHandler, WatchSink {
     this.#call.fail(code, message);
   }
 
+  watchIds(): Iterable<number> {
+    return this.#stream.ids();
+  }
+
+  /** Ends a watcher whose user may not see it by the rules of now. Not while the hub is sending. */
+  judge(watchId: number): void {
+    const refusal = this.#refusalOf(watchId);
+    if (refusal !== undefined) this.#stream.revoke(watchId, goTextOf(refusal));
+  }
+
+  #refusalOf(watchId: number): AetherError | undefined {
+    const { auth } = this.#backend;
+    const { rules } = auth;
+    if (this.#judged.get(watchId) === rules) return undefined;
+    const range = this.#stream.rangeOf(watchId);
+    if (range === undefined) return undefined;
+    const refusal = auth.refusalToRead(this.#user, range);
+    if (refusal === undefined) this.#judged.set(watchId, rules);
+    return refusal;
+  }
+
+  /** What may not be seen any more is not sent; the next tick ends its watcher. */
   send(response: WatchResponse): void {
-    if (response.kind === "events") this.#sendEvents(response);
-    else send(this.#call, WatchResponseType, this.#message(response));
+    const { watchId, kind } = response;
+    if (kind === "events") {
+      const isHidden = this.#backend.auth.enabled && this.#refusalOf(watchId) !== undefined;
+      if (!isHidden) this.#sendEvents(response);
+      return;
+    }
+    if (kind === "canceled") this.#judged.delete(watchId);
+    send(this.#call, WatchResponseType, this.#message(response));
   }
 
   #message(response: Exclude<WatchResponse, { kind: "events" }>): WatchResponseType {
@@ -164,6 +227,7 @@ class WatchSession implements StreamHandler, WatchSink {
     } else if (response.kind === "canceled") {
       message.canceled = true;
       message.compactRevision = response.compactRevision;
+      if (response.reason !== undefined) message.cancelReason = response.reason;
     }
     return message;
   }

@@ -156,6 +156,7 @@ export class Services {
   /** Looks after streams that should end; call it with each tick of the group. */
   tick(nowMs: number): void {
     this.#kv.tick(nowMs);
+    this.#watch.tick();
     this.#quota.tick();
     this.#admission.tick(nowMs);
     this.#snapshots.tick(nowMs);

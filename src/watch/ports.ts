@@ -64,7 +64,8 @@ export interface WatchCreate {
  * One etcdserverpb.WatchResponse. `revision` is the header's revision; 0 leaves it out.
  *   created   the answer to a create request; `reason` set means that it was refused: then the
  *             message is created and canceled at once, with watch id -1
- *   canceled  the watcher is gone: asked for (compactRevision 0) or overtaken by a compaction
+ *   canceled  the watcher is gone: asked for (compactRevision 0), overtaken by a compaction, or
+ *             refused from now on (reason)
  *   events    whole revisions, in order, unless `fragment` says that more of the last one follows
  *   progress  everything up to `revision` was sent; watchId -1 speaks for the whole stream
  */
@@ -80,6 +81,7 @@ export type WatchResponse =
       readonly watchId: number;
       readonly revision: number;
       readonly compactRevision: number;
+      readonly reason?: string;
     }
   | {
       readonly kind: "events";

@@ -2,10 +2,19 @@
  * The watches of one client stream: what its requests do. Responses go to the stream's sink, in
  * the order in which they become true.
  */
+import type { Key } from "../base/bytes.ts";
 import { NO_WATCH_ID, type WatchCreate, type WatchSink } from "./ports.ts";
 import type { ProgressTicker } from "./progress.ts";
 import type { WatchRegister } from "./register.ts";
-import { newStream, newWatcher, refusalOf, type StreamRecord } from "./watcher.ts";
+import { newStream, newWatcher, refusalOf, type StreamRecord, UNBOUNDED } from "./watcher.ts";
+
+/** A range as requests name it: an end of "\0" is no end. */
+export interface WatchedKeys {
+  readonly key: Key;
+  readonly rangeEnd: Key;
+}
+
+const NO_END = "\0";
 
 export class WatchStream {
   readonly #register: WatchRegister;
@@ -72,6 +81,29 @@ export class WatchStream {
     } else if (!this.#record.compacted.delete(watchId)) return;
     const revision = this.#register.published;
     this.#record.sink.send({ kind: "canceled", watchId, revision, compactRevision: 0 });
+  }
+
+  /** The ids of its watchers. */
+  ids(): Iterable<number> {
+    return this.#record.watchers.keys();
+  }
+
+  /** What a watcher watches; undefined if it is gone. */
+  rangeOf(watchId: number): WatchedKeys | undefined {
+    const watcher = this.#record.watchers.get(watchId);
+    if (watcher === undefined) return undefined;
+    return { key: watcher.key, rangeEnd: watcher.end === UNBOUNDED ? NO_END : watcher.end };
+  }
+
+  /** Ends a watcher that must not be served any more, and says why. */
+  revoke(watchId: number, reason: string): void {
+    this.#register.assertQuiet();
+    const watcher = this.#record.watchers.get(watchId);
+    if (watcher === undefined) return;
+    this.#register.withdraw(watcher);
+    this.#register.forget(watcher);
+    const revision = this.#register.published;
+    this.#record.sink.send({ kind: "canceled", watchId, revision, compactRevision: 0, reason });
   }
 
   /**
