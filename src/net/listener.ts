@@ -279,11 +279,26 @@ function bind(options: ListenOptions, socket: SocketHandler<Slot>): SocketListen
   const { reusePort = false } = options;
   const shared = { socket, data: undefined, allowHalfOpen: false };
   try {
-    if (address.kind === "unix") return Bun.listen<Slot>({ ...shared, unix: address.path });
+    if (address.kind === "unix") {
+      return asPrivate(() => Bun.listen<Slot>({ ...shared, unix: address.path }));
+    }
     const place = { hostname: address.host, port: address.port, reusePort }; // Bun's types lack it
     return Bun.listen<Slot>({ ...shared, ...place });
   } catch (error) {
     throw bindFailure(addressText(address), error);
+  }
+}
+
+/** Others than the owner: whoever may write to a socket's file may connect. */
+const NOT_OTHERS = 0o077;
+
+/** What `make` makes is for its owner alone from the beginning; a chmod would come later. */
+function asPrivate<T>(make: () => T): T {
+  const before = process.umask(NOT_OTHERS);
+  try {
+    return make();
+  } finally {
+    process.umask(before);
   }
 }
 

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { connect as nodeConnect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -79,7 +79,10 @@ describe("listener", () => {
       process.kill(process.pid, "SIGKILL");`;
     Bun.spawnSync([process.execPath, "-e", script]);
     expect(existsSync(path)).toBe(true);
+    const umask = process.umask(0);
     const { listener } = await toys({ address: parseAddress(`unix://${path}`) });
+    expect(process.umask(umask)).toBe(0);
+    expect(statSync(path).mode & 0o077).toBe(0);
     const client = await rawClient(listener.address);
     client.socket.write("hello");
     await until(() => client.received() === "hello", "an echo");
