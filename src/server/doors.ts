@@ -104,6 +104,11 @@ export class Doors {
     return total;
   }
 
+  /** What is open now, by whom it is for; grows. */
+  get listeners(): Readonly<Record<"clients" | "members" | "observers", readonly Listener[]>> {
+    return { clients: this.#clients, members: this.#peers, observers: this.#observers };
+  }
+
   /** From now on `answering` answers; connections that are open stay with what they found. */
   serve(answering: Answering): void {
     this.#answering = answering;

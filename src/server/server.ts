@@ -36,6 +36,7 @@ import { warnOfOpenData, warnOfOpenSecrets } from "./exposed-files.ts";
 import { begin, foundingOf, rememberBeginning } from "./founding.ts";
 import { createHttpSide, type HttpSide } from "./http/compose.ts";
 import { KnownMembers } from "./known-members.ts";
+import { registerDoors } from "./metrics/doors.ts";
 import { MeteredGroup } from "./metrics/group.ts";
 import { registerLimits, registerOverload } from "./metrics/limits.ts";
 import { RoundTrips, registerNode } from "./metrics/node.ts";
@@ -462,6 +463,7 @@ class Server implements RunningServer {
     const answering = answeringOf({ ...shared, peerMethods, front: http.front });
     doors.serve(answering);
     registerLimits(this.#metrics, answering);
+    registerDoors(this.#metrics, doors);
     const { overload, largeReads } = this.#services;
     const { share } = network;
     registerOverload(this.#metrics, { overload, largeReads, share, front: http.front });

@@ -13,7 +13,8 @@ export type Damage =
 /** Databases of both kinds have pages of this size, and damage on disks comes by the page. */
 const PAGE_BYTES = 4096;
 
-const place = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true });
+/** Spread evenly, which fc.double is not: nine of ten of its draws are below 0.01. */
+const place = fc.nat(2 ** 24 - 1).map((parts) => parts / 2 ** 24);
 
 const flip = fc.record({ kind: fc.constant("flip" as const), at: place, bit: fc.nat(7) });
 

@@ -144,6 +144,17 @@ test("the log says who was refused, and why", () => {
   }
 });
 
+test("metrics count who was refused, by whom the address is for", async () => {
+  const [certificate, ca] = [known.right, authority.ca];
+  const { text } = await knock(server.ports.metrics, { certificate, ca, path: "/metrics" });
+  for (const addresses of ["clients", "members", "observers"]) {
+    for (const reason of ["failed", "refused"]) {
+      const labels = `{addresses="${addresses}",reason="${reason}"}`;
+      expect(text).toMatch(new RegExp(`^aether_tls_handshakes_refused_total${labels} [1-9]`, "m"));
+    }
+  }
+});
+
 test("etcdctl comes in with the right certificate, by TLS alone and shared", async () => {
   const put = (port: number, certificate?: Issued): Promise<string> =>
     etcdctlPut(`https://127.0.0.1:${port}`, { ca: authority.ca, certificate });
