@@ -48,10 +48,10 @@ process.exit(failedCount === 0 ? 0 : 1);
 function environment(): Record<string, string> {
   const { seconds, target, seed, path } = values;
   return {
-    AETHER_FUZZ_SECONDS: seconds ?? String(SECONDS_INITIAL),
-    ...(target === undefined ? {} : { AETHER_FUZZ_TARGET: target }),
-    ...(seed === undefined ? {} : { AETHER_FUZZ_SEED: seed }),
-    ...(path === undefined ? {} : { AETHER_FUZZ_PATH: path }),
+    FUZZ_SECONDS: seconds ?? String(SECONDS_INITIAL),
+    ...(target === undefined ? {} : { FUZZ_TARGET: target }),
+    ...(seed === undefined ? {} : { FUZZ_SEED: seed }),
+    ...(path === undefined ? {} : { FUZZ_PATH: path }),
   };
 }
 
