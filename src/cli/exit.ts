@@ -1,3 +1,5 @@
+import { oneLine } from "../base/one-line.ts";
+
 /**
  * How a command ends. The numbers above 2 are etcdctl's, so that scripts need learn nothing; a
  * command line that cannot be understood is 2, as everywhere else in this program.
@@ -40,7 +42,7 @@ export class UsageError extends ExitError {
   override readonly name = "UsageError";
 
   constructor(message: string) {
-    super(EXIT.USAGE, message);
+    super(EXIT.USAGE, oneLine(message));
   }
 }
 

@@ -1,9 +1,15 @@
+import { oneLine } from "../../base/one-line.ts";
+
 /**
  * What is wrong with a configuration: one line that says where, what was given and what was
  * expected. The program prints it and exits with status 2 before touching anything.
  */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(oneLine(message), options);
+  }
 }
 
 /** `where` names the source, e.g. `aether.toml:3: lease.max_ttl`. */
