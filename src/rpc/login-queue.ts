@@ -42,7 +42,7 @@ const PENALISED_WAITING_MAX = 16;
 /** Turns in a circle: of users, of hosts, of those who have succeeded before. */
 const TURN_KINDS = 3;
 
-/** Users and hosts that have failed, or succeeded, and are remembered, some 200 bytes each; the oldest goes. */
+/** Users and hosts remembered for failing, or succeeding, some 200 bytes each; the oldest goes. */
 const REMEMBERED_MAX = 10_000;
 
 /** Who wants to know, and whether he still does. */
