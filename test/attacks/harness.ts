@@ -4,7 +4,7 @@
  * after the other, through quiet and attacked windows in turn (a machine that drifts drifts for
  * both):
  *
- *   quiet ½ s │ attack s │ quiet ½ s          one round; up to three, the best one counts
+ *   quiet ½ n │ attack n s │ quiet ½ n        one round; up to three, the best one counts
  *
  *   const report = await attack({ name: "rapid reset", script: "rapid-reset.attack.ts", boundMb });
  *   expect(report.ended["GOAWAY ENHANCE_YOUR_CALM"]).toBeGreaterThan(0);
@@ -31,9 +31,10 @@ export const FLOOR_MS = 12;
 const ROUNDS_MAX = 3;
 /** A window: some hundred requests, so that the p99 is not its single worst. */
 const ATTACK_SECONDS = 1;
-const QUIET_MS = 500;
 /** Until the server's code is compiled; the first requests of a process measure the compiler. */
 const WARM_REQUESTS = 400;
+/** Where the caller's server has been asked before. */
+const WARM_AGAIN_REQUESTS = 50;
 /** Longer than any attack needs to begin, or to tell how it went, on a busy machine. */
 const SCRIPT_MS_MAX = 30_000;
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -94,7 +95,8 @@ async function attackOn(server: ServerProcess, options: AttackOptions): Promise<
   const rounds: Round[] = [];
   const evidence: Evidence[] = [];
   try {
-    for (let count = 0; count < WARM_REQUESTS; count++) await prober.step();
+    const warm = options.server === server ? WARM_AGAIN_REQUESTS : WARM_REQUESTS;
+    for (let count = 0; count < warm; count++) await prober.step();
     while (rounds.length < ROUNDS_MAX && !rounds.some(isGood)) {
       const { round, found } = await playRound(prober, server, options);
       rounds.push(round);
@@ -119,12 +121,13 @@ async function playRound(
   server: ServerProcess,
   options: AttackOptions,
 ): Promise<{ round: Round; found: Evidence }> {
-  const quiet = await prober.during(Bun.sleep(QUIET_MS));
+  const quietMs = ((options.seconds ?? ATTACK_SECONDS) * 1000) / 2;
+  const quiet = await prober.during(Bun.sleep(quietMs));
   const script = new RunningScript(options, options.port ?? server.port);
   await script.begun;
-  const attacked = await prober.during(script.evidence);
+  const attacked = await prober.during(script.over);
   const found = await script.evidence;
-  quiet.push(...(await prober.during(Bun.sleep(QUIET_MS))));
+  quiet.push(...(await prober.during(Bun.sleep(quietMs))));
   const round = {
     quietP99Ms: p99(quiet),
     attackP99Ms: p99(attacked),
@@ -199,9 +202,14 @@ function p99(ms: readonly number[]): number {
   return sorted[Math.floor((sorted.length - 1) * 0.99)] ?? Number.NaN;
 }
 
-/** The attack's process: says "begun" when it strikes, and at its end what it did, as JSON. */
+/**
+ * The attack's process: says "begun" when it strikes, "over" when its time is up, and at its end
+ * what it did, as JSON.
+ */
 class RunningScript {
   readonly begun: Promise<void>;
+  /** What comes after it is not measured. */
+  readonly over: Promise<void>;
   readonly evidence: Promise<Evidence>;
 
   constructor({ script, args = [], seconds = ATTACK_SECONDS }: AttackOptions, port: number) {
@@ -212,16 +220,21 @@ class RunningScript {
     const killer = setTimeout(() => child.kill("SIGKILL"), seconds * 1000 + SCRIPT_MS_MAX);
     const begun = Promise.withResolvers<void>();
     this.begun = begun.promise;
+    const over = Promise.withResolvers<void>();
+    this.over = over.promise;
     const ended = async (): Promise<Evidence> => {
       let text = "";
       const decoder = new TextDecoder();
       for await (const chunk of child.stdout) {
         text += decoder.decode(chunk, { stream: true });
         if (text.includes("begun\n")) begun.resolve();
+        if (text.includes("over\n")) over.resolve();
       }
       const status = await child.exited;
       clearTimeout(killer);
-      if (status === 0 && text.startsWith("begun\n")) return JSON.parse(text.slice(6)) as Evidence;
+      over.resolve();
+      const [first, last = ""] = [text.split("\n")[0], text.split("\n").at(-1)];
+      if (status === 0 && first === "begun") return JSON.parse(last) as Evidence;
       const error = new Error(`${script} ended with ${status} and said: ${text}`);
       begun.reject(error);
       throw error;

@@ -238,21 +238,23 @@ function nameOf(code: number): string {
 
 /**
  * Keeps `count` connections at `strike` until the time is up: each again and again, and a new one
- * for each that the server has ended. `strike` sends one burst.
+ * for each that the server has ended. `strike` sends one burst. Those that are open at the end go
+ * on for up to `goOnMs`, unmeasured, to see how the server ends them.
  */
 export async function keepStriking(
   attack: Attack,
   count: number,
   open: () => Promise<HostileConnection>,
   strike: (connection: HostileConnection) => void,
+  goOnMs = 0,
 ): Promise<void> {
   const one = async (): Promise<void> => {
     while (!attack.over) {
       const connection = await open();
       attack.count("connections");
-      while (!attack.over && !connection.closed) {
+      while (!attack.overFor(goOnMs) && !connection.closed) {
         strike(connection);
-        await Promise.race([connection.drained(), Bun.sleep(attack.leftMs)]);
+        await Promise.race([connection.drained(), Bun.sleep(attack.leftMs + goOnMs)]);
         await Bun.sleep(0);
       }
       attack.end(connection.closed ? await connection.ended : "still open");

@@ -2,7 +2,7 @@
  * Floods of frames over a few connections, by name (reliability.md §4.2): each connection sends
  * bursts until the server ends it, and is followed by the next.
  *
- *   bun test/attacks/http2-flood.attack.ts <port> <seconds> <name of FLOODS>
+ *   bun test/attacks/http2-flood.attack.ts <port> <seconds> <name of FLOODS> [ends]
  */
 import {
   ACK,
@@ -33,6 +33,8 @@ import { runAttack } from "./script.ts";
 
 const CONNECTIONS = 4;
 const FRAMES_PER_BURST = 100;
+/** For the server to end what is open, where it must: then a starved attacker proves it too. */
+const GO_ON_MS = 5_000;
 const CANCEL = 8;
 const INT31_MAX = 0x7fffffff;
 const NONE = new Uint8Array(0);
@@ -208,7 +210,7 @@ const FLOODS: Readonly<Record<string, Flood>> = {
 };
 
 await runAttack(async (attack) => {
-  const [name = ""] = attack.args;
+  const [name = "", ends] = attack.args;
   const flood = FLOODS[name];
   if (flood === undefined) throw new Error(`no flood is called "${name}"`);
   const states = new WeakMap<HostileConnection, State>();
@@ -223,5 +225,6 @@ await runAttack(async (attack) => {
       connection.send(...frames);
       attack.count("frames", frames.length);
     },
+    ends === "ends" ? GO_ON_MS : 0,
   );
 });

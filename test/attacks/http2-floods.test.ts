@@ -54,7 +54,13 @@ describe("floods", async () => {
       name,
       async () => {
         const script = "http2-flood.attack.ts";
-        const options = { name, script, args: [name], server, seconds: SECONDS };
+        const options = {
+          name,
+          script,
+          args: [name, end === "" ? "" : "ends"],
+          server,
+          seconds: SECONDS,
+        };
         const report = await attack({ ...options, boundMb: BOUND_MB });
         expect(report.sent["frames"]).toBeGreaterThan(100);
         const ends = Object.keys(report.ended).filter((how) => how !== "still open");

@@ -34,10 +34,17 @@ export class Attack implements Evidence {
   begin(): void {
     this.#endMs = performance.now() + this.#seconds * 1000;
     console.log("begun");
+    // Whoever goes on, to see how it ends, is not measured any more.
+    setTimeout(() => console.log("over"), this.#seconds * 1000);
   }
 
   get over(): boolean {
     return performance.now() >= this.#endMs;
+  }
+
+  /** It is over for so long. */
+  overFor(ms: number): boolean {
+    return performance.now() >= this.#endMs + ms;
   }
 
   /** Milliseconds until it is over. */
@@ -60,7 +67,6 @@ export async function runAttack(play: (attack: Attack) => Promise<void>): Promis
   const attack = new Attack(Number(port), Number(seconds), args);
   await play(attack);
   const { sent, ended } = attack;
-  const text = JSON.stringify({ sent, ended });
-  await Bun.write(Bun.stdout, text);
+  await Bun.write(Bun.stdout, `\n${JSON.stringify({ sent, ended })}`);
   process.exit(0);
 }
