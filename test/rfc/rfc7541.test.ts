@@ -370,3 +370,50 @@ describe("RFC 7541 §6 representations, Appendix C", () => {
     },
   );
 });
+
+/** The responses of C.5 and C.6, one after the other through a table of 256 bytes. */
+const RESPONSES: readonly (readonly [name: string, ...blocks: string[]])[] = [
+  [
+    "C.5",
+    "4803333032580770726976617465611d4d6f6e2c203231204f637420323031332032303a31333a323120474d54" +
+      "6e1768747470733a2f2f7777772e6578616d706c652e636f6d",
+    "4803333037c1c0bf",
+    "88c1611d4d6f6e2c203231204f637420323031332032303a31333a323220474d54c05a04677a69707738666f6f" +
+      "3d4153444a4b48514b425a584f5157454f50495541585157454f49553b206d61782d6167653d333630303b2076" +
+      "657273696f6e3d31",
+  ],
+  [
+    "C.6",
+    "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f" +
+      "0b97c8e9ae82ae43d3",
+    "4883640effc1c0bf",
+    "88c16196d07abe941054d444a8200595040b8166e084a62d1bffc05a839bd9ab77ad94e7821dd7f2e6c7b335df" +
+      "dfcd5b3960d5af27087f3672c1ab270fb5291f9587316065c003ed4ee5b1063d5007",
+  ],
+];
+
+test.each(RESPONSES)("the kit's own decoder reads %s as the RFC does", (_name, ...blocks) => {
+  const decoder = new hpack.Decoder();
+  decoder.size = 256;
+  const cookie = "foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1";
+  const rest = (second: string): hpack.Field[] => [
+    ["cache-control", "private"],
+    ["date", `Mon, 21 Oct 2013 20:13:2${second} GMT`],
+    ["location", "https://www.example.com"],
+  ];
+  const more: hpack.Field[] = [
+    ["content-encoding", "gzip"],
+    ["set-cookie", cookie],
+  ];
+  const lists = blocks.map((block) => decoder.decode(Buffer.from(block, "hex")));
+  expect(lists).toEqual([
+    [[":status", "302"], ...rest("1")],
+    [[":status", "307"], ...rest("1")],
+    [[":status", "200"], ...rest("2"), ...more],
+  ]);
+  expect(decoder.entries).toEqual([
+    ["set-cookie", cookie],
+    ["content-encoding", "gzip"],
+    ["date", "Mon, 21 Oct 2013 20:13:22 GMT"],
+  ]);
+});
