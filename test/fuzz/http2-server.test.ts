@@ -1,7 +1,7 @@
 /**
- * The executable under frames in any order, good, odd and forbidden, cut anywhere, by the raw client
- * of test/rfc: a connection goes on in order or ends with GOAWAY, what the server sends is in order
- * all the way (the audit of test/rfc/kit), and others are served as before.
+ * The executable under frames in any order, good, odd and forbidden, cut anywhere, by the raw
+ * client of test/rfc: a connection goes on in order or ends with GOAWAY, what the server sends is
+ * in order all the way (the audit of test/rfc/kit), and others are served as before.
  */
 import { expect } from "bun:test";
 import fc from "fast-check";

@@ -40,7 +40,7 @@ async function breaks(peer: Peer, block: Uint8Array): Promise<void> {
 const indexing = (value: string): Buffer => literal(ECHO, value, "indexing");
 
 describe("RFC 7541 §2, §3 tables and order", () => {
-  test("§2.1-1 the server's fields keep theirs: :status first, as HTTP/2 asks of the list", async () => {
+  test("§2.1-1 the server's fields keep their order: :status stands first", async () => {
     await using peer = await open(port());
     for (let count = 0; count < 3; count++) {
       const { head } = await peer.answer(peer.request());

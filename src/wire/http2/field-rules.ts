@@ -44,13 +44,12 @@ export function readRequestLine(fields: readonly string[]): RequestLine | undefi
   return { method, path, authority };
 }
 
-/** What no pseudo field may hold (§8.3, §10.3); RFC 9110 §5.6.2 and RFC 3986 say what a token and
- * a URI are made of. */
+/** What pseudo fields are made of (§8.3, §10.3): a token (RFC 9110 §5.6.2), parts of a URI. */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/;
 const PATH = /^[\x21\x22\x24-\x7e]*$/;
-/** No user information (§8.3.1). Otherwise lenient: nothing is looked up by it, and etcd's Go client
- * 3.5.0 sends "#initially=[unix:@/run/etcd.sock]". */
+/** No user information (§8.3.1). Otherwise lenient: etcd's Go client 3.5.0 sends
+ * "#initially=[unix:@/run/etcd.sock]". */
 const AUTHORITY = /^(#[\x21-\x7e]*|[\x21-\x3f\x41-\x7e]*)$/;
 
 function lineIsValid(method: string, scheme: string, path: string, authority: string): boolean {
