@@ -13,13 +13,12 @@ import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { net, nodeCrypto } from "../base/builtin.ts";
 import { AetherError } from "../base/errors.ts";
-import type { Log } from "../base/ports.ts";
+import type { Clock, Log } from "../base/ports.ts";
 import { x509 } from "../net/x509.ts";
 import { writeDurably } from "../storage/durable-file.ts";
 import { DIRECTORY_MODE } from "../storage/private-file.ts";
 import { isLoopback, isWildcard } from "./config/addresses.ts";
-import type { Config } from "./config/config.ts";
-import type { SelfSigned } from "./config/tls-files.ts";
+import type { SelfSigned, TlsFiles } from "./config/tls-files.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -40,18 +39,58 @@ export interface Keeping {
   readonly addresses: "clients" | "members";
   readonly wallMs: number;
   readonly log: Log;
+  /** The node runs: its names are those it was started with, and all is said. */
+  readonly isRunning?: boolean;
+}
+
+/** What the configuration says of them. */
+export interface WantedCertificates {
+  readonly clientTls: Pick<TlsFiles, "selfSigned"> | undefined;
+  readonly peerTls: Pick<TlsFiles, "selfSigned"> | undefined;
 }
 
 /** Whether the node needs a certificate that it makes for itself. */
-export function makesCertificates({ clientTls, peerTls }: Config): boolean {
+export function makesCertificates({ clientTls, peerTls }: WantedCertificates): boolean {
   return clientTls?.selfSigned !== undefined || peerTls?.selfSigned !== undefined;
 }
 
 /** Sees to both. Rejects as keepSelfSigned() does. */
-export async function keepCertificates(config: Config, wallMs: number, log: Log): Promise<void> {
-  const [clients, members] = [config.clientTls?.selfSigned, config.peerTls?.selfSigned];
-  if (clients !== undefined) await keepSelfSigned(clients, { addresses: "clients", wallMs, log });
-  if (members !== undefined) await keepSelfSigned(members, { addresses: "members", wallMs, log });
+export async function keepCertificates(
+  { clientTls, peerTls }: WantedCertificates,
+  keeping: Omit<Keeping, "addresses">,
+): Promise<void> {
+  const [clients, members] = [clientTls?.selfSigned, peerTls?.selfSigned];
+  if (clients !== undefined) await keepSelfSigned(clients, { ...keeping, addresses: "clients" });
+  if (members !== undefined) await keepSelfSigned(members, { ...keeping, addresses: "members" });
+}
+
+/** A node that runs for longer than its certificates are good: listeners take up changed files. */
+export class CertificateRenewal {
+  readonly #config: WantedCertificates;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #nextMs: number;
+
+  constructor(config: WantedCertificates, clock: Clock, log: Log) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#log = log;
+    this.#nextMs = clock.monotonicMs() + DAY_MS;
+  }
+
+  /** Looks once a day; resolves when it has, also if that failed: the log says so. */
+  async tick(): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs < this.#nextMs) return;
+    this.#nextMs = nowMs + DAY_MS;
+    const [wallMs, log] = [this.#clock.wallMs(), this.#log];
+    try {
+      await keepCertificates(this.#config, { wallMs, log, isRunning: true });
+    } catch (error) {
+      if (!(error instanceof AetherError)) throw error;
+      log.error("cannot renew a self-signed certificate", { reason: error.detail });
+    }
+  }
 }
 
 /**
@@ -63,14 +102,14 @@ export async function keepSelfSigned(wanted: SelfSigned, keeping: Keeping): Prom
   const file = join(wanted.directory, "cert.pem");
   const hosts = hostsOf(wanted.hosts);
   const kept = readPair(wanted.directory);
-  const why = reasonToMake(kept, hosts, wallMs);
+  const why = reasonToMake(kept, keeping.isRunning === true ? [] : hosts, wallMs);
   if (why !== undefined) {
     const made = await make(hosts, wallMs, wallMs + wanted.validYears * YEAR_MS);
     writePair(wanted.directory, made);
     const fields = { addresses, why, hosts, file };
     if (kept === "missing") log.info("made a self-signed certificate", fields);
     else log.warn("replaced the self-signed certificate: it has another fingerprint", fields);
-  }
+  } else if (keeping.isRunning === true) return;
   const { fingerprint256, validTo } = new (nodeCrypto().X509Certificate)(readFileSync(file));
   const until = new Date(validTo).toISOString();
   log.info("self-signed certificate", { addresses, sha256: fingerprint256, until, file });

@@ -142,7 +142,7 @@ export async function startServer(config: Config, log: Log): Promise<RunningServ
 /** What a node makes for itself is kept in its directory, which has to be its own by then. */
 async function makeTls(config: Config, log: Log, stores: Stores): Promise<NodeTls> {
   try {
-    await keepCertificates(config, clock.wallMs(), log);
+    await keepCertificates(config, { wallMs: clock.wallMs(), log });
     return await loadNodeTls(config, { clock, log });
   } catch (error) {
     await closeStores(stores);

@@ -1,6 +1,6 @@
 /**
  * What a member does by itself beside serving: it compares its state with the others' before, old
- * history goes, the cluster's version follows.
+ * history goes, the cluster's version follows, certificates of its own making are renewed.
  */
 import type { Clock } from "../base/ports.ts";
 import { ETCD_VERSION } from "../base/version.ts";
@@ -9,6 +9,7 @@ import { AutoCompaction } from "../node/auto-compaction.ts";
 import type { Group } from "../node/group.ts";
 import { QUOTA_BYTES_ADVISED_MAX } from "../rpc/quota.ts";
 import type { Config } from "./config/config.ts";
+import { CertificateRenewal, makesCertificates } from "./self-signed.ts";
 import { type StartCheckParts, statesCompared } from "./start-check.ts";
 
 export interface UpkeepParts extends StartCheckParts {
@@ -21,10 +22,14 @@ export class Upkeep {
   readonly #parts: UpkeepParts;
   readonly #compaction: AutoCompaction | undefined;
   readonly #version: VersionMonitor;
+  readonly #certificates: CertificateRenewal | undefined;
 
   constructor(parts: UpkeepParts) {
     this.#parts = parts;
     const { autoCompaction, quotaBackendBytes } = parts.config;
+    if (makesCertificates(parts.config)) {
+      this.#certificates = new CertificateRenewal(parts.config, parts.clock, parts.log);
+    }
     if (autoCompaction !== undefined) this.#compaction = new AutoCompaction(autoCompaction, parts);
     this.#version = new VersionMonitor({ ...parts, spoken: ETCD_VERSION });
     if (quotaBackendBytes <= QUOTA_BYTES_ADVISED_MAX) return;
@@ -40,6 +45,7 @@ export class Upkeep {
   /** To be called with every tick of the group. */
   tick(): void {
     this.#compaction?.tick();
+    void this.#certificates?.tick();
     this.#version.tick();
   }
 }

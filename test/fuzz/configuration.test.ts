@@ -1,4 +1,4 @@
-/** Command lines, variables, files, addresses: a value that holds together, or a line that says no. */
+/** Command lines, variables, files, addresses: a value that holds together, or one line of why. */
 import { expect } from "bun:test";
 import fc from "fast-check";
 import { formatDuration, parseDurationMs } from "../../src/base/durations.ts";

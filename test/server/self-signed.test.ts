@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Log, LogFields } from "../../src/base/ports.ts";
-import { keepSelfSigned } from "../../src/server/self-signed.ts";
+import { CertificateRenewal, keepSelfSigned } from "../../src/server/self-signed.ts";
 
 const DAY_MS = 86_400_000;
 const home = mkdtempSync(join(tmpdir(), "self-signed-"));
@@ -116,6 +116,35 @@ describe("a self-signed certificate", () => {
     const [line] = await keep(name, days === 0 ? ["a.example", "b.example"] : ["a.example"], days);
     expect(line?.fields.why).toStartWith(why);
     expect(certificate(name).fingerprint256).not.toBe(before);
+  });
+
+  test("is renewed while the node runs, and no name is asked about then", async () => {
+    await keep("running", ["a.example"]);
+    const before = certificate("running").fingerprint256;
+    let days = 0;
+    const clock = {
+      monotonicMs: () => days * DAY_MS,
+      wallMs: () => Date.now() + days * DAY_MS,
+    };
+    const lines: string[] = [];
+    const take = (message: string): void => void lines.push(message);
+    const log: Log = { trace: take, debug: take, info: take, warn: take, error: take };
+    const selfSigned = { directory: join(home, "running"), hosts: ["other"], validYears: 1 };
+    const wanted = { clientTls: { selfSigned }, peerTls: undefined };
+    const renewal = new CertificateRenewal(wanted, clock, log);
+    for (days = 0; days < 330; days++) await renewal.tick();
+    expect([certificate("running").fingerprint256, lines]).toEqual([before, []]);
+    for (; days < 340; days++) await renewal.tick();
+    expect(certificate("running").fingerprint256).not.toBe(before);
+    expect(lines).toEqual([
+      "replaced the self-signed certificate: it has another fingerprint",
+      "self-signed certificate",
+    ]);
+    rmSync(join(home, "running"), { recursive: true });
+    writeFileSync(join(home, "running"), "in the way");
+    days++;
+    await renewal.tick();
+    expect(lines.at(-1)).toBe("cannot renew a self-signed certificate");
   });
 
   test("that cannot be read is named", async () => {
