@@ -30,7 +30,7 @@ const ASK_MS_MAX = 1000;
 const PAUSE_MS_MIN = 20;
 const PAUSE_MS_MAX = 500;
 
-/** How often people are told whom we wait for; at first soon, since something may have to be set. */
+/** How often people are told whom we wait for; soon at first: something may have to be set. */
 const REMIND_MS = 5000;
 const REMIND_FIRST_MS = 1000;
 

@@ -1,4 +1,4 @@
-/** Members that cannot prove who they are: refused, and both sides say in their logs what to set. */
+/** Members that cannot prove who they are: refused, and both sides say what to set. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { AetherError } from "../../src/base/errors.ts";
