@@ -172,6 +172,10 @@ fuzz({
       fc.oneof(
         fc.record({ type: fc.nat(10), flags, id, payload: fc.uint8Array({ maxLength: 30 }) }),
         fc.record({
+          type: fc.constantFrom(0, 6, 0xfa),
+          ...{ flags, id, payload: fc.uint8Array({ minLength: 300, maxLength: 700 }) },
+        }),
+        fc.record({
           type: fc.constant(1),
           flags: fc.constantFrom(4, 5),
           id: fc.constantFrom(1, 3, 5),
@@ -181,7 +185,7 @@ fuzz({
       { maxLength: 8 },
     ),
     fc.uint8Array({ maxLength: 12 }),
-    fc.array(fc.nat(400), { maxLength: 6 }),
+    fc.array(fc.nat(1000), { maxLength: 6 }),
   ],
   check(begins, frames, rest, at) {
     const bytes = Buffer.concat([

@@ -132,6 +132,8 @@ describe("messages", () => {
     liar.writeUInt32LE(100, liar.length - 4);
     const broken = "200 13: grpc: failed to decompress: not valid gzip";
     expect(ask(zipped, message(liar, 1))).toBe(broken);
+    const two = Buffer.concat([gzipSync("x"), gzipSync("hello")]); // 6 bytes, of which 5 are said
+    expect(ask(zipped, message(two, 1))).toBe(broken);
   });
   test("gzip, and gzip that is none", () => {
     const zipped = requestFields(PATH, ["grpc-encoding", "gzip"]);
