@@ -1,5 +1,7 @@
 /** The search finds what is planted, in every form: else it would prove nothing elsewhere. */
 import { expect, test } from "bun:test";
+import { ByteWriter } from "../../src/base/bytes.ts";
+import { huffmanBytes, huffmanEncode } from "../../src/wire/hpack/huffman.ts";
 import { Planted } from "./planted.ts";
 
 const FORMS: readonly (readonly [form: string, said: (secret: string) => string | Uint8Array])[] = [
@@ -10,8 +12,16 @@ const FORMS: readonly (readonly [form: string, said: (secret: string) => string 
   ["in base64", (secret) => Buffer.from(secret).toString("base64")],
   ["in base64, after one byte", (secret) => Buffer.from(`:${secret}:`).toString("base64")],
   ["in base64, after two bytes", (secret) => Buffer.from(`a:${secret}b`).toString("base64url")],
+  ["packed by HPACK", (secret) => packed(`token: ${secret}x`)],
+  ["packed, in base64", (secret) => packed(Buffer.from(`ab${secret}`).toString("base64"))],
   ["in base64, after three bytes", (secret) => Buffer.from(`a:b${secret}`).toString("base64")],
 ];
+
+function packed(text: string): Uint8Array {
+  const out = new ByteWriter(256);
+  huffmanEncode(text, huffmanBytes(text), out);
+  return out.copy();
+}
 
 test.each([...FORMS])("a secret is found %s", (_form, said) => {
   const planted = new Planted();

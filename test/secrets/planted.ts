@@ -1,8 +1,10 @@
 /**
  * Secrets that are planted, and the search for them in all that a program says. A secret is looked
  * for as it is and in the forms in which programs show bytes: hexadecimal, base64 of either
- * alphabet, whatever stands before it in the same bytes.
+ * alphabet, whatever stands before it in the same bytes; and all of these as HTTP/2 packs fields
+ * (RFC 7541 §5.2), whatever stands before them in the same bits.
  */
+import { HUFFMAN_BITS, HUFFMAN_CODES } from "../../src/wire/hpack/huffman-code.ts";
 
 /** Something that was said, and where. */
 export interface Said {
@@ -61,7 +63,21 @@ function formsOf(secret: string): Set<string> {
       forms.add(innerBase64(bytes, before, alphabet));
     }
   }
+  for (const form of [...forms]) for (const packed of packedForms(form)) forms.add(packed);
   return forms;
+}
+
+/** The whole bytes of the Huffman code of `text`, at each of the eight places of its first bit. */
+function packedForms(text: string): string[] {
+  let bits = "";
+  for (const symbol of Buffer.from(text)) {
+    const length = HUFFMAN_BITS[symbol] as number;
+    bits += (HUFFMAN_CODES[symbol] as number).toString(2).padStart(length, "0");
+  }
+  return Array.from({ length: 8 }, (_, skipped) => {
+    const bytes = bits.slice(skipped).match(/.{8}/g) ?? [];
+    return String.fromCharCode(...bytes.map((byte) => Number.parseInt(byte, 2)));
+  });
 }
 
 /** Base64 of the bytes after `before` others, without the letters that depend on the neighbours. */

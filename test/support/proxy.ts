@@ -46,6 +46,8 @@ export class Direction {
   #flips = 0;
   /** Bytes that arrived. */
   bytes = 0;
+  /** Hears what is sent, as it was sent. */
+  onSent: ((bytes: Uint8Array) => void) | undefined;
 
   constructor(random: Random = new Prng(1)) {
     this.#random = random;
@@ -82,6 +84,7 @@ export class Direction {
 
   /** Bun's buffers are not ours to write to: a copy, if there is something to turn over. */
   maybeFlipped(bytes: Uint8Array): Uint8Array {
+    this.onSent?.(bytes);
     if (this.#flips === 0 || bytes.length === 0) return bytes;
     this.#flips--;
     const copy = bytes.slice();
