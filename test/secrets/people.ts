@@ -1,4 +1,4 @@
-/** What people do with users, passwords and tokens, with commands and over HTTP, right and wrong. */
+/** What people do with users, passwords and tokens, by command and over HTTP, right and wrong. */
 import { expect } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
