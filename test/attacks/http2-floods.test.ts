@@ -45,6 +45,7 @@ const FLOODS: readonly (readonly [name: string, end: string])[] = [
   ["announcements of 4 GiB", ""],
   ["gzip bombs", ""],
   ["gzip that grows a hundred times", ""],
+  ["nested transactions", ""],
 ];
 
 describe("floods", async () => {
