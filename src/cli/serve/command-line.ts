@@ -142,6 +142,6 @@ function definitionOf(setting: Meaning): ArgsDef[string] {
   return {
     type: "string",
     description,
-    valueHint: setting.choices?.join("|") ?? HINTS[setting.kind],
+    valueHint: setting.choices?.filter((word) => word !== "").join("|") ?? HINTS[setting.kind],
   };
 }

@@ -77,7 +77,10 @@ export function tlsFilesOf(settings: Gathered, topology: Topology): Found {
     const hosts = [...new Set([...listening.filter(isSecure), ...own].map(nameOf))];
     const addresses = table === "tls" ? listening : [...listening, ...called];
     const needed = neededBy(settings, table, addresses, notices);
-    return needed ? { ...filesOf(settings, table, { hosts, dataDir }), ...limits } : undefined;
+    if (!needed) return undefined;
+    const files = { ...filesOf(settings, table, { hosts, dataDir }), ...limits };
+    if (files.clientCertRequired) checkAuthority(settings, table, files, notices);
+    return files;
   };
   const client = filesFor("tls", forClients, clientUrls);
   const peer = filesFor("peer_tls", listenPeer, peerUrls);
@@ -179,6 +182,25 @@ function refuseAuthority(settings: Gathered): void {
   if (given === undefined) return;
   const [auto, where] = [wordFor(settings, "peer_tls.auto"), wordFor(settings, given)];
   throw new ConfigError(`${where}: no authority signs the certificates that ${auto} makes`);
+}
+
+/**
+ * Without an authority of one's own those that the system trusts are asked, as in etcd: everybody
+ * on the internet can have a certificate of one of them, which must not make him a member.
+ */
+function checkAuthority(
+  settings: Gathered,
+  table: TlsTable,
+  { caFile, allowedCommonNames, allowedHostnames }: Omit<TlsFiles, "versions" | "ciphers">,
+  notices: Notices,
+): void {
+  if (caFile !== undefined || allowedCommonNames.length + allowedHostnames.length > 0) return;
+  const [where, ca] = ["client_cert_auth", "ca_file"].map((name) => {
+    return wordFor(settings, `${table}.${name}`);
+  });
+  const why = "every public authority could sign the certificates";
+  if (table === "peer_tls") throw new ConfigError(`${where}: ${why}: name yours by ${ca}`);
+  notices.warn(why, { where, advice: `name yours by ${ca}` });
 }
 
 /** Rules for callers' certificates where no caller is asked for one would be without effect. */

@@ -123,6 +123,14 @@ describe("by etcd's flags", () => {
     ]);
   });
 
+  test("who lets public authorities sign clients' certificates is warned", () => {
+    const files = { "cert-file": "c", "key-file": "k", "client-cert-auth": "true" };
+    expect(load("", { ...urls, ...files }).notices.map(({ fields }) => fields)).toEqual([
+      { where: "--client-cert-auth", advice: "name yours by --trusted-ca-file" },
+    ]);
+    expect(load("", { ...urls, ...files, "trusted-ca-file": "a" }).notices).toEqual([]);
+  });
+
   test("what stands in the YAML file alone is no flag", () => {
     expect(etcdNames()).not.toContain("client-cert-allowed-cn");
     expect(etcdNames()).toContain("client-cert-allowed-hostname");
@@ -158,6 +166,11 @@ describe("is refused", () => {
       `cluster.peer_addr = "127.0.0.1:2"\n[peer_tls]\n${PAIR}client_key_file = "x"`,
       {},
       "aether.toml:5: peer_tls.client_key_file: a certificate and its key go together",
+    ],
+    [
+      `cluster.peer_addr = "127.0.0.1:2"\n[peer_tls]\n${PAIR}client_cert_auth = true`,
+      {},
+      "aether.toml:5: peer_tls.client_cert_auth: every public authority could sign the certificat",
     ],
     ['[tls]\nmin_version = "TLS1.1"', {}, "aether.toml:2: tls.min_version: expected one of "],
     [
