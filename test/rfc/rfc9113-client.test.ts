@@ -32,22 +32,35 @@ function goodAnswer(id: number): Buffer[] {
   return [headers(id, block(HEAD)), data(id, FOUND), headers(id, block(TRAILERS), WHOLE)];
 }
 
-/** Gets the key "k"; it gives up by itself, soon. */
-async function get(endpoint: string, ...flags: readonly string[]): Promise<Said> {
-  const words = ["ctl", "--endpoints", endpoint, "--command-timeout", "700ms", ...flags];
+/** Gets the key "k"; it tries for five seconds, or until `over`. */
+async function get(
+  endpoint: string,
+  flags: readonly string[],
+  over?: Promise<unknown>,
+): Promise<Said> {
+  const words = ["ctl", "--endpoints", endpoint, "--command-timeout", "5s", ...flags];
   const child = Bun.spawn([AETHER, ...words, "get", "k"], { stdout: "pipe", stderr: "ignore" });
+  void over?.then(() => child.kill());
   const out = await new Response(child.stdout).text();
   return { out, status: await child.exited };
 }
 
-/** Runs the command against a script; only the first connection runs it, others are cut. */
-async function against(script: (caller: Caller) => Promise<void>): Promise<Said> {
+/**
+ * Runs the command against a script: only the first connection runs it, others are cut. A command
+ * that would try on is ended with its script.
+ */
+async function against(
+  script: (caller: Caller) => Promise<void>,
+  end: "by itself" | "with its script" = "by itself",
+): Promise<Said> {
+  const { promise: over, resolve } = Promise.withResolvers<void>();
   let count = 0;
   await using server = await rawServer(async (caller) => {
-    if (count++ === 0) await script(caller);
+    if (count++ === 0) await script(caller).finally(resolve);
     caller.end();
   });
-  return await get(`http://127.0.0.1:${server.port}`);
+  const endpoint = `http://127.0.0.1:${server.port}`;
+  return await get(endpoint, [], end === "by itself" ? undefined : over);
 }
 
 /** Reads until the request is whole; its HEADERS. */
@@ -153,7 +166,7 @@ describe("RFC 9113 as a client", () => {
       await request(caller);
       caller.send(...bytes);
       seen = await goaway(caller);
-    });
+    }, "with its script");
     expect(seen).toBe(code);
   });
 
@@ -182,7 +195,7 @@ describe("RFC 9113 as a client", () => {
         if (count === 1 && frame.type === Type.HEADERS) first.push(frame);
       }
     });
-    const said = await get(`http://127.0.0.1:${server.port}`);
+    const said = await get(`http://127.0.0.1:${server.port}`, []);
     expect(said).toEqual({ out: "k\nv\n", status: 0 });
     expect(first).toEqual([]);
     expect(count).toBeGreaterThan(1);
@@ -227,12 +240,16 @@ describe("RFC 9113 as a client", () => {
     );
     const told = witness.stdout.getReader();
     await told.read(); // "ACCEPT"
-    await get(`https://localhost:${port}`, "--cacert", cert);
-    witness.kill();
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const command = get(`https://localhost:${port}`, ["--cacert", cert], over);
     let said = "";
     for (let piece = await told.read(); !piece.done; piece = await told.read()) {
       said += Buffer.from(piece.value).toString();
+      if (said.includes("PRI * HTTP/2.0")) break;
     }
+    resolve();
+    await command;
+    witness.kill();
     await witness.exited;
     rmSync(directory, { recursive: true });
     expect(said).toContain('Hostname in TLS extension: "localhost"');
