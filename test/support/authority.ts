@@ -36,6 +36,8 @@ export interface ClientRequest {
   readonly names?: readonly string[];
   readonly addresses?: readonly string[];
   readonly expired?: boolean;
+  /** It is good until then, by the second. */
+  readonly until?: Date;
 }
 
 export interface ListRequest {
@@ -83,8 +85,8 @@ export class Authority {
     return this.#issue("server", subject, { names, addresses, days, expired });
   }
 
-  client({ cn, names = [], addresses = [], expired }: ClientRequest): Issued {
-    return this.#issue("client", cn, { names, addresses, days: DAYS, expired });
+  client({ cn, names = [], addresses = [], expired, until }: ClientRequest): Issued {
+    return this.#issue("client", cn, { names, addresses, days: DAYS, expired, until });
   }
 
   /** The next list has it. */
@@ -106,7 +108,7 @@ export class Authority {
   #issue(
     use: keyof typeof USES,
     cn: string,
-    { names, addresses, days, expired = false }: Validity & Named,
+    { names, addresses, days, expired = false, until }: Validity & Named,
   ): Issued {
     const [key, cert] = [this.#file("key.pem"), this.#file("cert.pem")];
     const [request, extensions] = [this.#file("csr.pem"), this.#file("ext.cnf")];
@@ -119,10 +121,11 @@ export class Authority {
       ...["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", `/CN=${cn}`],
       ...["-keyout", key, "-out", request],
     );
-    const times = ["-startdate", LONG_AGO[0], "-enddate", LONG_AGO[1]];
+    const end = expired ? LONG_AGO[1] : until && stampOf(until);
+    const times = ["-startdate", LONG_AGO[0], "-enddate", end ?? ""];
     openssl(
       ...["ca", "-config", this.#config, "-batch", "-notext", "-in", request, "-out", cert],
-      ...["-extfile", extensions, ...(expired ? times : ["-days", `${days ?? DAYS}`])],
+      ...["-extfile", extensions, ...(end === undefined ? ["-days", `${days ?? DAYS}`] : times)],
     );
     return { cert, key };
   }
@@ -140,6 +143,12 @@ interface Named {
 interface Validity {
   readonly days: number | undefined;
   readonly expired: boolean | undefined;
+  readonly until?: Date | undefined;
+}
+
+/** A time as openssl takes it: 20261121193000Z. */
+function stampOf(time: Date): string {
+  return `${time.toISOString().replace(/[-:T]/g, "").slice(0, 14)}Z`;
 }
 
 function openssl(...words: readonly string[]): void {
