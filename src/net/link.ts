@@ -75,6 +75,8 @@ export class Link implements SlicedInput {
   #paused = false;
   /** Input that waits for its turn (input-share.ts). */
   #rest: Uint8Array | undefined;
+  /** Bytes of the memory that it keeps, as the share has them. */
+  #heldBytes = 0;
   sliceBytes = SLICE_BYTES;
   /** It waits for nobody's turn, but for the connection to read its answers. */
   #parked = false;
@@ -153,6 +155,7 @@ export class Link implements SlicedInput {
   receive(bytes: Uint8Array): void {
     this.#traffic.receivedBytes += bytes.length;
     if (this.#state === "open") this.#take(bytes);
+    if (this.#rest === undefined) freeChunk(bytes);
   }
 
   /** To the connection, at once or in its share. */
@@ -173,9 +176,10 @@ export class Link implements SlicedInput {
       return false;
     }
     const slice = rest.subarray(0, this.sliceBytes);
-    this.#share?.release(slice.length);
     this.#rest = slice.length < rest.length ? rest.subarray(slice.length) : undefined;
+    if (this.#rest === undefined) this.#releaseHeld();
     this.#feed(slice, nowMs);
+    if (this.#rest === undefined) freeChunk(rest);
     return this.#rest !== undefined;
   }
 
@@ -258,11 +262,18 @@ export class Link implements SlicedInput {
     if (this.#rest !== undefined) {
       // What TLS had decrypted before it heard of the pause; it is small.
       share.release(-rest.length);
+      this.#heldBytes += rest.length;
       this.#rest = Buffer.concat([this.#rest, rest]);
-    } else if (share.hold(this, rest.length)) {
+    } else if (share.hold(this, bytes.length)) {
       this.#rest = rest;
+      this.#heldBytes = bytes.length; // the rest keeps all of it in memory
       this.#follow(this.#connection as ProtocolConnection);
     } else this.#feed(rest, nowMs);
+  }
+
+  #releaseHeld(): void {
+    this.#share?.release(this.#heldBytes);
+    this.#heldBytes = 0;
   }
 
   /** Nothing is before it, and its answers are read. */
@@ -327,11 +338,23 @@ export class Link implements SlicedInput {
 
   /** The connection's end (L2). */
   #release(): void {
-    if (this.#rest !== undefined) this.#share?.release(this.#rest.length);
+    this.#releaseHeld();
     this.#rest = undefined;
     const connection = this.#connection;
     this.#connection = undefined;
     if (connection === undefined) return;
     connection.closed(this.#host.nowMs());
   }
+}
+
+/** Below it the collector keeps up. */
+const CHUNK_BYTES_MIN = 64 * 1024;
+
+/**
+ * Gives the memory of what a socket handed out back at once: the runtime makes half a megabyte for
+ * each chunk, and the collector left a gigabyte of them lying about. Nobody keeps what was lent.
+ */
+function freeChunk({ buffer, byteOffset, length }: Uint8Array): void {
+  const isWhole = byteOffset + length === buffer.byteLength; // to its end: nobody's is behind it
+  if (isWhole && buffer.byteLength >= CHUNK_BYTES_MIN) (buffer as ArrayBuffer).transfer(0);
 }

@@ -10,7 +10,7 @@
  * is whole, what is held is at most one line; `memory` knows every byte that is kept.
  */
 import { latin1 } from "../../base/bytes.ts";
-import { OutputBuffer } from "../connection.ts";
+import { freeLarge, OutputBuffer } from "../connection.ts";
 import type { MemoryAccount } from "../memory.ts";
 import { HttpFault } from "./fault.ts";
 import {
@@ -29,6 +29,8 @@ import { CHUNK_EXTENSION_BYTES_MAX, CHUNK_LINE_BYTES_MAX, type HttpLimits } from
 const CR = 0x0d;
 const LF = 0x0a;
 const SPACE = 0x20;
+
+const NO_BYTES = Buffer.alloc(0);
 
 /** First room for lines: a usual head. */
 const INPUT_BYTES_FIRST = 512;
@@ -61,7 +63,7 @@ export class RequestReader {
   #fields: string[] = [];
   #fieldBytes = 0;
   #headers = new HttpHeaders([]);
-  #body: Buffer = Buffer.alloc(0);
+  #body: Buffer = NO_BYTES;
   #bodyBytes = 0;
   #due = 0; // bytes of the body, or of the chunk, which are still to come
   #extensionBytes = 0;
@@ -93,6 +95,15 @@ export class RequestReader {
     const { bytes, start, end } = this.#input;
     if (end > start) reader.onData(bytes, start, end);
     this.#input.advance(end - start);
+  }
+
+  /** Nothing more is read: what was kept is given back. */
+  discard(): void {
+    this.#memory?.add(-this.#body.length);
+    freeLarge(this.#body);
+    this.#body = NO_BYTES;
+    this.#bodyBytes = 0;
+    this.#input.discard();
   }
 
   /** Gives memory back; call it now and then. */
@@ -232,6 +243,7 @@ export class RequestReader {
     const grown = Buffer.allocUnsafeSlow(Math.max(need, size));
     this.#body.copy(grown, 0, 0, this.#bodyBytes);
     this.#memory?.add(grown.length - this.#body.length);
+    freeLarge(this.#body);
     this.#body = grown;
   }
 
@@ -256,7 +268,7 @@ export class RequestReader {
     const body = this.#body.subarray(0, this.#bodyBytes); // now the request's own
     const headers = this.#headers;
     this.#memory?.add(-this.#body.length);
-    this.#body = Buffer.alloc(0);
+    this.#body = NO_BYTES;
     this.#bodyBytes = 0;
     this.#wantsContinue = false;
     this.#state = "line";

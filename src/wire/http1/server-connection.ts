@@ -209,6 +209,7 @@ export class Http1Connection implements ProtocolConnection {
   #refuse(fault: HttpFault): void {
     const kind = { headOnly: false, minor: 1, keepAlive: false, mayUpgrade: false } as const;
     new Exchange(this.#owner, kind).end(fault.status, PLAIN_TEXT, `${fault.message}\n`);
+    this.#reader.discard();
   }
 
   /** More than its share, while all connections hold too much: it is one of the greediest. */
@@ -222,6 +223,7 @@ export class Http1Connection implements ProtocolConnection {
   #drop(): void {
     this.#closing = true;
     this.output.discard();
+    this.#reader.discard();
     const exchange = this.#exchange;
     this.#exchange = undefined;
     this.#upgraded = undefined;
