@@ -146,7 +146,10 @@ export class Audit {
       const refused = payload.readUInt32BE(0) === Code.REFUSED_STREAM;
       this.#check(!refused || !stream.sawHead, `§8.7-1 §8.7-2 ${id} refused after its answer`);
     }
-    if (type === Type.HEADERS) this.#highestAnswered = Math.max(this.#highestAnswered, id);
+    if (type === Type.HEADERS) {
+      this.#highestAnswered = Math.max(this.#highestAnswered, id);
+      this.#check(id <= this.#lastId, `§8.7-1 an answer on ${id}, though GOAWAY left it out`);
+    }
     const endable = type === Type.DATA || type === Type.HEADERS;
     if (endable && (flags & Flag.END_STREAM) !== 0) stream.ended = true;
   }
