@@ -8,7 +8,6 @@
  * so. What reveal() returns is a string, which nobody can clear; the runtime collects it.
  */
 import { assert } from "./assert.ts";
-import { nodeCrypto } from "./builtin.ts";
 
 /** What is shown in place of any secret. */
 export const HIDDEN = "***";
@@ -41,14 +40,6 @@ export class Secret {
 
   get bytesCount(): number {
     return this.#bytes.length;
-  }
-
-  /**
-   * Whether both are the same, in a time that does not tell how much of them is: hashes of equal
-   * length are compared, so that lengths are not told either.
-   */
-  equals(other: Secret): boolean {
-    return nodeCrypto().timingSafeEqual(sha256(this), sha256(other));
   }
 
   /**

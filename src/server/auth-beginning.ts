@@ -48,6 +48,7 @@ export async function beginAuth(parts: AuthBeginningParts): Promise<void> {
     const { auth } = group.machine;
     if (failure === undefined && !auth.isUntouched) {
       if (!auth.enabled) log.warn("auth.enabled is set, but auth is switched off in the cluster");
+      beginning.password?.clear();
       return;
     }
     if (failure === undefined) {
@@ -90,8 +91,13 @@ function fromFile(path: string, log: Log): Secret {
   }
 }
 
-function hashOf(password: Secret, bcryptCost: number): Promise<string> {
-  return new Passwords(bcryptCost).hash(password.reveal(), () => true);
+/** The password is not needed any more once it is hashed. */
+async function hashOf(password: Secret, bcryptCost: number): Promise<string> {
+  try {
+    return await new Passwords(bcryptCost).hash(password.reveal(), () => true);
+  } finally {
+    password.clear();
+  }
 }
 
 /** What fails has been done by another member meanwhile, or is tried again. */

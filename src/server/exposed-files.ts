@@ -16,7 +16,10 @@ export function warnOfOpenData({ path, openToOthers }: DataDir, log: Log): void 
 /** What everybody may do; keys are often given to a group of the system's. */
 const EVERYBODY = 0o007;
 
-/** Warns of files with secrets that everybody on the machine may read or change. */
+/**
+ * Warns of files with secrets that everybody on the machine may read or change. Whoever reads root's
+ * first password (auth-beginning.ts) looks at its file himself, and more strictly.
+ */
 export function warnOfOpenSecrets(config: SecretPlaces, log: Log): void {
   const open = [...new Set(secretFilesOf(config))].filter(isOpen);
   if (open.length === 0) return;
@@ -29,8 +32,7 @@ type SecretPlaces = Pick<Config, "secretsFile" | "auth" | "clientTls" | "peerTls
 function secretFilesOf({ secretsFile, auth, clientTls, peerTls }: SecretPlaces): string[] {
   const signing = /,priv-key=([^,]+)/.exec(auth.token)?.[1];
   const tls = [clientTls, peerTls].flatMap((files) => [files?.keyFile, files?.callerKeyFile]);
-  const all = [secretsFile, auth.beginning?.passwordFile, signing, ...tls];
-  return all.filter((path) => path !== undefined);
+  return [secretsFile, signing, ...tls].filter((path) => path !== undefined);
 }
 
 /** Of one that is not there whoever needs it will complain. */

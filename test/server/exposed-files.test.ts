@@ -11,19 +11,16 @@ import { warnOfOpenSecrets } from "../../src/server/exposed-files.ts";
 const directory = mkdtempSync(join(tmpdir(), "aether-exposed-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-const names = ["aether.toml", "password", "jwt.pem", "key.pem", "caller.pem", "cert.pem"] as const;
-const [toml, password, signing, key, caller, cert] = names.map((name) => {
+const names = ["aether.toml", "jwt.pem", "key.pem", "caller.pem", "cert.pem"] as const;
+const [toml, signing, key, caller, cert] = names.map((name) => {
   const path = join(directory, name);
   writeFileSync(path, "");
   return path;
-}) as [string, string, string, string, string, string];
+}) as [string, string, string, string, string];
 
 const text = `
 [cluster]
 secret = "known to the members"
-[auth]
-enabled = true
-root_password_file = "${password}"
 `;
 
 const flags = new Map([
@@ -41,15 +38,15 @@ const config = loadConfig({ file: { name: toml, text }, environment: {}, flags }
 
 /** What is warned of when the files have these modes. */
 function warnedOf(mode: number): string[] {
-  for (const path of [toml, password, signing, key, caller]) chmodSync(path, mode);
+  for (const path of [toml, signing, key, caller]) chmodSync(path, mode);
   const said: (LogFields | undefined)[] = [];
   warnOfOpenSecrets(config, { ...silentLog, warn: (_message, fields) => said.push(fields) });
   return said.flatMap((fields) => String(fields?.["files"]).split(", ")).sort();
 }
 
-test("keys, passwords and a configuration with secrets that everybody may read", () => {
-  expect(warnedOf(0o644)).toEqual([toml, password, signing, key, caller].sort());
-  expect(warnedOf(0o602)).toEqual([toml, password, signing, key, caller].sort());
+test("keys and a configuration with secrets that everybody may read", () => {
+  expect(warnedOf(0o644)).toEqual([toml, signing, key, caller].sort());
+  expect(warnedOf(0o602)).toEqual([toml, signing, key, caller].sort());
 });
 
 test("what a group may read is the system's affair", () => {
