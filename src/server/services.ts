@@ -56,6 +56,7 @@ export class Services {
   readonly backend: ServicesBackend;
   readonly health: HealthService;
   readonly meters: CallMeters;
+  readonly passwords: Passwords;
   readonly #kv: KvService;
   readonly #watch: WatchService;
   readonly #lease: LeaseService;
@@ -71,6 +72,7 @@ export class Services {
     this.backend = backend;
     const { group, identity, electionMs, bcryptCost } = backend;
     const auth = new Authorizer(backend);
+    this.passwords = new Passwords(bcryptCost);
     this.#auth = auth;
     this.#watch = new WatchService({
       ...{ hub: group.hub, identity, auth },
@@ -93,7 +95,7 @@ export class Services {
       ...this.#kv.methods(),
       ...this.#watch.methods(),
       ...this.#lease.methods(),
-      ...authMethods({ ...guarded, passwords: new Passwords(bcryptCost) }),
+      ...authMethods({ ...guarded, passwords: this.passwords }),
       ...lockMethods(guarded, this.#waiting),
       ...new ElectionService(guarded, this.#waiting).methods(),
       ...clusterMethods(backend),

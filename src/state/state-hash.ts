@@ -40,11 +40,9 @@ function clusterHash(machine: StateMachine): number {
 }
 
 function authOf({ auth }: StateMachine): unknown[] {
-  const users = auth
-    .users()
-    .map(({ name, password, roles, noPassword }) => {
-      return [name, latin1(password), roles, noPassword, auth.tokensFrom(name)];
-    });
+  const users = auth.users().map(({ name, password, roles, noPassword }) => {
+    return [name, latin1(password), roles, noPassword, auth.tokensFrom(name)];
+  });
   const key = auth.signingKey?.fingerprint();
   return [auth.enabled, auth.revision, users, auth.roles(), key, auth.tokensFrom("")];
 }

@@ -51,6 +51,9 @@ for (const names of ["one", "many"]) {
       const report = await attack({ ...options, boundMb: BOUND_MB, p99MsMax: P99_MS_MAX, connect });
       isOver = true;
       await office;
+      const metrics = await (await fetch(`http://${server.metricsEndpoint}/metrics`)).text();
+      expect(metrics).toMatch(/^aether_logins_waiting \d+$/m);
+      if (names === "one") expect(metrics).toMatch(/^aether_logins_refused_total [1-9]/m);
       rmSync(directory, { recursive: true });
       expect(report.sent["logins"]).toBeGreaterThan(1000);
       expect(report.ended["let in"]).toBeUndefined();

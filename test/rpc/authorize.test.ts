@@ -251,6 +251,21 @@ describe("the gate", () => {
     expect(tokens.size).toBe(0);
   });
 
+  test("takes no certificate's name that a gateway passes on (CVE-2018-16886)", () => {
+    const [tokens, { clock, turn }] = [new SimpleTokens(driven.clock, 300), driven];
+    const parts = { group: driven.group, tokens, clock, turn };
+    const name = (clientCertAuth: boolean, metadata: string[], peerName?: string) => {
+      const auth = new Authorizer({ ...parts, clientCertAuth });
+      const call = Object.assign(new FakeCall(KV.Range.path, metadata), { peerName });
+      return auth.callerOf(call as ServerCall)?.user;
+    };
+    expect(name(true, [], "root")).toBe("root");
+    expect(name(true, ["grpcgateway-accept", "*/*"], "root")).toBeUndefined();
+    expect(name(false, [], "root")).toBeUndefined();
+    expect(name(true, [])).toBeUndefined();
+    expect(() => name(true, ["token", "x"], "root")).toThrow("invalid_auth_token"); // no way back
+  });
+
   test("opens no stream that needs root to anybody else", () => {
     const { auth } = gate(driven.group);
     const opened: string[] = [];

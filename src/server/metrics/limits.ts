@@ -6,6 +6,7 @@ import type { InputShare } from "../../net/input-share.ts";
 import type { Metrics } from "../../observe/metrics.ts";
 import type { LargeReads } from "../../rpc/large-reads.ts";
 import type { Overload } from "../../rpc/overload.ts";
+import type { Passwords } from "../../rpc/passwords.ts";
 import type { Http2Counts } from "../../wire/http2/counts.ts";
 import type { Answering } from "../doors.ts";
 import type { HttpFront } from "../http/front.ts";
@@ -47,11 +48,12 @@ export interface OverloadParts {
   readonly largeReads: LargeReads;
   readonly share: InputShare;
   readonly front: HttpFront;
+  readonly passwords: Passwords;
 }
 
 /** What was refused or had to wait because there was more of it than could be done. */
 export function registerOverload(metrics: Metrics, parts: OverloadParts): void {
-  const { overload, largeReads, share, front } = parts;
+  const { overload, largeReads, share, front, passwords } = parts;
   const counter = (name: string, help: string, value: () => number): void =>
     metrics.read("counter", name, help, value);
   counter("aether_overload_refused_total", "Calls refused: too many waited already.", () => {
@@ -62,6 +64,15 @@ export function registerOverload(metrics: Metrics, parts: OverloadParts): void {
   });
   counter("aether_large_reads_cut_total", "Large answers cut that nobody read.", () => {
     return largeReads.cutCount;
+  });
+  counter("aether_logins_refused_total", "Logins refused: too many waited already.", () => {
+    return passwords.load.refusedCount;
+  });
+  counter("aether_login_penalties_total", "Failed logins that made somebody wait.", () => {
+    return passwords.load.penaltyCount;
+  });
+  metrics.read("gauge", "aether_logins_waiting", "Passwords that wait to be checked.", () => {
+    return passwords.load.waitingCount;
   });
   metrics.read("gauge", "aether_large_reads_bytes", "Held for readers of large ranges.", () => {
     return largeReads.heldBytes;
