@@ -19,12 +19,17 @@ import {
 import { Handshakes } from "./handshakes.ts";
 import type { Link } from "./link.ts";
 import type { Network } from "./network.ts";
+import { Pace } from "./pace.ts";
 import { RefusalLog } from "./peers/refusal-log.ts";
 import { linkHandlers, type Slot } from "./socket-handlers.ts";
 import { beginTls, type ServerTls, type TlsSource } from "./tls.ts";
 
 /** From accept, or the first byte of TLS, to the end of the handshake. */
 export const HANDSHAKE_MS_MAX = 10_000;
+
+/** Handshakes that begin in one turn: each is half a millisecond of key exchange and signature, and
+ * whoever has a request in the same turn waits for all of them. */
+const HANDSHAKES_PER_TURN = 4;
 
 /** What did not come in; for metrics. */
 export interface HandshakeCounts {
@@ -58,6 +63,7 @@ export class TlsGate {
   readonly #options: TlsGateOptions;
   readonly #handlers: SocketHandler<Slot>;
   readonly #handshakes = new Handshakes<Link>();
+  readonly #pace: Pace;
   readonly #begun = new WeakMap<Link, { readonly remote: string; readonly atMs: number }>();
   /** What a link's handshake began with. */
   readonly #settings = new WeakMap<Link, ServerTls>();
@@ -66,6 +72,7 @@ export class TlsGate {
   constructor(options: TlsGateOptions) {
     const { log, nowMs } = options.network;
     this.#options = options;
+    this.#pace = new Pace(options.network.turn, HANDSHAKES_PER_TURN);
     this.#lines = log && new RefusalLog(log, nowMs, "TLS handshake failed");
     this.#handlers = {
       ...linkHandlers(log),
@@ -95,7 +102,7 @@ export class TlsGate {
     const atMs = network.nowMs();
     this.#begun.set(link, { remote, atMs });
     link.extendDeadline(atMs + HANDSHAKE_MS_MAX);
-    const settings = tls();
+    const settings = this.#pace.admit() ? tls() : this.#later();
     if (!(settings instanceof Promise)) {
       this.#begin(socket, link, settings, first);
       return;
@@ -106,6 +113,14 @@ export class TlsGate {
       socket.resume();
       this.#begin(socket, link, known, first);
     });
+  }
+
+  /** What holds when it is one's turn. */
+  async #later(): Promise<ServerTls> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#pace.later(resolve);
+    await promise;
+    return await this.#options.tls();
   }
 
   /**

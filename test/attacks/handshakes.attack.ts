@@ -1,7 +1,7 @@
 /**
- * TLS handshakes of which the server has the work and the attacker none, in the ways that the first
- * argument names: connections that say nothing, half a ClientHello, a whole one and then nothing,
- * or everything again and again. They come from many addresses of this machine's loopback.
+ * Connections that never get as far as a request, in the ways that the first argument names: they
+ * say nothing, half a ClientHello, a whole one and then nothing, shake hands again and again, or
+ * once and then say nothing. They come from many addresses of this machine's loopback.
  */
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
@@ -23,6 +23,8 @@ const STALLED_COUNT = 2000;
 const SOURCE_COUNT = 8;
 /** At once; each is closed when it has cost the server its part, and another comes. */
 const WORKERS = 16;
+/** Of those that come as far as TLS; fewer than one place may have under way. */
+const HELD_COUNT = 200;
 
 const MODES: Readonly<Record<string, (attack: Attack) => Promise<void>>> = {
   silent: (attack) => stall(attack, Buffer.alloc(0)),
@@ -30,6 +32,8 @@ const MODES: Readonly<Record<string, (attack: Attack) => Promise<void>>> = {
   "a ClientHello, then nothing": (attack) => stall(attack, CLIENT_HELLO),
   "a ClientHello, again and again": (attack) => again(attack, helloOnce),
   "whole handshakes, again and again": (attack) => again(attack, shakeOnce),
+  "no preface": (attack) => hold(attack, plainSocket),
+  "no preface in TLS": (attack) => hold(attack, secureSocket),
 };
 
 await runAttack(async (attack) => {
@@ -65,6 +69,34 @@ async function stall(attack: Attack, first: Buffer): Promise<void> {
   for (const socket of open) socket.destroy();
 }
 
+/** Opens some and keeps them, until the server has ended all. */
+async function hold(attack: Attack, open: (port: number) => Socket): Promise<void> {
+  attack.begin();
+  const ends: Promise<void>[] = [];
+  while (!attack.over && ends.length < HELD_COUNT) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const socket = open(attack.port);
+    socket.on("connect", () => attack.count("connections"));
+    socket.on("error", () => undefined); // its close is counted
+    socket.on("close", () => {
+      attack.end("cut");
+      resolve();
+    });
+    ends.push(promise);
+    if (ends.length % 20 === 0) await Bun.sleep(1);
+  }
+  await Promise.all(ends);
+}
+
+function plainSocket(port: number): Socket {
+  return connect({ host: "127.0.0.1", port, localAddress: "127.0.1.1" });
+}
+
+function secureSocket(port: number): Socket {
+  const where = { host: "127.0.0.1", port, servername: "localhost" };
+  return connectTls({ ...where, rejectUnauthorized: false, ALPNProtocols: ["h2"] });
+}
+
 async function again(attack: Attack, once: (attack: Attack) => Promise<void>): Promise<void> {
   attack.begin();
   const workers = Array.from({ length: WORKERS }, async () => {
@@ -89,8 +121,7 @@ async function helloOnce(attack: Attack): Promise<void> {
 
 async function shakeOnce(attack: Attack): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const where = { host: "127.0.0.1", port: attack.port, servername: "localhost" };
-  const socket = connectTls({ ...where, rejectUnauthorized: false, ALPNProtocols: ["h2"] });
+  const socket = secureSocket(attack.port);
   socket.on("secureConnect", () => {
     attack.count("handshakes");
     socket.destroy();

@@ -39,9 +39,9 @@ function secureClient(endpoint: string): EtcdClient {
   return new EtcdClient({ endpoints: [`https://${endpoint}`], timeoutMs: 10_000, tls: { ca } });
 }
 
-function strike(name: string): Promise<AttackReport> {
+function strike(name: string, port = server.ports.clients): Promise<AttackReport> {
   return attack({
-    ...{ name: `TLS: ${name}`, script: "handshakes.attack.ts", args: [name] },
+    ...{ name: `TLS: ${name}`, script: "handshakes.attack.ts", args: [name], port },
     ...{ server: server.process, connect: secureClient, boundMb: BOUND_MB },
   });
 }
@@ -55,6 +55,19 @@ describe("handshakes", () => {
       expect(connections).toBeGreaterThan(HANDSHAKES_MAX);
       expect(report.ended["cut"]).toBeGreaterThan(0);
       expect(report.log).toContain("reason=surplus");
+    },
+    TEST_MS_MAX,
+  );
+
+  test.each([
+    ["no preface", "shared"],
+    ["no preface in TLS", "clients"],
+  ] as const)(
+    "%s: each is cut when its time is up",
+    async (name, address) => {
+      const { sent, ended } = await strike(name, server.ports[address]);
+      expect(sent["connections"]).toBeGreaterThan(50);
+      expect(ended["cut"]).toBe(sent["connections"]);
     },
     TEST_MS_MAX,
   );
