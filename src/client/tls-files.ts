@@ -1,5 +1,12 @@
 /** The files of a client's TLS, looked at before anything is dialed with them. */
+import { nodeCrypto } from "../base/builtin.ts";
 import { type PemFile, requireCertificates, requirePair } from "../net/pem.ts";
+
+/** When the certificate ended, if it has. */
+export function endOf(cert: string, nowMs: number): string | undefined {
+  const { validTo } = new (nodeCrypto().X509Certificate)(cert);
+  return Date.parse(validTo) < nowMs ? validTo : undefined;
+}
 
 /** Texts with the names of their files. */
 export interface ClientTlsFiles {

@@ -20,6 +20,7 @@ const HERE = { names: ["localhost"], addresses: ["127.0.0.1"] };
 const server = authority.server(HERE);
 const alice = authority.client({ cn: "alice" });
 const eve = stranger.client({ cn: "eve" });
+const past = authority.client({ cn: "alice", expired: true });
 const damaged = join(home, "damaged.pem");
 const encrypted = join(home, "encrypted.pem");
 
@@ -106,7 +107,11 @@ describe.concurrent("a handshake that fails", () => {
     ["asking", "https", CA, "it wants a certificate of ours (give --cert and --key)"],
     [
       ...(["asking", "https", [...CA, "--cert", eve.cert, "--key", eve.key]] as const),
-      "connection closed: does it want a certificate of ours, or another? (give --cert and --key)",
+      "want a certificate of ours, or another? (its log says what is wrong with --cert)",
+    ],
+    [
+      ...(["asking", "https", [...CA, "--cert", past.cert, "--key", past.key]] as const),
+      "does it want a certificate of ours, or another? (--cert ended Jan  2 00:00:00 2024 GMT)",
     ],
     ["old", "https", CA, "it speaks none of our versions of TLS"],
     ["plaintext", "https", CA, "it does not speak TLS (use http://)"],

@@ -4,13 +4,14 @@
  */
 import { basename } from "node:path";
 import { GrpcError } from "../../client/grpc-error.ts";
+import { endOf } from "../../client/tls-files.ts";
 import { type Arguments, parseArguments } from "../arguments.ts";
 import { EXIT, ExitError, UsageError } from "../exit.ts";
 import { SECRET_FLAGS, USER_FLAGS } from "../hidden-arguments.ts";
 import { type Io, processIo } from "../io.ts";
 import { COMMANDS, type CommandRow } from "./command-table.ts";
 import { type Found, findCommand } from "./find-command.ts";
-import { environmentFlags, GLOBAL_ARGS, resolveGlobals } from "./globals.ts";
+import { environmentFlags, GLOBAL_ARGS, type Globals, resolveGlobals } from "./globals.ts";
 import { callErrorText, Invocation } from "./invocation.ts";
 
 /** What to do where secrets could not be taken off the command line. */
@@ -72,7 +73,7 @@ async function run(found: Found<CommandRow>, io: Io): Promise<void> {
   try {
     await command.run(call);
   } catch (error) {
-    hintAtConnection(error, io);
+    hintAtConnection(error, globals, io);
     throw error;
   } finally {
     call.close();
@@ -89,21 +90,30 @@ function report(error: unknown, io: Io): number {
 }
 
 /** etcdctl only says that a deadline has passed; a person wants to know why. */
-function hintAtConnection(error: unknown, io: Io): void {
+function hintAtConnection(error: unknown, { tls }: Globals, io: Io): void {
   let unreached: GrpcError | undefined;
   for (let each: unknown = error; each instanceof Error; each = each.cause) {
     if (each instanceof GrpcError && each.unprocessed) unreached = each;
   }
   if (unreached === undefined) return;
   const why = unreached.message;
-  const advice = ADVICE.find(([about]) => about.test(why))?.[1];
+  const own = tls?.cert !== undefined && OUR_CERTIFICATE.test(why) ? ofOurs(tls.cert) : undefined;
+  const advice = own ?? ADVICE.find(([about]) => about.test(why))?.[1];
   io.err(`aether ctl: ${why}${advice === undefined ? "" : ` (${advice})`}\n`);
+}
+
+const OUR_CERTIFICATE = /certificate of ours|our certificate/;
+
+/** A server that does not take what was shown seldom says why, but logs it. */
+function ofOurs(cert: string): string {
+  const ended = endOf(cert, Date.now());
+  return ended === undefined ? "its log says what is wrong with --cert" : `--cert ended ${ended}`;
 }
 
 /** What a person can do about what dialing met (net/tls-failure.ts, client/endpoint.ts). */
 const ADVICE: readonly (readonly [about: RegExp, what: string])[] = [
   [/of an unknown authority|self-signed/, "trust it with --cacert"],
-  [/certificate of ours/, "give --cert and --key"],
+  [OUR_CERTIFICATE, "give --cert and --key"],
   [/does not speak TLS/, "use http://"],
   [/does it speak TLS/, "use https://"],
 ];
