@@ -9,8 +9,9 @@ import { KIB } from "../../base/units.ts";
  * about what as many bytes of small requests do. Text and JSON grow by 5 to 30.
  */
 export const EXPANSION_MAX = 100;
-/** Small messages may grow by more: unpacking so much takes no time beside the call. */
-export const EXPANSION_FREE_BYTES = 4 * KIB;
+/** Up to this a message may grow by any factor, as repeated text does: a tenth of a millisecond,
+ * and whoever sends many of them is read in small slices (net/input-share.ts). */
+export const EXPANSION_FREE_BYTES = 128 * KIB;
 
 /** Header and trailer of a member; RFC 1952 §2.3. */
 const GZIP_BYTES_MIN = 18;
