@@ -224,6 +224,8 @@ export class Authorizer {
         const { kind } = row;
         const lacksRoom = kind !== undefined && this.#lacksRoom(kind, bytes, start, end);
         throw new AetherError(lacksRoom ? "no_space" : "user_empty");
+      } else if (this.#machine.auth.user(caller.user) === undefined) {
+        throw new AetherError("permission_denied", "the certificate names nobody of this cluster");
       }
     } catch (error) {
       row.validate?.(bytes, start, end);

@@ -266,6 +266,29 @@ describe("the gate", () => {
     expect(() => name(true, ["token", "x"], "root")).toThrow("invalid_auth_token"); // no way back
   });
 
+  test("lets nobody in whose certificate names no user", () => {
+    const harness = enabled();
+    const [tokens, { group, clock, turn }] = [new SimpleTokens(driven.clock, 300), harness.driven];
+    const auth = new Authorizer({ group, tokens, clientCertAuth: true, clock, turn });
+    const served: string[] = [];
+    const unary = (call: ServerCall): void => void served.push(call.path);
+    const paths = [Cluster.MemberList, Lease.LeaseGrant, Maintenance.Status, KV.Range];
+    const methods = auth.guard(paths.map(({ path }) => ({ path, unary })));
+    const ask = (peerName: string): string[] =>
+      methods.map((method) => {
+        if (!("unary" in method)) throw new Error("a unary method stays one");
+        const call = Object.assign(new FakeCall(method.path), { peerName });
+        const request = requestOf(method.path, "k");
+        return codeOf(() => method.unary(call as ServerCall, request, 0, request.length));
+      });
+    for (const stranger of ["who", ""]) {
+      expect(new Set(ask(stranger))).toEqual(new Set(["permission_denied"]));
+    }
+    expect(served).toEqual([]);
+    expect(new Set(ask("n"))).toEqual(new Set(["none"]));
+    expect(served.length).toBe(paths.length); // the keys are judged behind the gate
+  });
+
   test("opens no stream that needs root to anybody else", () => {
     const { auth } = gate(driven.group);
     const opened: string[] = [];
