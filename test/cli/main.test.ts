@@ -80,7 +80,7 @@ describe("a command line that is wrong ends with 2, in one line, and opens nothi
     [["--config", "wrong.toml"], "aether: wrong.toml:2: adr: unknown key; did you mean addr?\n"],
     [["--node-id", "0"], "aether: --node-id: expected a whole number from 1 to "],
     [["--log-json=maybe"], 'aether: invalid argument "maybe" for "--log-json" flag'],
-    [["--auth-enabled"], "aether: --auth-enabled: true is refused: "],
+    [["--auth-signing-key=x"], "aether: unknown flag: --auth-signing-key"],
     [["-name", "a", "--node-id=1"], "aether: --name and --node-id: the same thing twice"],
     [["-initial-cluster=a"], "aether: --initial-cluster: expected members name=http://"],
     [["--cert-file=x"], "aether: --cert-file: a certificate and its key go together"],

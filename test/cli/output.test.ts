@@ -28,6 +28,8 @@ import { runFake } from "./fake-io.ts";
 
 test("the version is that of the package", () => expect(VERSION).toBe(packageJson.version));
 
+import { makeAuthority } from "../support/authority.ts";
+
 describe("JSON", () => {
   test("64-bit numbers are exact, zero values left out, enums are numbers", () => {
     const header = ResponseHeader.create({ clusterId: 2n ** 64n - 1n, revision: 2 ** 53 - 1 });
@@ -153,8 +155,10 @@ describe("settings", () => {
     const skipping = resolve("--insecure-skip-tls-verify --endpoints=a:1,https://b:1");
     expect(skipping.tls).toEqual({ insecureSkipVerify: true });
     expect(skipping.endpoints).toEqual(["a:1", "https://b:1"]);
-    const ca = resolve(`--cacert ${import.meta.path}`);
-    expect(ca.tls?.ca).toContain("The forms of answers");
+    const directory = mkdtempSync(join(tmpdir(), "aether-cacert-"));
+    const ca = resolve(`--cacert ${makeAuthority(directory).ca}`);
+    rmSync(directory, { recursive: true });
+    expect(ca.tls?.ca).toContain("BEGIN CERTIFICATE");
     expect(ca.endpoints).toEqual(["127.0.0.1:2379"]);
     expect(() => resolve("--cacert /nowhere/ca.pem")).toThrow("open /nowhere/ca.pem: no such");
     expect(() => resolve(`--cert ${import.meta.path}`)).toThrow("KeyFile and CertFile must both");
