@@ -17,8 +17,8 @@ export function warnOfOpenData({ path, openToOthers }: DataDir, log: Log): void 
 const EVERYBODY = 0o007;
 
 /**
- * Warns of files with secrets that everybody on the machine may read or change. Whoever reads root's
- * first password (auth-beginning.ts) looks at its file himself, and more strictly.
+ * Warns of files with secrets that everybody on the machine may read or change. Whoever reads the
+ * first password of root (auth-beginning.ts) looks at its file himself, and more strictly.
  */
 export function warnOfOpenSecrets(config: SecretPlaces, log: Log): void {
   const open = [...new Set(secretFilesOf(config))].filter(isOpen);
