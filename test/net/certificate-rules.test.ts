@@ -26,7 +26,7 @@ const alice = shown(
 );
 const nameless = shown(authority.client({ cn: "a.test" }));
 
-/** As etcd decides: the name exactly, hosts by the certificate's own names and never its subject. */
+/** As etcd decides: names exactly, hosts by the certificate's own names and never its subject. */
 const TABLE: readonly (readonly [PeerCertificate, CertificateRules, string | undefined])[] = [
   [alice, {}, undefined],
   [alice, { allowedCommonNames: [], allowedHostnames: [] }, undefined],

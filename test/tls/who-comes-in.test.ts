@@ -21,6 +21,8 @@ interface Certificates {
   readonly expired: Issued;
   readonly revoked: Issued;
   readonly misnamed: Issued;
+  /** For another host than that it calls from. */
+  readonly elsewhere: Issued;
 }
 
 let authority: Authority;
@@ -37,6 +39,7 @@ beforeAll(async () => {
     expired: authority.server({ ...LOCAL, cn: "member", expired: true }),
     revoked: member("member"),
     misnamed: member("misnamed"),
+    elsewhere: authority.server({ names: ["nowhere.invalid"], cn: "member" }),
   };
   authority.revoke(known.revoked.cert);
   const [pem, der] = [authority.crl("pem"), authority.crl("der")];
@@ -129,6 +132,16 @@ test("only members' names come in at the members' address", async () => {
   expect(server.process.log).toContain(
     'detail="the certificate of \\"misnamed\\" has none of the allowed names: member"',
   );
+});
+
+test("a certificate for another host does not come in", async () => {
+  const elsewhere = { certificate: known.elsewhere, ca: authority.ca };
+  const { clients, peers } = server.ports;
+  const answers = await Promise.all([clients, peers].map((port) => knock(port, elsewhere)));
+  for (const { status, politely } of answers) expect([status, politely]).toEqual([undefined, true]);
+  const { log } = server.process;
+  expect(log).toContain("is for none of the allowed hosts: localhost"); // clients
+  expect(log).toContain("its certificate is for nowhere.invalid, not for 127.0.0.1"); // members
 });
 
 test("the log says who was refused, and why", () => {
