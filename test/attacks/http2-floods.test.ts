@@ -71,5 +71,12 @@ describe("floods", async () => {
       TEST_MS_MAX,
     );
   }
-  test("the server ends", () => server[Symbol.asyncDispose]());
+  test("an operator sees them, and the server ends", async () => {
+    const response = await fetch(`http://${server.metricsEndpoint}/metrics`);
+    const text = await response.text();
+    expect(text).toMatch(/aether_http2_limits_met_total\{limit="flood"\} [1-9]/);
+    expect(text).toMatch(/aether_http2_limits_met_total\{limit="protocol"\} [1-9]/);
+    expect(text).toMatch(/aether_connection_memory_bytes \d/);
+    await server[Symbol.asyncDispose]();
+  });
 });
