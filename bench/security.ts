@@ -141,7 +141,8 @@ function ratio(guarded: readonly number[], plain: readonly number[]): number {
 }
 
 function spread(figures: readonly number[]): string {
-  return `${shown(median(figures))} (${shown(Math.min(...figures))}–${shown(Math.max(...figures))})`;
+  const [low, high] = [Math.min(...figures), Math.max(...figures)];
+  return `${shown(median(figures))} (${shown(low)}–${shown(high)})`;
 }
 
 function table(rows: readonly Row[]): string {
