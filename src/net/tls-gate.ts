@@ -90,12 +90,8 @@ export class TlsGate {
   /** Begins TLS on an accepted socket; `first` is what was read of it already. */
   begin(socket: Socket<Slot>, link: Link, first?: Uint8Array): void {
     const { network, tls } = this.#options;
-    const { surplus } = this.#handshakes;
     const remote = peerAddress(socket);
-    if (surplus !== undefined) {
-      this.#cut(surplus, "the oldest of too many handshakes ends, for one of this address", remote);
-    }
-    if (!this.#handshakes.begin(link, socket.remoteAddress)) {
+    if (!this.#handshakes.add(link, socket.remoteAddress)) {
       this.#cut(link, "too many handshakes of this address are under way", remote);
       return;
     }
@@ -138,6 +134,12 @@ export class TlsGate {
   }
 
   #begin(socket: Socket<Slot>, link: Link, tls: ServerTls, first: Uint8Array | undefined): void {
+    const { surplus } = this.#handshakes;
+    if (surplus !== undefined) {
+      const remote = this.#begun.get(surplus)?.remote ?? "";
+      this.#cut(surplus, "the oldest of too many handshakes makes room for another", remote);
+    }
+    this.#handshakes.begin(link);
     this.#settings.set(link, tls);
     socket.data = undefined; // its raw bytes and its end concern nobody from now on
     try {

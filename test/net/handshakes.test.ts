@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { connect } from "node:tls";
 import type { LogFields } from "../../src/base/ports.ts";
 import { parseAddress } from "../../src/net/address.ts";
 import {
@@ -27,26 +28,28 @@ describe("handshakes", () => {
   test("are counted for each place that they come from", () => {
     const handshakes = new Handshakes<number>();
     for (let i = 0; i < HANDSHAKES_PER_SOURCE_MAX; i++) {
-      expect(handshakes.begin(i, "10.0.0.1")).toBe(true);
+      expect(handshakes.add(i, "10.0.0.1")).toBe(true);
     }
-    expect(handshakes.begin(-1, "10.0.0.1")).toBe(false);
-    expect(handshakes.begin(-2, "10.0.0.2")).toBe(true);
+    expect(handshakes.add(-1, "10.0.0.1")).toBe(false);
+    expect(handshakes.add(-2, "10.0.0.2")).toBe(true);
     expect([handshakes.end(7), handshakes.end(7)]).toEqual([true, false]);
-    expect(handshakes.begin(-1, "10.0.0.1")).toBe(true);
+    expect(handshakes.add(-1, "10.0.0.1")).toBe(true);
     expect(handshakes.count).toBe(HANDSHAKES_PER_SOURCE_MAX + 1);
   });
 
-  test("of which there are too many give their oldest away", () => {
+  test("of which too many have begun give their oldest away, and never one that waits", () => {
     const handshakes = new Handshakes<number>();
+    const add = (i: number): boolean => handshakes.add(i, undefined); // no place of its own
+    for (let i = 0; i < 2 * HANDSHAKES_MAX; i++) expect(add(i)).toBe(true);
     for (let i = 0; i < HANDSHAKES_MAX; i++) {
       expect(handshakes.surplus).toBeUndefined();
-      handshakes.begin(i, undefined); // a unix socket: no place of its own
+      handshakes.begin(HANDSHAKES_MAX + i);
     }
-    expect(handshakes.surplus).toBe(0);
-    handshakes.end(0);
+    expect(handshakes.surplus).toBe(HANDSHAKES_MAX);
+    handshakes.end(HANDSHAKES_MAX);
     expect(handshakes.surplus).toBeUndefined();
-    handshakes.begin(0, undefined);
-    expect(handshakes.surplus).toBe(1);
+    handshakes.begin(0);
+    expect(handshakes.surplus).toBe(HANDSHAKES_MAX + 1);
   });
 
   test.each([
@@ -108,6 +111,27 @@ test("one that waits for certificates to be read has the same deadline", async (
   made.network.tick();
   await until(() => client.closed(), "it is cut");
   await until(() => made.listener.connectionCount === 0, "nothing is left of it");
+});
+
+test("a crowd that comes at once is served, all of it", async () => {
+  const made = await gate();
+  const { address } = made.listener;
+  const port = address.kind === "tcp" ? address.port : 0;
+  const echo = (localAddress: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const options = { host: "127.0.0.1", port, localAddress, rejectUnauthorized: false };
+      const socket = connect({ ...options, ALPNProtocols: ["http/1.1"] }, () => {
+        socket.write("hello");
+      });
+      socket.once("data", (bytes: Buffer) => {
+        resolve(bytes.toString());
+        socket.destroy();
+      });
+      socket.once("error", reject);
+    });
+  const crowd = Array.from({ length: 300 }, (_, i) => echo(`127.0.1.${1 + (i % 2)}`));
+  expect(new Set(await Promise.all(crowd))).toEqual(new Set(["hello"]));
+  expect(made.lines).toEqual([]);
 });
 
 test("too many of one address are refused, and room comes back", async () => {
