@@ -19,11 +19,12 @@ import { addressText } from "./address.ts";
 import { Link, type LinkSocket, type Traffic } from "./link.ts";
 import type { Network } from "./network.ts";
 import { connectionsWithin } from "./open-files.ts";
+import { type Origin, originOf } from "./origin.ts";
 import { isTlsHandshake, type Protocol, sniff } from "./sniff.ts";
 import { linkHandlers, type Slot } from "./socket-handlers.ts";
 import { Sources } from "./sources.ts";
 import type { ServerTls, TlsSource } from "./tls.ts";
-import { type HandshakeCounts, peerAddress, type Secured, TlsGate } from "./tls-gate.ts";
+import { type HandshakeCounts, type Secured, TlsGate } from "./tls-gate.ts";
 
 /** Connections of one listener. An idle HTTP/2 one costs 12 KB (measured), so 20,000 are 240 MB,
  * as much as one may spend on clients that do nothing. Fewer where files are scarce. */
@@ -93,6 +94,7 @@ export class Listener {
   readonly #sources: Sources<Link> | undefined;
   /** Who is on the other side of a link that has no protocol yet. */
   readonly #peers = new WeakMap<Link, Peer>();
+  readonly #origins = new WeakMap<Link, Origin>();
   readonly #gate: TlsGate | undefined;
   readonly #server: SocketListener<Slot>;
   #onEmpty: (() => void) | undefined;
@@ -183,18 +185,24 @@ export class Listener {
   }
 
   #open(socket: Socket<Slot>): void {
+    const origin = originOf(socket, this.#options.address.kind);
+    if (origin === undefined) {
+      socket.terminate(); // nobody is there to be answered
+      return;
+    }
     const isFull = this.#links.size >= this.#connectionsMax;
-    if (this.#stopped || isFull || this.#sources?.hasRoom(socket.remoteAddress) === false) {
+    if (this.#stopped || isFull || this.#sources?.hasRoom(origin.host) === false) {
       this.traffic.refusedCount++;
       socket.terminate();
       return;
     }
     this.traffic.acceptedCount++;
     const link = this.#addLink(socket, PREFACE_MS_MAX);
-    this.#sources?.add(link, socket.remoteAddress);
+    this.#sources?.add(link, origin.host);
+    this.#origins.set(link, origin);
     socket.data = link;
     socket.setNoDelay(true);
-    if (this.#isTlsAlone) this.#gate?.begin(socket, link);
+    if (this.#isTlsAlone) this.#gate?.begin(socket, link, origin);
   }
 
   #addLink(socket: LinkSocket, graceMs: number): Link {
@@ -236,15 +244,13 @@ export class Listener {
   /** Bytes of a socket whose protocol is not known yet. */
   #opening(socket: Socket<Slot>, link: Link, bytes: Uint8Array): void {
     if (!this.#peers.has(link)) {
+      const origin = this.#origins.get(link);
+      assert(origin !== undefined, "where a connection comes from is known since accept");
       if (link.untouched && this.#gate !== undefined && isTlsHandshake(bytes)) {
-        this.#gate.begin(socket, link, bytes);
+        this.#gate.begin(socket, link, origin, bytes);
         return;
       }
-      this.#peers.set(link, {
-        address: peerAddress(socket),
-        certificate: undefined,
-        secure: false,
-      });
+      this.#peers.set(link, { address: origin.text, certificate: undefined, secure: false });
     }
     this.#sniff(link, bytes);
   }

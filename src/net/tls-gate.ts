@@ -8,7 +8,6 @@
  */
 import type { PeerCertificate } from "node:tls";
 import type { Socket, SocketHandler } from "bun";
-import { hostPort } from "./address.ts";
 import { unnamedCaller } from "./caller-name.ts";
 import {
   brokenRule,
@@ -19,6 +18,7 @@ import {
 import { Handshakes } from "./handshakes.ts";
 import type { Link } from "./link.ts";
 import type { Network } from "./network.ts";
+import type { Origin } from "./origin.ts";
 import { Pace } from "./pace.ts";
 import { RefusalLog } from "./peers/refusal-log.ts";
 import { linkHandlers, type Slot } from "./socket-handlers.ts";
@@ -64,7 +64,7 @@ export class TlsGate {
   readonly #handlers: SocketHandler<Slot>;
   readonly #handshakes = new Handshakes<Link>();
   readonly #pace: Pace;
-  readonly #begun = new WeakMap<Link, { readonly remote: string; readonly atMs: number }>();
+  readonly #begun = new WeakMap<Link, { readonly origin: Origin; readonly atMs: number }>();
   /** What a link's handshake began with. */
   readonly #settings = new WeakMap<Link, ServerTls>();
   readonly #lines: RefusalLog | undefined;
@@ -88,15 +88,14 @@ export class TlsGate {
   }
 
   /** Begins TLS on an accepted socket; `first` is what was read of it already. */
-  begin(socket: Socket<Slot>, link: Link, first?: Uint8Array): void {
+  begin(socket: Socket<Slot>, link: Link, origin: Origin, first?: Uint8Array): void {
     const { network, tls } = this.#options;
-    const remote = peerAddress(socket);
-    if (!this.#handshakes.add(link, socket.remoteAddress)) {
-      this.#cut(link, "too many handshakes of this address are under way", remote);
+    if (!this.#handshakes.add(link, origin.host)) {
+      this.#cut(link, "too many handshakes of this address are under way", origin.text);
       return;
     }
     const atMs = network.nowMs();
-    this.#begun.set(link, { remote, atMs });
+    this.#begun.set(link, { origin, atMs });
     link.extendDeadline(atMs + HANDSHAKE_MS_MAX);
     const settings = this.#pace.admit() ? tls() : this.#later();
     if (!(settings instanceof Promise)) {
@@ -130,13 +129,13 @@ export class TlsGate {
     if (begun === undefined) return;
     if (this.#options.network.nowMs() - begun.atMs < HANDSHAKE_MS_MAX) return;
     const detail = `it was not finished in ${HANDSHAKE_MS_MAX / 1000} s`;
-    this.#lines?.refused("unfinished", detail, begun.remote);
+    this.#lines?.refused("unfinished", detail, begun.origin.text);
   }
 
   #begin(socket: Socket<Slot>, link: Link, tls: ServerTls, first: Uint8Array | undefined): void {
     const { surplus } = this.#handshakes;
     if (surplus !== undefined) {
-      const remote = this.#begun.get(surplus)?.remote ?? "";
+      const remote = this.#begun.get(surplus)?.origin.text ?? "";
       this.#cut(surplus, "the oldest of too many handshakes makes room for another", remote);
     }
     this.#handshakes.begin(link);
@@ -157,34 +156,37 @@ export class TlsGate {
     const isGone = !success && (error as NodeJS.ErrnoException | null)?.code === "ECONNRESET";
     if (isGone || link === undefined || !this.#handshakes.end(link) || link.closed) return;
     const tls = this.#settings.get(link) as ServerTls;
-    const remote = peerAddress(socket);
+    const { origin } = this.#begun.get(link) as { origin: Origin };
     if (!success) {
       this.counts.failedCount++;
-      this.#lines?.refused("failed", plainReason(error), remote); // Bun sent the alert
+      this.#lines?.refused("failed", plainReason(error), origin.text); // Bun sent the alert
       return;
     }
     const shown = shownCertificate(socket, tls);
     const refusal = refusalOf(socket, tls, shown, error);
     if (refusal !== undefined) {
-      this.#refuse(link, refusal, remote);
+      this.#refuse(link, refusal, origin.text);
       return;
     }
     const certificate = socket.authorized ? shown : undefined;
-    const secured: Secured = { link, address: remote, certificate, alpn: socket.alpnProtocol };
-    if (tls.callerNamed !== true || certificate === undefined) this.#options.onSecure(secured);
-    else this.#askName(socket, certificate, secured);
+    const { alpnProtocol: alpn } = socket;
+    const secured: Secured = { link, address: origin.text, certificate, alpn };
+    const { host } = origin;
+    if (tls.callerNamed !== true || certificate === undefined || host === undefined) {
+      this.#options.onSecure(secured);
+    } else this.#askName(socket, certificate, host, secured);
   }
 
   /** Reads nothing while DNS is asked: what is said meanwhile is not ours to keep. */
-  #askName(socket: Socket<Slot>, certificate: PeerCertificate, secured: Secured): void {
+  #askName(
+    socket: Socket<Slot>,
+    certificate: PeerCertificate,
+    host: string,
+    secured: Secured,
+  ): void {
     const { link, address } = secured;
-    const { remoteAddress } = socket;
-    if (remoteAddress === undefined) {
-      this.#options.onSecure(secured);
-      return;
-    }
     socket.pause();
-    void unnamedCaller(certificate, remoteAddress).then((detail) => {
+    void unnamedCaller(certificate, host).then((detail) => {
       if (link.closed) return;
       socket.resume();
       if (detail === undefined) this.#options.onSecure(secured);
@@ -204,12 +206,6 @@ export class TlsGate {
     this.#lines?.refused("surplus", reason, remote);
     link.terminate();
   }
-}
-
-/** `host:port`, or `unix` for a unix socket. */
-export function peerAddress(socket: Socket<Slot>): string {
-  if (socket.remoteAddress === undefined) return "unix";
-  return hostPort(socket.remoteAddress, socket.remotePort);
 }
 
 /** Why a finished handshake is no way in, or undefined. */

@@ -4,7 +4,7 @@ import { connect as nodeConnect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Address, parseAddress } from "../../src/net/address.ts";
-import { type Listener, type ListenOptions, listen } from "../../src/net/listener.ts";
+import { type Listener, type ListenOptions, listen, type Peer } from "../../src/net/listener.ts";
 import { Network } from "../../src/net/network.ts";
 import { rawClient } from "./raw-client.ts";
 import { TOY_PAUSE_BYTES, ToyConnection } from "./toy-connection.ts";
@@ -92,6 +92,27 @@ describe("listener", () => {
     await until(() => client.received() === "hellohello", "the first still listens");
     await listener.stop(0);
     expect(existsSync(path)).toBe(false);
+  });
+
+  test("takes nobody who has reset his connection for a caller of this machine", async () => {
+    const callers: string[] = [];
+    const http1 = ({ address }: Peer): ToyConnection => {
+      callers.push(address);
+      return new ToyConnection();
+    };
+    const { listener } = await toys({ http1 });
+    const { port } = listener.address as Extract<Address, { kind: "tcp" }>;
+    const script = `const socket = { data() {} };
+      const s = await Bun.connect({ hostname: "127.0.0.1", port: ${port}, socket });
+      s.write("GET /");
+      s.terminate();`;
+    Bun.spawnSync([process.execPath, "-e", script]); // all of it is there before we accept
+    const client = await rawClient(listener.address);
+    await until(() => listener.traffic.acceptedCount === 1, "the next is accepted");
+    client.socket.write("GET /");
+    client.socket.terminate();
+    await until(() => listener.connectionCount === 0, "both have gone");
+    expect(callers).toEqual([expect.stringMatching(/^127\.0\.0\.1:\d+$/)]);
   });
 
   test("names the address it cannot have, and why", async () => {
