@@ -143,7 +143,8 @@ class WatchSession implements StreamHandler, WatchSink {
     const { auth } = this.#backend;
     const key = request.key === "" ? "\0" : request.key;
     const refusal = auth.refusalOf(() => {
-      if (request.startRevision >= 0) auth.checkRead(this.#call, { ...request, key });
+      if (request.startRevision < 0) return; // compacted, whoever asks
+      auth.checkRead(this.#call, { ...request, key });
       this.#user = auth.callerOf(this.#call)?.user;
     });
     if (refusal === undefined) this.#stream.create(createOf(request));

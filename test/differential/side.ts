@@ -9,6 +9,9 @@ import type { TreeMessage } from "./schema.ts";
 import type { Call, Open, Value, WatchBody } from "./steps.ts";
 import { type FilledWatch, SideWatches } from "./watches.ts";
 
+/** The name of root's token in generated steps (generate/users.ts). */
+const ROOT_TOKEN = "token-root";
+
 export interface SideOptions {
   /** For reports. */
   readonly name: string;
@@ -50,6 +53,8 @@ export class Side {
     const sent = this.#filled(call, point);
     const answer = await this.#call(sent);
     this.#keep(call, answer);
+    const token = call.save === ROOT_TOKEN ? answer.messages[0]?.token : undefined;
+    if (token !== undefined) await this.watches.goOn(String(token), point.revision);
     return { sent, answer };
   }
 

@@ -37,6 +37,8 @@ export class SideWatches {
   readonly #client: RawClient;
   readonly #watchers = new Map<string, Watcher>();
   #history: WatchSession | undefined = undefined;
+  /** What streams of the history showed that others have taken over from. */
+  #before: TreeMessage[] = [];
   #streams: WatchSession[] = [];
   #from = 1;
 
@@ -48,9 +50,24 @@ export class SideWatches {
   async open(from: number): Promise<void> {
     this.close();
     this.#from = from;
-    this.#history = this.#client.openWatch("history");
+    this.#before = [];
+    await this.#begin(from, {});
+  }
+
+  /**
+   * Goes on with streams of somebody who may see everything, and nothing else watched: we end
+   * watchers of who has not said who he is once auth is enabled, and etcd does not.
+   */
+  async goOn(token: string, revision: number): Promise<void> {
+    this.#before.push(...this.#historySession.responses);
+    this.close();
+    await this.#begin(revision + 1, { token });
+  }
+
+  async #begin(from: number, metadata: Readonly<Record<string, string>>): Promise<void> {
+    this.#history = this.#client.openWatch("history", metadata);
     this.#streams = Array.from({ length: WATCH_STREAMS }, (_, index) =>
-      this.#client.openWatch(`stream ${index}`),
+      this.#client.openWatch(`stream ${index}`, metadata),
     );
     await this.#history.create({ key: "\0", rangeEnd: "\0", startRevision: from, prevKv: true });
   }
@@ -150,7 +167,7 @@ export class SideWatches {
 
   /** The whole history since open(), for comparison with the other side's. */
   history(): SeenEvent[] {
-    return this.#historySession.responses.flatMap(eventsIn);
+    return [...this.#before, ...this.#historySession.responses].flatMap(eventsIn);
   }
 
   get #historySession(): WatchSession {
