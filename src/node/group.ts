@@ -175,10 +175,6 @@ export class Group {
   get failedProposals(): number {
     return this.#requests.failed;
   }
-  /** Rounds of linearizable reads that had to wait for a leader, and rounds that failed. */
-  get readRounds(): { readonly slow: number; readonly failed: number } {
-    return this.#requests.readRounds;
-  }
   get load(): CallLoad {
     return this.#requests;
   }

@@ -28,6 +28,8 @@ export interface CallLoad {
   readonly waiting: number;
   /** With more of them a new one should be refused: answers come late already. */
   readonly limit: number;
+  /** Rounds of linearizable reads that had to wait for a leader, and rounds that failed. */
+  readonly readRounds: { readonly slow: number; readonly failed: number };
 }
 
 export interface RequestsParts {

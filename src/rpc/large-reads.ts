@@ -19,7 +19,7 @@ export const LARGE_READS_BYTES_MAX = GIB;
 /** Less is in nobody's way: the cut is not for who is a little slow. */
 const STALLED_BYTES_MIN = MIB;
 
-/** Whoever took nothing for so long does not read at all: a slow line takes a piece in that time. */
+/** Whoever took nothing for so long does not read: a slow line takes a piece in that time. */
 export const STALLED_MS = 2000;
 
 export class LargeReads {

@@ -33,9 +33,9 @@ export const REFUSED_WHEN_FULL: ReadonlySet<string> = new Set(
 export class Overload {
   /** Calls that were refused. */
   refusedCount = 0;
-  readonly #load: CallLoad;
+  readonly #load: Pick<CallLoad, "waiting" | "limit">;
 
-  constructor(load: CallLoad) {
+  constructor(load: Pick<CallLoad, "waiting" | "limit">) {
     this.#load = load;
   }
 

@@ -1,4 +1,4 @@
-/** HTTP/1.1 (reliability.md §4.2): slowloris, oversize, smuggling, pipelining, unfinished bodies. */
+/** HTTP/1.1 (reliability.md §4.2): slowloris, oversize, smuggling, pipelines, unfinished bodies. */
 import { expect, test } from "bun:test";
 import { HELD_BYTES_MAX } from "../../src/net/input-share.ts";
 import { MEMORY_BYTES_MAX } from "../../src/wire/memory.ts";

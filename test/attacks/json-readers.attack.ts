@@ -12,7 +12,8 @@ await runAttack(async (attack) => {
   const [connections = "60", megabytes = "24"] = attack.args;
   await fill(attack.port, (Number(megabytes) * 1024 * 1024) / VALUE_BYTES);
   const body = JSON.stringify({ key: base64("large/"), range_end: base64("large0") });
-  const head = `POST /v3/kv/range HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${body.length}\r\n`;
+  const fields = `host: localhost\r\ncontent-length: ${body.length}\r\n`;
+  const head = `POST /v3/kv/range HTTP/1.1\r\n${fields}`;
   const open = Array.from({ length: Number(connections) }, () => reader(attack));
   const sockets = await Promise.all(open);
   attack.begin();

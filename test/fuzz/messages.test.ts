@@ -27,7 +27,7 @@ const change = fc.oneof(
     bytes: fc.oneof(
       fc.uint8Array({ maxLength: 12 }),
       fc.constantFrom(
-        new Uint8Array([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]), // overlong
+        new Uint8Array([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
         new Uint8Array([0xf8, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]), // int64
         new Uint8Array([0xfb, 0x7f, 0x08, 1, 0xfc, 0x7f]), // a group
         new Uint8Array([0x0b]), // one without an end
@@ -89,7 +89,7 @@ fuzz({
   runs: 2000,
 });
 
-/** Values as clients get them wrong: int64 as text or number, enums by name, base64 of all kinds. */
+/** Values as clients get them wrong: int64 as text or number, enums by name, odd base64. */
 const odd = fc.oneof(
   fc.constantFrom<unknown>("0", "-1", "9223372036854775807", "9223372036854775808", "1e3", "0x1"),
   fc.constantFrom<unknown>("YQ==", "YQ", "-_8=", "a=b", "====", "\u{1f600}", "\ud800", ""),

@@ -154,7 +154,8 @@ describe("bare sockets", () => {
     raw.socket.write(`8\r\n{"key":"\r\n6\r\n${KEY}"}\r\n0\r\n\r\n`);
     await raw.reads("HTTP/1.1 200 OK");
     raw.socket.write(
-      "POST /v3/kv/range HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+      "POST /v3/kv/range HTTP/1.1\r\nHost: localhost\r\n" +
+        "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n",
     );
     await raw.reads("100 Continue");
     raw.socket.write("{}");

@@ -51,7 +51,7 @@ describe("overload", () => {
     expect(REFUSED_WHEN_FULL.has(KV.Put.path)).toBe(true);
   });
 
-  test("stands before the methods: a put more than may wait is refused, a compaction is not", () => {
+  test("stands before the methods: one put too many is refused, a compaction is not", () => {
     const harness = new Harness();
     const put = bytesOfMessage(PutRequest, { key: "a" });
     const many = (path: string, bytes: Uint8Array): FakeCall => {

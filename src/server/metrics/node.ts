@@ -94,12 +94,12 @@ function registerRaft(metrics: Metrics, { group, memberId }: NodeParts): void {
   counter(
     "etcd_server_slow_read_indexes_total",
     "Rounds of linearizable reads that had to wait for a leader.",
-    () => group.readRounds.slow,
+    () => group.load.readRounds.slow,
   );
   counter(
     "etcd_server_read_indexes_failed_total",
     "Rounds of linearizable reads that failed.",
-    () => group.readRounds.failed,
+    () => group.load.readRounds.failed,
   );
   counter(
     "etcd_server_heartbeat_send_failures_total",
