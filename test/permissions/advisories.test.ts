@@ -1,7 +1,7 @@
 /**
- * What went wrong with etcd's authorization (reliability.md §4.1), each hole tried by a stranger, by
- * a liar and by users with too few rights, through etcd's family, ours and JSON: refused, without a
- * key or a value that is not theirs, and with nothing changed.
+ * What went wrong with etcd's authorization (reliability.md §4.1), each hole tried by a stranger,
+ * by a liar and by users with too few rights, through etcd's family, ours and JSON: refused,
+ * without a key or a value that is not theirs, and with nothing changed.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, statSync } from "node:fs";
