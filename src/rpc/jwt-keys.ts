@@ -33,9 +33,6 @@ const KEY_TYPES: Readonly<Record<Exclude<Family, "HS">, string>> = {
 /** RFC 7518 §3.3 and §3.5 demand it of RSA keys. */
 const RSA_BITS_MIN = 2048;
 
-/** RFC 7518 §3.2: a shared key has as many bytes as the hash, or it is easier to guess. */
-export const SHARED_KEY_BYTES_MIN = 32;
-
 /** The method of tokens whose key is drawn by chance, or given as text. */
 export const SHARED_METHOD = "HS256";
 

@@ -18,9 +18,9 @@ import { assert } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import type { Secret } from "../base/secret.ts";
-import type { AuthStore } from "../state/auth/auth-store.ts";
+import { type AuthStore, SIGNING_KEY_BYTES } from "../state/auth/auth-store.ts";
 import type { Caller } from "../state/auth/caller.ts";
-import { type JwtKey, SHARED_KEY_BYTES_MIN, sharedKey } from "./jwt-keys.ts";
+import { type JwtKey, sharedKey } from "./jwt-keys.ts";
 import type { NewToken, Tokens } from "./tokens.ts";
 
 /** etcd's default lifetime. */
@@ -78,7 +78,7 @@ export class JwtTokens implements Tokens {
 
   drawKey(auth: AuthStore): Uint8Array | undefined {
     if (this.#keyIn(auth) !== undefined) return undefined;
-    return crypto.getRandomValues(new Uint8Array(SHARED_KEY_BYTES_MIN));
+    return crypto.getRandomValues(new Uint8Array(SIGNING_KEY_BYTES));
   }
 
   /** Rejects with token_not_signed where only the public key is known. */

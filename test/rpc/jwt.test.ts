@@ -2,8 +2,8 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { createHmac, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { JwtTokens } from "../../src/rpc/jwt.ts";
-import { jwtKeyOf, type KeyFiles, SHARED_KEY_BYTES_MIN } from "../../src/rpc/jwt-keys.ts";
-import type { AuthStore } from "../../src/state/auth/auth-store.ts";
+import { jwtKeyOf, type KeyFiles } from "../../src/rpc/jwt-keys.ts";
+import { type AuthStore, SIGNING_KEY_BYTES } from "../../src/state/auth/auth-store.ts";
 import { FakeClock } from "../node/driven-group.ts";
 import { addUser, storeOf } from "./auth-stores.ts";
 import { loggingTo } from "./harness.ts";
@@ -257,7 +257,7 @@ describe("a key that nobody has given", () => {
 
   test("is drawn once, of as many bytes as it takes, and never again", () => {
     const first = member().drawKey(store);
-    expect(first?.length).toBe(SHARED_KEY_BYTES_MIN);
+    expect(first?.length).toBe(SIGNING_KEY_BYTES);
     expect(first).not.toEqual(member().drawKey(store));
     store.takeSigningKey(first ?? new Uint8Array(), []);
     expect(member().drawKey(store)).toBeUndefined();

@@ -54,6 +54,9 @@ import { byName } from "./names.ts";
 
 export const ROOT = "root";
 
+/** Of a key that is drawn for web tokens: as many as HS256 has in its hash (RFC 7518 §3.2). */
+export const SIGNING_KEY_BYTES = 32;
+
 /** What the role root allows, as it is shown: everything (etcd's rootPerm). */
 const ROOT_PERMISSION: Permission = {
   permType: PermissionType.READWRITE,
@@ -156,8 +159,11 @@ export class AuthStore {
     records.push(tokensFromRecord(undefined, this.#revision));
   }
 
-  /** Keeps the first key that is drawn; false if there is one. */
+  /** Keeps the first key that is drawn; false if there is one. invalid_argument: a short one. */
   takeSigningKey(key: Uint8Array, records: StateRecord[]): boolean {
+    if (key.length < SIGNING_KEY_BYTES) {
+      throw new AetherError("invalid_argument", "a signing key is too short");
+    }
     if (this.#signingKey !== undefined) return false;
     this.#signingKey = new Secret(key);
     records.push(signingKeyRecord(key));

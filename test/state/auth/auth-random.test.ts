@@ -37,7 +37,7 @@ function drawn(rng: Prng): (driver: AuthDriver) => unknown {
     ...(noPassword ? [(driver: AuthDriver) => driver.deleteRole(role)] : []),
     (driver) => driver.enable(),
     (driver) => driver.as(undefined, () => driver.begin(hashedPassword)),
-    (driver) => driver.drawKey(Buffer.from(hashedPassword)),
+    (driver) => driver.drawKey(Buffer.alloc(noPassword ? 31 : 32, hashedPassword)),
     ...(noPassword ? [(driver: AuthDriver) => driver.disable()] : []),
   ] as ((driver: AuthDriver) => unknown)[]);
 }
