@@ -3,7 +3,8 @@
  * when they have changed, without a restart: connections that are open go on, each new handshake
  * gets what is in the files. Like etcd, which reads its files at each handshake, we look at them
  * then, but read only what has changed (`stat` of five files takes 10 µs, a handshake 500). New
- * files that cannot be used leave the old ones in force, and a line in the log names them.
+ * files that cannot be used leave the old ones in force, and a line in the log names them; the
+ * others of the new ones hold all the same.
  */
 
 import { readFileSync, statSync } from "node:fs";
@@ -45,6 +46,8 @@ export class LiveTls {
   readonly #files: TlsFiles;
   readonly #world: Keeping;
   #loaded: LoadedTls;
+  /** What #loaded was made of. */
+  #good: Contents;
   /** What was read last, be it good or not, and how the files looked then. */
   #contents: Contents;
   #look: Look;
@@ -68,6 +71,7 @@ export class LiveTls {
     this.#world = world;
     this.#look = look;
     this.#contents = contents;
+    this.#good = contents;
     this.#loaded = loaded;
     this.#readAtMs = world.clock.wallMs();
   }
@@ -100,22 +104,34 @@ export class LiveTls {
     return this.#reading;
   }
 
-  /** What the new contents say, or what the old ones did if the new ones say nothing. */
+  /** What the new contents say, as far as they can be used. */
   async #load(contents: Contents): Promise<LoadedTls> {
     const { log, addresses } = this.#world;
-    const files = namesOf(this.#files);
-    try {
-      this.#loaded = await loadTls(this.#files, contents, this.#world);
-      log.info("TLS files have changed: they hold from the next handshake on", {
-        addresses,
-        files,
-      });
-    } catch (error) {
-      if (!(error instanceof AetherError)) throw error;
-      const fields = { addresses, reason: error.detail };
-      log.error("TLS files have changed and cannot be used: the old ones stay", fields);
+    const broken = await this.#take(contents, namesOf(this.#files));
+    if (broken === undefined) return this.#loaded;
+    const fields = { addresses, reason: broken.detail };
+    log.error("TLS files have changed and cannot be used: the old ones stay", fields);
+    // A list of revoked certificates must not wait for a key that was copied by half.
+    for (const files of partsOf(this.#files)) {
+      const part = new Map([...contents].filter(([file]) => files.includes(file)));
+      if (isSame(part, this.#good)) continue;
+      await this.#take(new Map([...this.#good, ...part]), files);
     }
     return this.#loaded;
+  }
+
+  /** From now on these hold, unless they cannot be used: then it resolves with the reason. */
+  async #take(contents: Contents, files: readonly string[]): Promise<AetherError | undefined> {
+    try {
+      this.#loaded = await loadTls(this.#files, contents, this.#world);
+    } catch (error) {
+      if (error instanceof AetherError) return error;
+      throw error;
+    }
+    this.#good = contents;
+    const { log, addresses } = this.#world;
+    log.info("TLS files have changed: they hold from the next handshake on", { addresses, files });
+    return undefined;
   }
 }
 
@@ -146,6 +162,14 @@ function namesOf(files: TlsFiles): string[] {
   const { certFile, keyFile, caFile, crlFile, callerCertFile, callerKeyFile } = files;
   const all = [certFile, keyFile, caFile, crlFile, callerCertFile, callerKeyFile];
   return all.filter((file) => file !== undefined);
+}
+
+/** Files that are good or not whatever the others are; those that go together come first. */
+function partsOf({ certFile, keyFile, caFile, crlFile, ...files }: TlsFiles): string[][] {
+  const { callerCertFile, callerKeyFile } = files;
+  const trusted = [[caFile, crlFile], [crlFile], [caFile]];
+  const parts = [...trusted, [certFile, keyFile], [callerCertFile, callerKeyFile]];
+  return parts.map((part) => part.filter((file) => file !== undefined));
 }
 
 function lookAt(files: TlsFiles): Look {

@@ -121,6 +121,20 @@ test.each([
   expect(await shownTo(alice)).toEqual(new Set(["two"]));
 });
 
+test("a new list holds although the key beside it is broken", async () => {
+  const eve = authority.client({ cn: "eve" });
+  expect(await shownTo(eve)).toEqual(new Set(["two"]));
+  const key = readFileSync(path("key.pem"));
+  writeFileSync(path("key.pem"), key.subarray(0, 60)); // of a copy that was cut off
+  authority.revoke(eve.cert);
+  copyFileSync(authority.crl("pem"), path("crl.pem"));
+  expect(await shownTo(eve)).toEqual(NOBODY);
+  expect(await shownTo(alice)).toEqual(new Set(["two"]));
+  writeFileSync(path("key.pem"), key);
+  expect(await shownTo(eve)).toEqual(NOBODY);
+  expect(await shownTo(alice)).toEqual(new Set(["two"]));
+});
+
 test("another authority takes the place of the first", async () => {
   const second = makeAuthority(directory, "second");
   const carol = second.client({ cn: "carol" });
