@@ -10,6 +10,7 @@ import { AetherMaintenance } from "../proto/gen/aether.v1.ts";
 import { Maintenance, SnapshotRequest, SnapshotResponse } from "../proto/gen/etcdserverpb.ts";
 import type { Method, ServerCall, StreamHandler } from "../wire/grpc/server-call.ts";
 import { decodeRequest, fail, send } from "./answer.ts";
+import { oneRequest } from "./one-request.ts";
 
 /** etcd's snapshotSendBufferSize. */
 const CHUNK_BYTES = 32 * KIB;
@@ -48,14 +49,27 @@ export class SnapshotService {
 
   methods(): Method[] {
     const stream = (call: ServerCall): StreamHandler => {
-      const sender = new SnapshotSender(call, this.#spools, () => this.#sending.delete(sender));
-      this.#sending.add(sender);
-      return sender;
+      let sender: SnapshotSender | undefined;
+      return oneRequest(call, {
+        onRequest: (...request) => {
+          decodeRequest(SnapshotRequest, ...request);
+          sender = this.#begin(call);
+        },
+        onEnd: () => sender?.release(),
+        onDrain: () => sender?.pump(),
+      });
     };
     return [
       { path: Maintenance.Snapshot.path, stream },
       { path: AetherMaintenance.Snapshot.path, stream }, // the same messages
     ];
+  }
+
+  #begin(call: ServerCall): SnapshotSender {
+    const sender = new SnapshotSender(call, () => this.#sending.delete(sender));
+    this.#sending.add(sender);
+    sender.begin(this.#spools);
+    return sender;
   }
 
   /** Snapshots that are made or sent. */
@@ -74,9 +88,8 @@ export class SnapshotService {
   }
 }
 
-class SnapshotSender implements StreamHandler {
+class SnapshotSender {
   readonly #call: ServerCall;
-  readonly #spools: SnapshotSpools;
   readonly #onEnd: () => void;
   readonly #hasher = new Bun.CryptoHasher("sha256");
   #giveUp: (() => void) | undefined;
@@ -91,34 +104,20 @@ class SnapshotSender implements StreamHandler {
   #unreadBytes = -1;
   #unreadSinceMs = 0;
 
-  constructor(call: ServerCall, spools: SnapshotSpools, onEnd: () => void) {
+  constructor(call: ServerCall, onEnd: () => void) {
     this.#call = call;
-    this.#spools = spools;
     this.#onEnd = onEnd;
   }
 
-  onMessage(bytes: Uint8Array, start: number, end: number): void {
-    decodeRequest(SnapshotRequest, bytes, start, end);
-    this.#giveUp = this.#spools.take((made) => {
+  begin(spools: SnapshotSpools): void {
+    this.#giveUp = spools.take((made) => {
       this.#giveUp = undefined;
       if (made instanceof AetherError) this.end(made);
       else {
         this.#spool = made;
-        this.#pump();
+        this.pump();
       }
     });
-  }
-
-  onHalfClose(): void {
-    // The one request was all there is to say.
-  }
-
-  onCancel(): void {
-    this.#release();
-  }
-
-  onDrain(): void {
-    this.#pump();
   }
 
   /** Ends a stream whose client has taken nothing for STALL_MS; to be called now and then. */
@@ -134,12 +133,12 @@ class SnapshotSender implements StreamHandler {
 
   end(reason: AetherError): void {
     if (this.#ended) return;
-    this.#release();
+    this.release();
     fail(this.#call, reason);
   }
 
   /** Sends what the client takes; goes on with onDrain, or when the next block is read. */
-  #pump(): void {
+  pump(): void {
     const spool = this.#spool;
     if (spool === undefined || this.#reading) return;
     while (this.#taken < this.#block.length) {
@@ -168,7 +167,7 @@ class SnapshotSender implements StreamHandler {
       this.#block = await spool.read(this.#sent, BLOCK_BYTES);
       this.#taken = 0;
       this.#reading = false;
-      this.#pump();
+      this.pump();
     } catch (error) {
       if (!(error instanceof AetherError)) throw error;
       this.end(error);
@@ -177,11 +176,12 @@ class SnapshotSender implements StreamHandler {
 
   #finish(spool: SnapshotSpool): void {
     this.#send(spool, this.#hasher.digest(), 0);
-    this.#release();
+    this.release();
     this.#call.finish();
   }
 
-  #release(): void {
+  /** The call is over: nothing is made or kept for it any more. */
+  release(): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#giveUp?.();

@@ -112,6 +112,27 @@ describe("a snapshot", () => {
 });
 
 describe("an end before the end", () => {
+  test("a second request ends the call, and nothing of the first one is kept", () => {
+    const making = begin(new FakeSpools(CHUNK));
+    making.stream.onMessage(NO_BYTES, 0, 0);
+    expect(making.call.text).toBe("13 more than one request message");
+    const spools = new FakeSpools(CHUNK);
+    const sending = begin(spools);
+    sending.call.writable = false;
+    spools.make();
+    sending.stream.onMessage(NO_BYTES, 0, 0);
+    expect([spools.closed, sending.service.underWay, sending.call.endings]).toEqual([1, 0, 1]);
+  });
+
+  test("a request that is none begins nothing", () => {
+    const service = new SnapshotService(new FakeSpools(CHUNK));
+    const [method] = service.methods() as StreamMethod[];
+    const stream = method?.stream(new FakeCall(Maintenance.Snapshot.path));
+    const noField = Uint8Array.of(0x00);
+    expect(() => stream?.onMessage(noField, 0, 1)).toThrow(AetherError);
+    expect(service.underWay).toBe(0);
+  });
+
   test("the client goes while the snapshot is made: it is given up", () => {
     const spools = new FakeSpools(CHUNK);
     const { stream, service } = begin(spools);
