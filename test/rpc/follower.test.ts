@@ -153,7 +153,7 @@ describe("a follower that does not forward", () => {
     expect(follower.call(path, bytes).text).toBe(text);
     expect(follower.call(path, bytes).ending?.trailers).toBeUndefined();
     const record = { ID: PEER, clientURLs: ["http://10.0.0.2:2379", "http://x:1"] };
-    follower.peer.command(CommandKind.memberAdd, encoded(Member, record));
+    follower.peer.change(CommandKind.memberAdd, encoded(Member, record));
     const { ending } = follower.call(path, bytes);
     expect(ending as unknown).toEqual({
       code: 14,

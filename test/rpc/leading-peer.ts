@@ -2,12 +2,15 @@
  * The other member of a group of two, which leads: it takes what is proposed, confirms reads, and
  * leaves questions about leases to the test.
  */
+import { encodeChange } from "../../src/raft/membership/codec.ts";
 import type { Message } from "../../src/raft/message.ts";
-import type { Entry } from "../../src/raft/types.ts";
+import type { Entry, MemberId } from "../../src/raft/types.ts";
 import type { CommandKind } from "../../src/state/command.ts";
 import { MEMBER, PEER } from "../node/driven-group.ts";
 import { batchOf } from "../state/driver.ts";
 import type { Harness } from "./harness.ts";
+
+const LEARNER = 0x99n as MemberId;
 
 /** The term of the founding is 1. */
 const TERM = 2;
@@ -34,6 +37,14 @@ export class LeadingPeer {
   /** A command that somebody else proposed. */
   command(kind: CommandKind, body: Uint8Array): void {
     this.#append("normal", batchOf([{ kind, body }]));
+    this.settle();
+  }
+
+  /** A command about members, which comes with a change of Raft's configuration: a learner. */
+  change(kind: CommandKind, body: Uint8Array): void {
+    const context = batchOf([{ kind, body }]);
+    const steps = [{ action: "add-learner", id: LEARNER }] as const;
+    this.#append("config", encodeChange({ transition: "auto", steps, context }));
     this.settle();
   }
 
