@@ -2,32 +2,46 @@
  * Small questions and answers between members: unary calls on the control lane's connection. An
  * expected failure travels as its code in a trailer and its detail as the message.
  */
-import { ByteWriter } from "../../base/bytes.ts";
+import { ByteWriter, EMPTY_BYTES } from "../../base/bytes.ts";
 import { AetherError } from "../../base/errors.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
 import { AetherPeer, type ChallengePeerResponse } from "../../proto/gen/aether.v1.ts";
 import type { MethodType } from "../../proto/message.ts";
 import type { ClientCallHandler } from "../../wire/grpc/client-call.ts";
 import type { GrpcClientConnection } from "../../wire/grpc/client-connection.ts";
-import type { Metadata } from "../../wire/grpc/metadata.ts";
+import { encodeBinary, type Metadata } from "../../wire/grpc/metadata.ts";
 import type { Method, ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
 import { GrpcCode, grpcCodeName } from "../../wire/grpc/status.ts";
 import { type Admitted, openSeal } from "./admission.ts";
-import { ERROR_FIELD, errorOf } from "./error-text.ts";
+import { ERROR_FIELD, ERROR_SEAL_FIELD, errorOf, sealedText } from "./error-text.ts";
 import type { PeerCallHandlers } from "./ports.ts";
 import type { CallerSession } from "./proofs.ts";
 import { PeerRefusal } from "./refusal.ts";
 import { BROKEN, type CallSeals } from "./seal.ts";
 
 /** Fails a call the way that callPeer() reads. */
-export function failCall(call: ServerCall, error: AetherError): void {
-  call.fail(GrpcCode.FAILED_PRECONDITION, error.detail, [ERROR_FIELD, error.code]);
+export function failCall(call: ServerCall, { code, detail }: AetherError, seals?: CallSeals): void {
+  const trailers = [ERROR_FIELD, code];
+  const seal = seals?.sealFailure(sealedText(code, detail));
+  if (seal !== undefined) trailers.push(ERROR_SEAL_FIELD, encodeBinary(seal));
+  call.fail(GrpcCode.FAILED_PRECONDITION, detail, trailers);
 }
 
-/** What a call that ended with `code` means. */
-export function failureOf(code: GrpcCode, message: string, trailers: Metadata): AetherError {
+/** How a call ended. */
+interface End {
+  readonly code: GrpcCode;
+  readonly message: string;
+  readonly trailers: Metadata;
+}
+
+/** What a call that failed means. A failure that is not sealed says only that it failed. */
+function failureOf({ code, message, trailers }: End, seals: CallSeals | undefined): AetherError {
   const named = trailers.get(ERROR_FIELD);
-  if (named !== undefined) return errorOf(named, message);
+  if (named !== undefined) {
+    const seal = trailers.binary(ERROR_SEAL_FIELD) ?? EMPTY_BYTES;
+    const isBelieved = seals?.fitsFailure(seal, sealedText(named, message)) ?? true;
+    return isBelieved ? errorOf(named, message) : new AetherError("unhealthy", UNSEALED);
+  }
   if (code === GrpcCode.DEADLINE_EXCEEDED) return new AetherError("timeout", message);
   return new AetherError("unhealthy", `${grpcCodeName(code)}: ${message}`);
 }
@@ -73,7 +87,7 @@ function unary<Request, Response>(
       reply(call, type, response, seals);
     } catch (error) {
       if (!(error instanceof AetherError)) throw error; // our own mistake: nobody may catch it
-      failCall(call, error);
+      failCall(call, error, seals);
     }
   };
   return {
@@ -181,7 +195,7 @@ export function callPeer<Request, Response>(
       }
     },
     onEnd(code, message, trailers) {
-      if (code !== GrpcCode.OK) reject(failureOf(code, message, trailers));
+      if (code !== GrpcCode.OK) reject(failureOf({ code, message, trailers }, seals));
       else if (response === undefined) reject(new AetherError("unhealthy", "an empty answer"));
       else resolve(response);
     },

@@ -4,6 +4,14 @@ import { AetherError, type ErrorCode } from "../../base/errors.ts";
 /** The trailer that bears the code of a failure; the status message is its detail. */
 export const ERROR_FIELD = "x-aether-error";
 
+/** The trailer that bears the seal of both, where there is a secret. */
+export const ERROR_SEAL_FIELD = "x-aether-error-seal-bin";
+
+/** What is sealed of a failure. A code has no zero byte. */
+export function sealedText(code: string, detail: string): string {
+  return `${code}\0${detail}`;
+}
+
 /** What a member may say about a proposal or a call; anything else reads as "unhealthy". */
 const CODES: readonly ErrorCode[] = [
   "not_leader",

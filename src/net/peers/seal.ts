@@ -5,12 +5,15 @@
  *   key   = HMAC(secret, "aether peer key 1" · caller's nonce · receiver's nonce)
  *   proof = number u64 · HMAC(key, "call" · number · path · 0 · hello)   in the head of each call
  *   seal  = HMAC(key, side u8 · number u64 · place u64 · message)        behind each message
+ *           the same with 3 for the side and the failure for the message, of a question that fails
  *
  * HMAC is that of RFC 2104 with SHA-256, cut to 16 bytes (§5 there: no less than half). `number`
  * counts the calls of a connection and `place` the messages of one side of a call, so what was
  * heard is worth nothing on another connection, in another call, at another place of the same one,
  * or sent back to who said it. A stranger who sits in the way can read, and cut, and not change or
- * add a word. Not sealed is how a call fails: who sits there can make it fail anyway.
+ * add a word. Not sealed is that a call fails: who sits there can make it fail anyway. But what a
+ * member says of a failure is sealed, since others act on it (a lease that is gone, a state that
+ * cannot be compared).
  *
  * A guess at the secret can be checked against what was heard, as with every such scheme: it has
  * to be long (SECRET_BYTES_MIN).
@@ -33,6 +36,8 @@ export type Side = "caller" | "receiver";
 const KEY_LABEL = "aether peer key 1";
 const CALL_LABEL = "call";
 const SIDES: Readonly<Record<Side, number>> = { caller: 1, receiver: 2 };
+/** In the place of the receiver's, so that no message reads as a failure. */
+const FAILURE_SIDE = 3;
 
 /** What both ends of one connection know, and nobody else. */
 export class ConnectionKey {
@@ -105,6 +110,23 @@ export class CallSeals {
     const message = bytes.subarray(start, messageEnd);
     const seal = this.#sealOf(this.#otherHead, this.#received++, message);
     return sameBytes(bytes.subarray(messageEnd, end), seal) ? messageEnd : BROKEN;
+  }
+
+  /** The seal of how the call fails, behind what was sent before. */
+  sealFailure(failure: string): Uint8Array {
+    return this.#failureSeal(this.#sent, failure);
+  }
+
+  /** Whether the receiver said so of its failure, behind what was received before. */
+  fitsFailure(seal: Uint8Array, failure: string): boolean {
+    if (seal.length !== SEAL_BYTES) return false;
+    return sameBytes(seal, this.#failureSeal(this.#received, failure));
+  }
+
+  #failureSeal(place: number, failure: string): Uint8Array {
+    const head = Buffer.from(this.#ownHead);
+    head[0] = FAILURE_SIDE;
+    return this.#sealOf(head, place, Buffer.from(failure));
   }
 
   #sealOf(head: Buffer, place: number, message: Uint8Array): Uint8Array {

@@ -4,7 +4,9 @@
  */
 import { describe, expect, test } from "bun:test";
 import { ByteWriter } from "../../../src/base/bytes.ts";
+import { AetherError } from "../../../src/base/errors.ts";
 import { Secret } from "../../../src/base/secret.ts";
+import { IGNORING } from "../../../src/net/peers/calls.ts";
 import { encodeMessages, type FrameIds } from "../../../src/net/peers/frame.ts";
 import { helloFields } from "../../../src/net/peers/hello.ts";
 import type { PeersOptions } from "../../../src/net/peers/peers.ts";
@@ -23,12 +25,18 @@ import {
   AetherPeer,
   ChallengePeerRequest,
   ChallengePeerResponse,
+  HashKVPeerRequest,
   MemberInfoRequest,
   MemberInfoResponse,
 } from "../../../src/proto/gen/aether.v1.ts";
 import type { ClientCall } from "../../../src/wire/grpc/client-call.ts";
 import { GrpcClientConnection } from "../../../src/wire/grpc/client-connection.ts";
-import type { Failure, Method } from "../../../src/wire/grpc/server-call.ts";
+import type {
+  Failure,
+  Method,
+  ServerCall,
+  StreamHandler,
+} from "../../../src/wire/grpc/server-call.ts";
 import { GrpcCode } from "../../../src/wire/grpc/status.ts";
 import { CLUSTER, heartbeat, ID, introduce, pipedMember } from "./members.ts";
 import { type Pipe, PipeNet, ToyTimers, turn } from "./pipes.ts";
@@ -98,6 +106,21 @@ describe("seals", () => {
     const seal = hmac(key, Buffer.from([1]), number, Buffer.alloc(8), "text").subarray(0, 16);
     const said = sealed(keyOf("a").seals(7, "caller"), "text");
     expect(said).toEqual(Buffer.concat([Buffer.from("text"), seal]));
+  });
+
+  test("of a failure fit it alone, behind what was said before", () => {
+    const receiver = keyOf("a").seals(1, "receiver");
+    const caller = keyOf("a").seals(1, "caller");
+    const seal = receiver.sealFailure("compacted");
+    expect(caller.fitsFailure(seal, "compacted")).toBe(true);
+    expect(caller.fitsFailure(seal, "compactee")).toBe(false);
+    expect(caller.fitsFailure(seal.subarray(0, 15), "compacted")).toBe(false);
+    expect(keyOf("a").seals(2, "caller").fitsFailure(seal, "compacted")).toBe(false);
+    expect(keyOf("b").seals(1, "caller").fitsFailure(seal, "compacted")).toBe(false);
+    const said = sealed(receiver, "compacted");
+    expect(caller.fitsFailure(said.subarray(-SEAL_BYTES), "compacted")).toBe(false);
+    expect(open(caller, Buffer.concat([Buffer.from("compacted"), seal]))).toBe(BROKEN);
+    expect(keyOf("a").seals(1, "caller").fitsFailure(receiver.sealFailure("x"), "x")).toBe(false);
   });
 
   test("of calls: a proof is good for its number, path and hello", () => {
@@ -326,6 +349,49 @@ describe("two members", () => {
     const bytes = Buffer.from(SECRET);
     expect(said).not.toContain(bytes.toString("latin1"));
     for (const form of forms) expect(said).not.toContain(bytes.toString(form).slice(0, 12));
+  });
+
+  test("believe each other's failures, and nobody's between them", async () => {
+    const timers = new ToyTimers();
+    const net = new PipeNet(timers, 3);
+    const [a, b] = [1, 2].map((n) => {
+      return pipedMember(n, net, timers, { secret: new Secret(SECRET) });
+    }) as [ReturnType<typeof pipedMember>, ReturnType<typeof pipedMember>];
+    /** The trailers of who answers in b's place; undefined: nobody does. */
+    let forged: readonly string[] | undefined;
+    const { path } = AetherPeer.HashKV;
+    const methods = b.peers.methods.map((method): Method => {
+      if (method.path !== path || !("stream" in method)) return method;
+      const stream = (call: ServerCall): StreamHandler => {
+        if (forged === undefined) return method.stream(call);
+        call.fail(GrpcCode.FAILED_PRECONDITION, "at 7", forged);
+        return IGNORING;
+      };
+      return { path, stream };
+    });
+    net.servers.set(
+      b.url,
+      peerServer(methods, (error) => ({ code: 2, message: String(error) })),
+    );
+    introduce(a, b);
+    await turn();
+    b.seen.calls.hashKv = () => {
+      throw new AetherError("compacted", "grün, at 7");
+    };
+    const ask = async (): Promise<unknown> => {
+      const request = HashKVPeerRequest.create();
+      const asking = a.peers.call(ID(2), AetherPeer.HashKV, request, 1000);
+      const failure = asking.catch((error: unknown) => error);
+      await turn();
+      return await failure;
+    };
+    expect(await ask()).toMatchObject({ code: "compacted", detail: "grün, at 7" });
+    const named = ["x-aether-error", "compacted"];
+    const seals = ["", "AAAAAAAAAAAAAAAAAAAAAA"].map((seal) => ["x-aether-error-seal-bin", seal]);
+    for (const seal of [[], ...seals]) {
+      forged = [...named, ...seal];
+      expect(await ask()).toMatchObject({ code: "unhealthy" });
+    }
   });
 
   test("with different ones, or one alone, do not, and both say what to set", async () => {
