@@ -161,7 +161,7 @@ export class KvService {
     const request = decodeRequest(TxnRequest, bytes, start, end);
     checkTxn(request, this.#limits.txnOpsMax);
     if (!isReadOnly(request)) {
-      this.#checkCost(request);
+      this.#checkCost(call, request);
       this.#propose(CommandKind.txn, call, bytes, start, end);
       return;
     }
@@ -189,10 +189,14 @@ export class KvService {
     });
   }
 
-  /** What is written runs in one go at every member: it must not look at a whole store. */
-  #checkCost(request: TxnRequest): void {
+  /**
+   * What is written runs in one go at every member: it must not look at a whole store. How much it
+   * looks at is told to who may read it: to others it would tell whether there are such keys.
+   */
+  #checkCost(call: ServerCall, request: TxnRequest): void {
     const { compared, read } = this.#group.machine.costInKeys(request);
     if (compared + read <= TXN_KEYS_MAX) return;
+    this.#auth.checkTxn(call, request);
     throw new AetherError("answer_too_large", TXN_LOOKS_AT_TOO_MUCH);
   }
 

@@ -15,6 +15,7 @@ import { TXN_KEYS_MAX } from "../../src/rpc/kv.ts";
 import { LargeReads, STALLED_MS } from "../../src/rpc/large-reads.ts";
 import { CommandKind } from "../../src/state/command.ts";
 import { encoded } from "../state/driver.ts";
+import { enabled } from "./auth-harness.ts";
 import { bytesOfMessage, Harness } from "./harness.ts";
 
 function codeOf(run: () => void): string {
@@ -134,5 +135,21 @@ describe("transactions over many keys", () => {
     expect(asked([write, ...reads(TXN_KEYS_MAX / 5000)])).toBe("0");
     const over = asked([write, ...reads(TXN_KEYS_MAX / 5000 + 1)]);
     expect(over).toStartWith("8 the transaction looks at more than 50,000 keys");
+  });
+
+  test("tell nobody how many keys there are that he may not read", () => {
+    const harness = enabled();
+    const shown = harness.token("u"); // may read k* and not z
+    for (let place = 0; place < 5000; place++) {
+      harness.call(KV.Put.path, PutRequest, { key: `k${place}` }, shown);
+    }
+    const asked = (...more: RequestOp[]): string => {
+      const requestPut = PutRequest.create({ key: "k" });
+      const success = [RequestOp.create({ requestPut }), ...Array(10).fill(read), ...more];
+      return harness.call(KV.Txn.path, TxnRequest, { success }, shown).text;
+    };
+    expect(asked()).toStartWith("8 the transaction looks at more than 50,000 keys");
+    const foreign = RangeRequest.create({ key: "z", rangeEnd: "z0" });
+    expect(asked(RequestOp.create({ requestRange: foreign }))).toStartWith("7 ");
   });
 });
