@@ -2,6 +2,7 @@
 import { AetherError } from "../base/errors.ts";
 import { campaign, leaderOf, observe, proclaim, resign } from "../coord/election.ts";
 import type { Participant } from "../coord/ports.ts";
+import { endOf, prefixOf } from "../coord/queue-keys.ts";
 import {
   CampaignRequest,
   CampaignResponse,
@@ -82,7 +83,12 @@ export class ElectionService {
     let onGone = (): void => {};
     let onDrain = (): void => {};
     const report = async (participant: Participant, name: string): Promise<void> => {
+      const { auth } = this.#backend;
+      const user = auth.callerOf(call)?.user;
+      const candidates = { key: prefixOf(name), rangeEnd: endOf(prefixOf(name)) };
       for await (const { revision, kv } of observe(participant, name)) {
+        const refusal = auth.refusalToRead(user, candidates); // he may have lost the right
+        if (refusal !== undefined) throw refusal;
         send(call, LeaderResponse, { header: this.#header(revision), kv });
         while (!call.writable && !participant.signal.aborted) {
           await new Promise<void>((resolve) => {
