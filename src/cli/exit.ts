@@ -37,12 +37,12 @@ export class ExitError extends Error {
   }
 }
 
-/** A command line that cannot be understood. */
+/** A command line that cannot be understood: a line about it, and what of our own goes below. */
 export class UsageError extends ExitError {
   override readonly name = "UsageError";
 
-  constructor(message: string) {
-    super(EXIT.USAGE, oneLine(message));
+  constructor(line: string, below = "") {
+    super(EXIT.USAGE, oneLine(line) + below);
   }
 }
 

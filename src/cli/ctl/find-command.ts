@@ -62,14 +62,15 @@ function step(path: string, word: string, commands: readonly Named[], program: s
   const fitting = [...next].filter((each) => word !== "" && each.startsWith(word));
   const [only] = fitting;
   if (only !== undefined && fitting.length === 1) return prefix + only;
-  throw new UsageError(unknownCommand(word, path === "" ? program : `${program} ${path}`, next));
+  throw unknownCommand(word, path === "" ? program : `${program} ${path}`, next);
 }
 
 /** As etcdctl complains, which takes an ambiguous word for an unknown one. */
-function unknownCommand(word: string, where: string, known: ReadonlySet<string>): string {
+function unknownCommand(word: string, where: string, known: ReadonlySet<string>): UsageError {
   const text = `unknown command ${JSON.stringify(word)} for ${JSON.stringify(where)}`;
   const begun = [...known].filter((each) => word !== "" && each.startsWith(word));
   const near = begun.length > 0 ? begun : [nearest(word, known) ?? []].flat();
-  if (near.length === 0) return text;
-  return `${text}\n\nDid you mean this?\n${near.map((each) => `\t${each}\n`).join("")}`;
+  if (near.length === 0) return new UsageError(text);
+  const list = near.map((each) => `\t${each}\n`).join("");
+  return new UsageError(text, `\n\nDid you mean this?\n${list}`);
 }
