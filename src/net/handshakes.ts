@@ -6,14 +6,12 @@
  * grows old. Those that wait for their turn (pace.ts) have cost nothing yet, and are not ended.
  */
 import { assert } from "../base/assert.ts";
+import { sourceOf } from "../base/source.ts";
 
 /** Of one listener. A thousand that wait for more after their ClientHello held 15 MB (VmHWM). */
 export const HANDSHAKES_MAX = 1000;
 /** From one place. Behind a proxy's address are many clients, which all come again at once. */
 export const HANDSHAKES_PER_SOURCE_MAX = 256;
-
-/** What belongs to one place has these first parts of an IPv6 address in common: a /64. */
-const IPV6_PARTS = 4;
 
 export class Handshakes<Connection> {
   readonly #sources = new Map<Connection, string>();
@@ -60,17 +58,4 @@ export class Handshakes<Connection> {
     else this.#counts.set(source, count);
     return true;
   }
-}
-
-/** What an attacker cannot easily have many of: an IPv4 address, or the network of an IPv6 one. */
-export function sourceOf(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
-  if (!address.includes(":")) return address;
-  const [head = "", tail] = address.split("::");
-  const parts = head === "" ? [] : head.split(":");
-  if (tail === undefined) return parts.slice(0, IPV6_PARTS).join(":");
-  const after = tail === "" ? [] : tail.split(":");
-  const zeros = Array.from({ length: 8 - parts.length - after.length }, () => "0");
-  return [...parts, ...zeros, ...after].slice(0, IPV6_PARTS).join(":");
 }

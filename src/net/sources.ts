@@ -3,7 +3,7 @@
  * takes them all, and whoever should come in finds no room.
  */
 import { assert } from "../base/assert.ts";
-import { sourceOf } from "./handshakes.ts";
+import { sourceOf } from "../base/source.ts";
 
 export class Sources<Connection extends object> {
   readonly #countMax: number;

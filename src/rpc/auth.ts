@@ -9,6 +9,7 @@
 import { ByteWriter } from "../base/bytes.ts";
 import { AetherError } from "../base/errors.ts";
 import type { Log } from "../base/ports.ts";
+import { sourceOfPeer } from "../base/source.ts";
 import { KIB } from "../base/units.ts";
 import type { Group } from "../node/group.ts";
 import { AetherAuth, Authenticated } from "../proto/gen/aether.v1.ts";
@@ -344,7 +345,7 @@ class AuthCalls {
 /** Whose turn it is to have his password looked at is a matter of who and from where. */
 function askerOf(call: ServerCall, name: string): Asker {
   const user = name.length > COUNTED_NAME_MAX ? Bun.hash(name).toString(36) : name;
-  return { user, host: call.peer.replace(/:\d+$/, ""), isWanted: wanting(call) };
+  return { user, host: sourceOfPeer(call.peer), isWanted: wanting(call) };
 }
 
 /** Whether somebody waits for the answer. */

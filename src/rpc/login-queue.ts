@@ -48,7 +48,7 @@ const REMEMBERED_MAX = 10_000;
 /** Who wants to know, and whether he still does. */
 export interface Asker {
   readonly user: string;
-  /** The address without its port. */
+  /** The address, of IPv6 the network (base/source.ts). */
   readonly host: string;
   readonly isWanted: () => boolean;
 }

@@ -4,6 +4,7 @@
  * stranger may call ten thousand times a second, and the log is on somebody's disk.
  */
 import type { Log } from "../../base/ports.ts";
+import { sourceOfPeer } from "../../base/source.ts";
 
 /** Between two lines about one address and reason. */
 export const REFUSAL_LOG_MS = 10_000;
@@ -30,7 +31,7 @@ export class RefusalLog {
   /** `peer` is host:port, of which the port says nothing. */
   refused(reason: string, detail: string, peer: string): void {
     const nowMs = this.#nowMs();
-    const key = this.#keyOf(`${reason} ${peer.replace(/:\d+$/, "")}`, `${reason} others`, nowMs);
+    const key = this.#keyOf(`${reason} ${sourceOfPeer(peer)}`, `${reason} others`, nowMs);
     const told = this.#told.get(key);
     if (told !== undefined && nowMs < told.untilMs) {
       told.more++;
