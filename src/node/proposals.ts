@@ -28,6 +28,8 @@ import { type Caller, isSameCaller } from "../state/auth/caller.ts";
 import {
   addCaller,
   addCommand,
+  batchOrigin,
+  batchSequence,
   beginBatch,
   type CommandKind,
   endBatch,
@@ -185,11 +187,16 @@ export class Proposals<Outcome> {
     return found;
   }
 
-  /** The waiting batch of an applied entry, forgotten here; undefined if nobody waits for it. */
-  applied(origin: bigint, sequence: number): SentBatch<Outcome> | undefined {
-    if (origin !== this.#origin) return undefined;
-    const batch = this.#sent.get(sequence);
-    if (batch !== undefined) this.#forget(batch);
+  /**
+   * The waiting batch of an applied entry, forgotten here; undefined if nobody waits for it. A
+   * leader that lies could put other commands under our number, whose outcomes are not what the
+   * calls wait for: they stay without an answer until their time is up.
+   */
+  applied(payload: Buffer): SentBatch<Outcome> | undefined {
+    if (batchOrigin(payload) !== this.#origin) return undefined;
+    const batch = this.#sent.get(batchSequence(payload));
+    if (batch === undefined || !payload.equals(batch.payload)) return undefined;
+    this.#forget(batch);
     return batch;
   }
 

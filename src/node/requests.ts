@@ -12,7 +12,7 @@ import type { Raft } from "../raft/raft.ts";
 import type { Ready } from "../raft/ready.ts";
 import { type MemberId, NOBODY } from "../raft/types.ts";
 import type { Caller } from "../state/auth/caller.ts";
-import { batchOrigin, batchSequence, CommandKind, isSoundBatch } from "../state/command.ts";
+import { CommandKind, isSoundBatch } from "../state/command.ts";
 import type { Outcome } from "../state/results.ts";
 import { CallLimit } from "./call-limit.ts";
 import type { Transport } from "./ports.ts";
@@ -178,7 +178,7 @@ export class Requests implements CallLoad {
 
   /** The batch whose commands are about to be applied, if its callers wait here. */
   applied(payload: Buffer): SentBatch<Outcome> | undefined {
-    const batch = this.#proposals.applied(batchOrigin(payload), batchSequence(payload));
+    const batch = this.#proposals.applied(payload);
     if (batch === undefined) return undefined;
     const nowMs = this.#parts.clock.monotonicMs();
     this.#limit.answered(nowMs - batch.sentMs, nowMs);

@@ -68,15 +68,19 @@ describe("proposals", () => {
     const proposals = new Proposals<string>(ORIGIN, 1);
     const seen: (string | AetherError)[] = [];
     add(proposals, seen);
-    proposals.take(0);
-    expect(proposals.applied(1n, 1)).toBeUndefined();
-    expect(proposals.applied(ORIGIN, 2)).toBeUndefined();
-    const batch = proposals.applied(ORIGIN, 1);
+    const payload = Buffer.from(proposals.take(0)?.payload ?? body);
+    // Of another origin, another number, of other commands: each byte of it counts.
+    for (let at = 0; at < payload.length; at++) {
+      const other = Buffer.from(payload);
+      other[at] = (other[at] as number) ^ 1;
+      expect(proposals.applied(other)).toBeUndefined();
+    }
+    const batch = proposals.applied(payload);
     if (batch === undefined) throw new Error("our batch was not found");
     answer(batch, 0, "done");
     answer(batch, 0, "again");
     expect(seen).toEqual(["done"]);
-    expect(proposals.applied(ORIGIN, 1)).toBeUndefined();
+    expect(proposals.applied(payload)).toBeUndefined();
   });
 
   test("old batches expire, young ones wait on", () => {
@@ -97,6 +101,7 @@ describe("proposals", () => {
     const seen: (string | AetherError)[] = [];
     add(proposals, seen);
     let batch = proposals.take(7);
+    const first = Buffer.from(batch?.payload ?? body);
     const numbers = new Set<number>();
     for (let attempt = 0; attempt < 5; attempt++) {
       if (batch === undefined) throw new Error("there is a batch");
@@ -109,9 +114,9 @@ describe("proposals", () => {
       proposals.take(8);
     }
     expect(numbers.size).toBe(5);
-    expect(proposals.applied(ORIGIN, 1)).toBeUndefined(); // an attempt that was given up
+    expect(proposals.applied(first)).toBeUndefined(); // an attempt that was given up
     expect(proposals.sentCount).toBe(6);
-    const last = proposals.applied(ORIGIN, batch?.sequence ?? 0);
+    const last = proposals.applied(Buffer.from(batch?.payload ?? body));
     expect(last).toBe(batch);
     if (last !== undefined) answer(last, 0, "done");
     expect(seen).toEqual(["done"]);
@@ -198,7 +203,7 @@ describe("proposals", () => {
     for (const [batch, seen] of [[again, first] as const, [taken, second] as const]) {
       const reader = new BatchReader(asBuffer(batch?.payload as Uint8Array));
       expect(reader.sequence).toBe(batch?.sequence as number);
-      const found = proposals.applied(ORIGIN, reader.sequence);
+      const found = proposals.applied(reader.payload);
       expect(found).toBe(batch);
       if (found !== undefined) answer(found, 0, "done");
       expect(seen).toEqual(["done"]);
