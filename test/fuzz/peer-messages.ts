@@ -1,5 +1,8 @@
 /** Messages between members, drawn by chance: as the codec can carry them, and near the truth. */
 import fc from "fast-check";
+import { EMPTY_BYTES } from "../../src/base/bytes.ts";
+import type { ConfigurationChange } from "../../src/raft/membership/change.ts";
+import { encodeChange } from "../../src/raft/membership/codec.ts";
 import { MESSAGE_TYPES, type Message } from "../../src/raft/message.ts";
 import type { Configuration, Entry, MemberId } from "../../src/raft/types.ts";
 
@@ -19,10 +22,21 @@ const ids = fc.uniqueArray(id, { maxLength: 4 }).map((list) => {
   return list.sort((a, b) => (a < b ? -1 : 1));
 });
 
+/** A change of the membership as the codec has it; whether it fits is Raft's to see. */
+const change = fc
+  .record({
+    transition: fc.constantFrom("auto", "joint", "joint-manual", "leave"),
+    steps: fc.array(
+      fc.record({ action: fc.constantFrom("add-voter", "add-learner", "remove"), id }),
+      { maxLength: 4 },
+    ),
+  })
+  .map((drawn) => encodeChange({ ...drawn, context: EMPTY_BYTES } as ConfigurationChange));
+
 const entry = fc.record({
   kind: fc.constantFrom("normal", "config", "noop"),
   grows: fc.nat(1),
-  payload: fc.uint8Array({ maxLength: 24 }),
+  payload: fc.oneof(fc.uint8Array({ maxLength: 24 }), change),
 }) as fc.Arbitrary<Pick<Entry, "kind" | "payload"> & { readonly grows: number }>;
 
 const configuration: fc.Arbitrary<Configuration> = fc.record({
