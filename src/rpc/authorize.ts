@@ -34,6 +34,7 @@ import { GrpcCode } from "../wire/grpc/status.ts";
 import { guarded } from "./answer.ts";
 import { type AuthRow, rowOf } from "./authorize-table.ts";
 import { textOf } from "./errors.ts";
+import { HeldRequests } from "./held-requests.ts";
 import { KnownCallers } from "./known-callers.ts";
 import { LateStream } from "./late-stream.ts";
 import type { Tokens } from "./tokens.ts";
@@ -56,6 +57,9 @@ export interface AuthorizerParts {
   readonly turn: Turn;
 }
 
+/** Lets a call go on that had to wait, or throws the refusal; runs once. */
+type Go = (refusal?: AetherError) => void;
+
 /** A call whose token this member has not heard of yet. */
 interface WaitingCall {
   readonly index: number;
@@ -64,6 +68,7 @@ interface WaitingCall {
 }
 
 export class Authorizer {
+  readonly held = new HeldRequests();
   readonly #parts: AuthorizerParts;
   /** Tokens belong to the state that they were given by. */
   #machine: StateMachine;
@@ -179,8 +184,12 @@ export class Authorizer {
           return;
         }
         const isWaiting = this.#isWaiting(call, () => {
-          const copy = bytes.slice(start, end); // the wire takes its buffer back
-          return () => gated(call, copy, 0, copy.length);
+          const copy = this.held.hold(bytes, start, end); // the wire takes its buffer back
+          return (refusal) => {
+            this.held.release(copy);
+            if (refusal !== undefined) throw refusal;
+            gated(call, copy, 0, copy.length);
+          };
         });
         if (!isWaiting) gated(call, bytes, start, end);
       },
@@ -201,8 +210,8 @@ export class Authorizer {
           if (row.needs === "root") checkRoot(this.#question(call));
           return stream(call);
         };
-        const late = new LateStream(call, open);
-        return this.#isWaiting(call, () => () => late.open()) ? late : open();
+        const late = new LateStream(call, open, this.held);
+        return this.#isWaiting(call, () => (refusal) => late.open(refusal)) ? late : open();
       },
     };
   }
@@ -276,7 +285,7 @@ export class Authorizer {
    * Whether the call shows a token that cannot be judged yet: it has to be verified, or it is of an
    * entry that is not applied here. Then what `makeGo` returns runs as soon as it can be.
    */
-  #isWaiting(call: ServerCall, makeGo: () => () => void): boolean {
+  #isWaiting(call: ServerCall, makeGo: () => Go): boolean {
     if (this.#known.find(call.metadata, this.#parts.group.machine.auth) !== undefined) return false;
     const token = tokenOf(call);
     if (token === undefined) return false;
@@ -289,7 +298,7 @@ export class Authorizer {
     }
     const go = makeGo();
     void proof.then(() => {
-      if (this.#isAhead(token)) guarded(call, () => this.#wait(call, token, go));
+      if (this.#isAhead(token)) this.#wait(call, token, go);
       else guarded(call, go);
     });
     return true;
@@ -300,9 +309,12 @@ export class Authorizer {
     return index !== undefined && index > this.#parts.group.appliedIndex;
   }
 
-  #wait(call: ServerCall, token: string, go: () => void): void {
+  #wait(call: ServerCall, token: string, go: Go): void {
     const index = this.#parts.tokens.indexOf(token) ?? 0;
-    if (this.#waiting.length >= WAITING_MAX) throw new AetherError("too_many_requests");
+    if (this.#waiting.length >= WAITING_MAX) {
+      guarded(call, () => go(new AetherError("too_many_requests", "too many calls wait")));
+      return;
+    }
     const untilMs = this.#parts.clock.monotonicMs() + TOKEN_WAIT_MS;
     this.#waiting.push({ index, untilMs, go: () => guarded(call, go) });
   }

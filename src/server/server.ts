@@ -464,9 +464,9 @@ class Server implements RunningServer {
     doors.serve(answering);
     registerLimits(this.#metrics, answering);
     registerDoors(this.#metrics, doors);
-    const { overload, largeReads, passwords } = this.#services;
-    const { share } = network;
-    registerOverload(this.#metrics, { overload, largeReads, passwords, share, front: http.front });
+    const { overload, largeReads, heldRequests, passwords } = this.#services;
+    const loads = { overload, largeReads, heldRequests, passwords, share: network.share };
+    registerOverload(this.#metrics, { ...loads, front: http.front });
     meters.register(this.#metrics);
     registerProcess(this.#metrics);
     registerNode(this.#metrics, {

@@ -13,6 +13,7 @@ import { ElectionService } from "../rpc/election.ts";
 import { expectedFailure } from "../rpc/errors.ts";
 import type { Identity } from "../rpc/headers.ts";
 import { HealthService } from "../rpc/health.ts";
+import type { HeldRequests } from "../rpc/held-requests.ts";
 import { type KvLimits, KvService } from "../rpc/kv.ts";
 import type { LargeReads } from "../rpc/large-reads.ts";
 import { type LeaseLimits, LeaseService } from "../rpc/lease.ts";
@@ -124,6 +125,10 @@ export class Services {
 
   get largeReads(): LargeReads {
     return this.#kv.largeReads;
+  }
+
+  get heldRequests(): HeldRequests {
+    return this.#auth.held;
   }
 
   /** Who refuses calls when too many wait. */

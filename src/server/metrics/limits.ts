@@ -4,6 +4,7 @@
  */
 import type { InputShare } from "../../net/input-share.ts";
 import type { Metrics } from "../../observe/metrics.ts";
+import type { HeldRequests } from "../../rpc/held-requests.ts";
 import type { LargeReads } from "../../rpc/large-reads.ts";
 import type { Overload } from "../../rpc/overload.ts";
 import type { Passwords } from "../../rpc/passwords.ts";
@@ -46,6 +47,7 @@ export function registerLimits(metrics: Metrics, answering: Answering): void {
 export interface OverloadParts {
   readonly overload: Overload;
   readonly largeReads: LargeReads;
+  readonly heldRequests: HeldRequests;
   readonly share: InputShare;
   readonly front: HttpFront;
   readonly passwords: Passwords;
@@ -53,7 +55,7 @@ export interface OverloadParts {
 
 /** What was refused or had to wait because there was more of it than could be done. */
 export function registerOverload(metrics: Metrics, parts: OverloadParts): void {
-  const { overload, largeReads, share, front, passwords } = parts;
+  const { overload, largeReads, heldRequests, share, front, passwords } = parts;
   const counter = (name: string, help: string, value: () => number): void =>
     metrics.read("counter", name, help, value);
   counter("aether_overload_refused_total", "Calls refused: too many waited already.", () => {
@@ -64,6 +66,9 @@ export function registerOverload(metrics: Metrics, parts: OverloadParts): void {
   });
   counter("aether_large_reads_cut_total", "Large answers cut that nobody read.", () => {
     return largeReads.cutCount;
+  });
+  counter("aether_held_requests_refused_total", "Calls refused: too much waits for tokens.", () => {
+    return heldRequests.refusedCount;
   });
   counter("aether_logins_refused_total", "Logins refused: too many waited already.", () => {
     return passwords.load.refusedCount;
