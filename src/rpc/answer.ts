@@ -1,7 +1,9 @@
 /**
  * Encoding answers: one scratch writer for the whole room. That is safe because encoding and
- * handing over happen in one synchronous step, and a call copies what it is given.
+ * handing over happen in one synchronous step, a call copies what it is given, and calls no other
+ * handler meanwhile: that would write behind our bytes and send them as its own.
  */
+import { assert } from "../base/assert.ts";
 import { ByteWriter } from "../base/bytes.ts";
 import { AetherError } from "../base/errors.ts";
 import { KIB, MIB } from "../base/units.ts";
@@ -25,8 +27,16 @@ export function reply<T>(call: ServerCall, type: MessageType<T>, message: T): vo
 
 /** Ends a unary call with what stands in the scratch writer. */
 export function replyScratch(call: ServerCall): void {
-  call.reply(scratch.bytes, 0, scratch.length);
-  resetScratch();
+  const { length } = scratch;
+  call.reply(scratch.bytes, 0, length);
+  resetScratch(length);
+}
+
+/** Sends what stands in the scratch writer as the next piece of a large answer. */
+export function continueScratch(call: ServerCall): void {
+  const { length } = scratch;
+  call.continueReply(scratch.bytes, 0, length);
+  resetScratch(length);
 }
 
 /** Sends one message of a stream. */
@@ -37,11 +47,13 @@ export function send<T>(call: ServerCall, type: MessageType<T>, message: T): voi
 
 /** Sends what stands in the scratch writer as one message of a stream. */
 export function sendScratch(call: ServerCall): void {
-  call.send(scratch.bytes, 0, scratch.length);
-  resetScratch();
+  const { length } = scratch;
+  call.send(scratch.bytes, 0, length);
+  resetScratch(length);
 }
 
-function resetScratch(): void {
+function resetScratch(handedOver: number): void {
+  assert(scratch.length === handedOver, "an answer was encoded while another was handed over");
   scratch.reset();
   if (scratch.bytes.length > SCRATCH_KEPT_BYTES) scratch.bytes = Buffer.allocUnsafeSlow(64 * KIB);
 }

@@ -14,7 +14,7 @@ import { putNumber, sizeOfNumber } from "../proto/writer.ts";
 import type { RangeResult } from "../state/results.ts";
 import type { ServerCall } from "../wire/grpc/server-call.ts";
 import { GrpcCode } from "../wire/grpc/status.ts";
-import { fail, scratch } from "./answer.ts";
+import { continueScratch, fail, scratch } from "./answer.ts";
 import type { LargeRead } from "./large-reads.ts";
 
 /** Answers from this size on are made in pieces of this size: some 100 µs of copying. */
@@ -107,8 +107,7 @@ export class LargeRange {
     this.#encode();
     this.#read.release(scratch.length);
     if (this.#next > count) this.#read.end();
-    call.continueReply(scratch.bytes, 0, scratch.length);
-    scratch.reset();
+    continueScratch(call);
     if (this.#next <= count && call.writable) this.#schedule();
   }
 

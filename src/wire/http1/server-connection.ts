@@ -196,13 +196,9 @@ export class Http1Connection implements ProtocolConnection {
     this.#exchange = undefined;
     this.#phase = "idle";
     this.#phaseSinceMs = this.#nowMs;
-    if (close || (this.#draining && this.#reader.phase === "idle")) this.#close();
-    else this.#run();
-  }
-
-  /** Net looks at `closing` when it has written; with nothing to write it must be woken. */
-  #close(): void {
-    this.#closing = true;
+    if (close || (this.#draining && this.#reader.phase === "idle")) this.#closing = true;
+    // The next request is read when this answer has been written: its handler must not be called
+    // while that of this one is still at work.
     if (this.output.pending === 0) this.onOutput();
   }
 

@@ -99,7 +99,7 @@ export class Sender<S extends Http2Stream> {
     queue.append(bytes, start, end);
     this.queuedBytes += size;
     this.wake(stream);
-    this.pump();
+    this.move();
     if (queue.pending > STREAM_QUEUE_BYTES) stream.state |= StreamState.DRAIN_OWED;
   }
 
@@ -126,8 +126,22 @@ export class Sender<S extends Http2Stream> {
     this.#ready.push(stream);
   }
 
-  /** Moves queued DATA to the output as far as windows and the output's bound allow. */
+  /** move(), and then tells the streams that have room again. Not from within what they do. */
   pump(): void {
+    this.move();
+    while (this.#drained.length > 0) {
+      const stream = this.#drained.pop() as S;
+      const isBusy = (stream.state & (StreamState.CLOSED | StreamState.DRAIN_OWED)) !== 0;
+      if (!isBusy) this.#owner.onDrain(stream); // one that is full again is told another time
+    }
+  }
+
+  /**
+   * Moves queued DATA to the output as far as windows and the output's bound allow. Who has room
+   * again hears of it with the next pump(), which comes once the output has been written: a handler
+   * that is sending must not be called, nor another that would use the same buffers.
+   */
+  move(): void {
     while (this.#readyHead < this.#ready.length) {
       if (this.window <= 0 || this.#output.pending >= OUTPUT_BULK_BYTES) break;
       const stream = this.#ready[this.#readyHead++] as S;
@@ -135,10 +149,6 @@ export class Sender<S extends Http2Stream> {
       this.#sendQueued(stream);
     }
     this.#compactReady();
-    while (this.#drained.length > 0) {
-      const stream = this.#drained.pop() as S;
-      if ((stream.state & StreamState.CLOSED) === 0) this.#owner.onDrain(stream);
-    }
   }
 
   /** Forgets what the stream had queued. */

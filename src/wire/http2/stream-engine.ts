@@ -218,7 +218,7 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
     this.headers.write(stream.id, fields, ends);
     if (ends) stream.state |= StreamState.LOCAL_ENDED;
     this.sender.wake(stream);
-    this.sender.pump();
+    this.sender.move();
   }
 
   /** Server: the stream's window from now on, if that is more than usual. */

@@ -114,6 +114,23 @@ describe("what we send", () => {
     expect(client.seen.events).toEqual(["drain"]);
   });
 
+  test("a stream hears nothing while another sends, but once the output was written", () => {
+    const client = RawClient.open({}, [4, 0x7fffffff]);
+    client.send(frame(WINDOW_UPDATE, 0, 0, u32(0x7fff0000 - 65_535)));
+    client.send(client.headers(1, stream), client.headers(3, stream));
+    const [first, second] = client.seen.calls as [ServerCall, ServerCall];
+    first.send(Buffer.alloc(2 * MIB), 0, 2 * MIB);
+    expect(first.writable).toBe(false);
+    for (let written = 0; !first.writable && written < 10; written++) {
+      client.read();
+      second.send(Buffer.alloc(100_000), 0, 100_000); // moves what the first has queued, too
+    }
+    expect(first.writable).toBe(true);
+    expect(client.seen.events).toEqual([]);
+    client.read().server.onWritable(0);
+    expect(client.seen.events).toContain("drain");
+  });
+
   test("a large answer goes to the output in portions, and onWritable fetches the next", () => {
     const client = RawClient.open({}, [4, 0x7fffffff]);
     client.send(frame(WINDOW_UPDATE, 0, 0, u32(0x7fff0000 - 65_535)), client.headers(1, stream));
