@@ -3,6 +3,7 @@
  * say nothing, half a ClientHello, a whole one and then nothing, shake hands again and again, or
  * once and then say nothing. They come from many addresses of this machine's loopback.
  */
+import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { type Attack, runAttack } from "./script.ts";
@@ -18,6 +19,9 @@ const CLIENT_HELLO = Buffer.from(
   "base64",
 );
 
+/** With it HTTP/2 begins, and the server would answer with its SETTINGS. */
+const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", "latin1");
+
 /** As many as an attacker opens with ease; more than the server keeps waiting. */
 const STALLED_COUNT = 2000;
 const SOURCE_COUNT = 8;
@@ -32,6 +36,7 @@ const MODES: Readonly<Record<string, (attack: Attack) => Promise<void>>> = {
   "a ClientHello, then nothing": (attack) => stall(attack, CLIENT_HELLO),
   "a ClientHello, again and again": (attack) => again(attack, helloOnce),
   "whole handshakes, again and again": (attack) => again(attack, shakeOnce),
+  "foreign certificates, again and again": (attack) => again(attack, showForeign),
   "no preface": (attack) => hold(attack, plainSocket),
   "no preface in TLS": (attack) => hold(attack, secureSocket),
 };
@@ -128,5 +133,25 @@ async function shakeOnce(attack: Attack): Promise<void> {
   });
   socket.on("error", () => attack.end("error"));
   socket.on("close", () => resolve());
+  await promise;
+}
+
+/** The script's further arguments: a certificate that the server's authority did not sign. */
+async function showForeign(attack: Attack): Promise<void> {
+  const [, cert = "", key = ""] = attack.args;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const where = { host: "127.0.0.1", port: attack.port, servername: "localhost" };
+  const shown = { cert: readFileSync(cert), key: readFileSync(key), ALPNProtocols: ["h2"] };
+  const socket = connectTls({ ...where, ...shown, rejectUnauthorized: false });
+  socket.on("secureConnect", () => {
+    attack.count("handshakes"); // of TLS 1.3, where the server has not seen the certificate yet
+    socket.write(PREFACE);
+  });
+  socket.on("data", () => attack.count("answers"));
+  socket.on("error", () => attack.end("error"));
+  socket.on("close", () => {
+    attack.end("closed");
+    resolve();
+  });
   await promise;
 }

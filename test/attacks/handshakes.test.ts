@@ -26,7 +26,8 @@ beforeAll(async () => {
   const files = (prefix: string): string[] => [
     ...[`--${prefix}cert-file`, own.cert, `--${prefix}key-file`, own.key],
   ];
-  server = await startSecure({ flags: [...files(""), ...files("peer-")] });
+  const members = ["--peer-trusted-ca-file", authority.ca];
+  server = await startSecure({ flags: [...files(""), ...files("peer-"), ...members] });
 });
 
 afterAll(async () => {
@@ -39,9 +40,13 @@ function secureClient(endpoint: string): EtcdClient {
   return new EtcdClient({ endpoints: [`https://${endpoint}`], timeoutMs: 10_000, tls: { ca } });
 }
 
-function strike(name: string, port = server.ports.clients): Promise<AttackReport> {
+function strike(
+  name: string,
+  port = server.ports.clients,
+  ...more: string[]
+): Promise<AttackReport> {
   return attack({
-    ...{ name: `TLS: ${name}`, script: "handshakes.attack.ts", args: [name], port },
+    ...{ name: `TLS: ${name}`, script: "handshakes.attack.ts", args: [name, ...more], port },
     ...{ server: server.process, connect: secureClient, boundMb: BOUND_MB },
   });
 }
@@ -80,6 +85,23 @@ describe("handshakes", () => {
     async (name, what) => {
       const report = await strike(name);
       expect(report.sent[what]).toBeGreaterThan(50);
+    },
+    TEST_MS_MAX,
+  );
+
+  test(
+    "foreign certificates, again and again, at the address for members",
+    async () => {
+      const foreign = makeAuthority(directory, "foreign");
+      const { cert, key } = foreign.server({ names: ["localhost"], addresses: ["127.0.0.1"] });
+      const name = "foreign certificates, again and again";
+      const { sent, ended, log } = await strike(name, server.ports.peers, cert, key);
+      expect(sent["handshakes"]).toBeGreaterThan(50);
+      expect(sent["answers"]).toBeUndefined();
+      expect(ended["closed"]).toBeGreaterThanOrEqual(sent["handshakes"] as number);
+      const lines = log.split("\n").filter((line) => line.includes("TLS handshake failed"));
+      expect(lines.some((line) => line.includes('reason="not verified"'))).toBe(true);
+      expect(lines.length).toBeLessThan(50);
     },
     TEST_MS_MAX,
   );
