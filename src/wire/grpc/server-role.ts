@@ -249,7 +249,6 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
 
   #startCall(stream: ServerStream, head: RequestHead, ended: boolean): void {
     head.meter.onStart();
-    stream.startedMs = this.#engine.nowMs;
     const refusal = this.#refusal();
     if (refusal !== undefined) {
       this.fail(stream, GrpcCode.RESOURCE_EXHAUSTED, refusal, undefined);

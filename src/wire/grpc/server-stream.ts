@@ -50,6 +50,7 @@ export interface Exchange {
 export class ServerStream implements ServerCall, Http2Stream {
   id: number;
   state = 0;
+  startedMs = 0;
   sendWindow = 0;
   recvWindow = 0;
   usualWindow = 0;
@@ -63,8 +64,6 @@ export class ServerStream implements ServerCall, Http2Stream {
 
   readonly head: RequestHead;
   readonly owner: CallOwner;
-  /** When the call began, on the clock of the connection. */
-  startedMs = 0;
   deadlineMs = Number.POSITIVE_INFINITY;
   /** When the call ends unless something moves: a request or an answer that got stuck. */
   timerMs = Number.POSITIVE_INFINITY;

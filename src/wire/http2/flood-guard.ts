@@ -51,7 +51,7 @@ export class FloodGuard {
     this.#control.earn(CONTROLS_EARNED_PER_FRAME);
   }
 
-  /** A call was reset while it ran, by the peer or by us through the peer's fault. */
+  /** A call was reset soon after it began, by the peer or by us through the peer's fault. */
   onReset(nowMs: number): void {
     if (!this.#resets.take(nowMs)) tooMuch("too many resets");
   }

@@ -71,13 +71,20 @@ export const HEADER_LIST_BYTES_MAX = 16 * KIB;
 export const HEADER_TABLE_BYTES = 4096;
 
 /**
- * Resets: RST_STREAM from the peer for a call that still ran, and those that the peer made us
- * send (CVE-2023-44487, CVE-2025-8671). A client that gives up calls all at once (its own deadline,
- * a closed watch client) stays within the burst; 100 a second is beyond any honest habit.
+ * Resets: RST_STREAM from the peer for a call that had just begun, and those that the peer made us
+ * send (CVE-2023-44487, CVE-2025-8671). The burst is that of nghttp2: a client that gives up what
+ * it has just asked stays within it; 100 a second is beyond any honest habit.
  * Over it: GOAWAY ENHANCE_YOUR_CALM.
  */
-export const RESET_BURST = 200;
+export const RESET_BURST = 1000;
 export const RESETS_PER_SECOND = 100;
+
+/**
+ * A call that ran for so long is given up for a reason: its deadline, a client that ends, or a
+ * proxy whose clients went, and then thousands may go at once. Its reset is a control frame like
+ * others: with concurrentStreamsMax, who waits for this cannot begin more calls than who resets none.
+ */
+export const RESET_EARLY_MS = 1000;
 
 /**
  * Control frames: SETTINGS, PING, PRIORITY, WINDOW_UPDATE, empty DATA, RST_STREAM of closed

@@ -16,7 +16,13 @@ import { FloodGuard } from "./flood-guard.ts";
 import { putFrameHeader, writeReset } from "./frames.ts";
 import { HeadReader } from "./head-reader.ts";
 import { type Fields, HeaderWriter, type RepeatedFields } from "./header-writer.ts";
-import { type Http2Limits, RESET_ID_BYTES, RESET_MEMORY_COUNT, STREAM_BYTES } from "./limits.ts";
+import {
+  type Http2Limits,
+  RESET_EARLY_MS,
+  RESET_ID_BYTES,
+  RESET_MEMORY_COUNT,
+  STREAM_BYTES,
+} from "./limits.ts";
 import { Flag, FRAME_HEADER_BYTES, FrameType, Http2Code, INT31_MAX } from "./protocol.ts";
 import { ReceiveCredit } from "./receive-credit.ts";
 import { RecentIds } from "./recent-ids.ts";
@@ -163,7 +169,9 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
     }
     this.#close(stream);
     this.#role.onReset(stream, code);
-    if (this.#server) this.guard.onReset(this.nowMs);
+    if (!this.#server) return;
+    if (this.nowMs - stream.startedMs < RESET_EARLY_MS) this.guard.onReset(this.nowMs);
+    else this.guard.onControl(this.nowMs);
   }
 
   /** For a stream; the connection's own goes to sender.window. */
@@ -396,6 +404,7 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
   }
 
   #addStream(stream: S): void {
+    stream.startedMs = this.nowMs;
     stream.sendWindow = this.peer.initialWindowBytes;
     stream.usualWindow = this.#limits.streamWindowBytes;
     stream.recvWindow = stream.usualWindow;

@@ -16,6 +16,8 @@ export interface Http2Stream {
   id: number;
   /** Bits of StreamState. */
   state: number;
+  /** When it was opened, on the clock of the connection. */
+  startedMs: number;
   /** DATA bytes that the peer lets us send; below 0 after it lowered its window (§6.9.2). */
   sendWindow: number;
   /** DATA bytes that the peer may still send. */
