@@ -82,7 +82,7 @@ export const RESETS_PER_SECOND = 100;
 /**
  * A call that ran for so long is given up for a reason: its deadline, a client that ends, or a
  * proxy whose clients went, and then thousands may go at once. Its reset is a control frame like
- * others: with concurrentStreamsMax, who waits for this cannot begin more calls than who resets none.
+ * others: within concurrentStreamsMax, who waits so long begins no more calls than anybody.
  */
 export const RESET_EARLY_MS = 1000;
 
