@@ -54,6 +54,11 @@ export function notAllowed(allowed: string): HttpAnswer {
   return { status: 405, fields, body: "Method Not Allowed\n" };
 }
 
+/** For a page that is there, but not for who asks. */
+export function forbidden(why: string): HttpAnswer {
+  return { status: 403, fields: PLAIN, body: `${why}\n` };
+}
+
 /** The paths that the addresses for observers have; those for clients have /version, too. */
 const OF_CLIENTS = "/version";
 

@@ -11,6 +11,7 @@ import type { Metadata } from "../../wire/grpc/metadata.ts";
 import type { Failure, Method } from "../../wire/grpc/server-call.ts";
 import type { Config } from "../config/config.ts";
 import { Endpoints } from "../endpoints.ts";
+import { peerTrust } from "../peer-trust.ts";
 import { DebugPages } from "./debug.ts";
 import { HttpFront } from "./front.ts";
 import { ownHosts } from "./own-hosts.ts";
@@ -59,9 +60,10 @@ export function createHttpSide(parts: HttpParts): HttpSide {
       variables: () => variablesOf(group, identity),
       profiles: isProfiled ? new Profiles(wallMs, process.argv) : undefined,
     }),
-    peerPages: new PeerPages({ endpoints, clusterId, members }),
+    peerPages: new PeerPages({ endpoints, clusterId, members, authorize: peerTrust(config) }),
     isShared: config.listenPeer.length === 0,
     namesCount: () => config.clientTls?.clientCertRequired === true && group.machine.auth.enabled,
+    usersCount: () => group.machine.auth.enabled,
     bodyBytesMax: jsonBytesMax(parts.receiveBytesMax),
   });
   return { front, endpoints, tick: (nowMs) => gateway?.tick(nowMs) };

@@ -13,7 +13,7 @@ import type { Clock } from "../../base/ports.ts";
 import { GATEWAY_PREFIX, type JsonGateway } from "../../gateway/json/gateway.ts";
 import type { HttpService } from "../../wire/grpc/grpc-server.ts";
 import type { HttpHandler, HttpRequest, HttpResponse } from "../../wire/http1/http.ts";
-import { type Endpoints, type HttpAnswer, NOT_FOUND } from "../endpoints.ts";
+import { type Endpoints, forbidden, type HttpAnswer, NOT_FOUND } from "../endpoints.ts";
 import { type Access, corsFields, refusalOf } from "./access.ts";
 import { cleanTarget } from "./clean-path.ts";
 import type { DebugPages } from "./debug.ts";
@@ -29,6 +29,9 @@ export interface FrontParts extends Access {
   readonly isShared: boolean;
   /** Certificates say who a client is, and users count: the gateway would not see who asks. */
   readonly namesCount: () => boolean;
+  /** Users are on: who has not said which he is is not told who the members are
+   * (CVE-2026-33413). */
+  readonly usersCount: () => boolean;
   readonly clock: Pick<Clock, "wallMs">;
   /** Bytes of a body; see gateway/json. */
   readonly bodyBytesMax: number;
@@ -43,6 +46,13 @@ const MS_PER_S = 1000;
 const NAME_IGNORED =
   "users are on, and the JSON gateway does not take the name in a client's certificate for one:\n" +
   "send a certificate without a common name, and a token in Authorization\n";
+
+/** What tells of the members, or as much as they know of each other. */
+const TELLING: ReadonlySet<string> = new Set(["/cluster", "/members", "/debug/vars"]);
+
+const USERS_ON =
+  "users are on, and this page does not ask who you are: ask for MemberList with a token, or at " +
+  "the address for metrics";
 
 const TEXT = ["content-type", "text/plain; charset=utf-8", "x-content-type-options", "nosniff"];
 
@@ -68,10 +78,9 @@ export class HttpFront {
       if (!endpoints.handleObserver(method, path, query, respond)) respond(NOT_FOUND);
     };
     const peer: HttpHandler = (request, response) => {
-      const { method, path } = request;
       this.#begin(response);
       if (this.#refusesStranger(request, response)) return;
-      answerWith(response, peerPages.answer(method, path) ?? NOT_FOUND);
+      answerWith(response, peerPages.answer(request) ?? NOT_FOUND);
     };
     this.observers = { handler: observer, bodyBytesMax };
     this.peers = { handler: peer, bodyBytesMax };
@@ -111,9 +120,13 @@ export class HttpFront {
       gateway.handle(request, response);
     } else {
       const respond = (answer: HttpAnswer): void => answerWith(response, answer);
+      if (TELLING.has(path) && this.#parts.usersCount()) {
+        respond(forbidden(USERS_ON));
+        return;
+      }
       if (endpoints.handle(method, path, query, respond)) return;
       if (debug.handle(request, response)) return;
-      const page = isShared ? peerPages.answer(method, path) : undefined;
+      const page = isShared ? peerPages.answer(request) : undefined;
       respond(page ?? NOT_FOUND);
     }
   }

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { Turn } from "../../../src/base/turn.ts";
 import { JsonGateway } from "../../../src/gateway/json/gateway.ts";
+import { membersOnly } from "../../../src/net/peers/admission.ts";
 import { Member } from "../../../src/proto/gen/etcdserverpb.ts";
 import { Endpoints } from "../../../src/server/endpoints.ts";
 import { cleanTarget } from "../../../src/server/http/clean-path.ts";
@@ -46,8 +47,11 @@ function frontWith(parts: Partial<FrontParts> = {}): HttpFront {
   return new HttpFront({
     ...{ endpoints, gateway, cors: ["*"], hostWhitelist: ["*"], isShared: false },
     debug: new DebugPages({ variables: () => ({ a: "1", b: '{"c":2}' }), profiles: undefined }),
-    peerPages: new PeerPages({ endpoints, clusterId: 0xabcn, members: () => MEMBERS }),
+    peerPages: new PeerPages({
+      ...{ endpoints, clusterId: 0xabcn, members: () => MEMBERS, authorize: membersOnly() },
+    }),
     namesCount: () => false,
+    usersCount: () => false,
     clock: { wallMs: () => DATE_MS },
     bodyBytesMax: 100,
     ...parts,
@@ -60,11 +64,13 @@ interface Asked {
   readonly body?: string;
   readonly secure?: boolean;
   readonly peerName?: string;
+  readonly peer?: string;
 }
 
 /** Status, fields and body. */
 function ask(front: HttpFront, line: string, asked: Asked = {}) {
-  const { kind = "clients", fields = ["Host: h"], body = "", ...who } = asked;
+  const { kind = "clients", fields = ["Host: h"], body = "", ...more } = asked;
+  const who = { peer: "127.0.0.1:1", ...more };
   const driver = new Driver(front[kind].handler, who);
   const length = body === "" ? [] : [`Content-Length: ${body.length}`];
   driver.send(`${line} HTTP/1.1\r\n${[...fields, ...length].join("\r\n")}\r\n\r\n${body}`);
@@ -231,6 +237,30 @@ describe("who answers", () => {
     );
     expect(ask(front, "GET /members").status).toBe(404);
     expect(ask(frontWith({ isShared: true }), "GET /members").status).toBe(200);
+  });
+
+  test("who the members are is told to who could be one", () => {
+    const front = frontWith();
+    const status = (peer: string, peerName?: string): number =>
+      ask(front, "GET /members", { kind: "peers", peer, ...(peerName && { peerName }) }).status;
+    expect([status("10.0.0.1:1"), status("10.0.0.1:1", "member"), status("unix")]).toEqual([
+      ...[403, 200, 200],
+    ]);
+    const stranger = { kind: "peers", peer: "10.0.0.1:1" } as const;
+    const { body, fields } = ask(front, "GET /members", stranger);
+    expect(body).toContain("AETHER_CLUSTER_SECRET");
+    expect(fields.join()).not.toContain("cluster-id");
+    expect(ask(front, "GET /version", stranger).status).toBe(200);
+  });
+
+  test("and, where users are on, to nobody who has not said which he is", () => {
+    const front = frontWith({ isShared: true, usersCount: () => true });
+    const paths = ["/members", "/cluster", "/debug/vars", "/health", "/version", "/metrics"];
+    const statuses = (kind: "clients" | "observers"): number[] =>
+      paths.map((path) => ask(front, `GET ${path}`, { kind }).status);
+    expect(statuses("clients")).toEqual([403, 403, 403, 200, 200, 200]);
+    expect(ask(front, "GET /cluster").body).toContain("MemberList with a token");
+    expect(statuses("observers")).toEqual([404, 200, 404, 200, 404, 200]);
   });
 
   test("variables, and profiles only where they are wanted", () => {
