@@ -568,10 +568,18 @@ describe("etcd's words", () => {
   });
 
   test("a secret that can be guessed is warned of, and not said", () => {
-    const short = etcd(INFRA, { AETHER_CLUSTER_SECRET: "fifteen letters" });
+    const short = etcd(TLS_PEERS, { AETHER_CLUSTER_SECRET: "fifteen letters" });
     expect(short.notices).toMatchObject([{ level: "warn", fields: { bytes: 15 } }]);
     expect(JSON.stringify(short.notices)).not.toContain("fifteen");
-    expect(etcd(INFRA, { AETHER_CLUSTER_SECRET: "sixteen letters." }).notices).toEqual([]);
+    expect(etcd(TLS_PEERS, { AETHER_CLUSTER_SECRET: "sixteen letters." }).notices).toEqual([]);
+  });
+
+  test("a secret hides nothing of what members say in plaintext, and it is said so", () => {
+    const [notice, ...more] = etcd(INFRA).notices;
+    expect(more).toEqual([]);
+    expect(notice).toMatchObject({ level: "warn", fields: { advice: "https:// peer URLs" } });
+    expect(JSON.stringify(notice)).toContain("the key that tokens are signed with");
+    expect(etcd(TLS_PEERS).notices).toEqual([]);
   });
 
   test("a URL twice in a list counts once", () => {

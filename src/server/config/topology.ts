@@ -47,7 +47,7 @@ export function topologyOf(settings: Gathered): Topology {
   const topology = settings.speaksEtcd ? fromEtcdWords(settings) : fromAetherWords(settings);
   if (topology.founders.length <= 1) return topology;
   checkMembers(topology, settings);
-  return { ...topology, notices: secretNotices(settings) };
+  return { ...topology, notices: secretNotices(topology, settings) };
 }
 
 function fromAetherWords(settings: Gathered): Topology {
@@ -257,8 +257,17 @@ function checkMembers({ founders, peerUrls }: Topology, settings: Gathered): voi
  */
 const SECRET_BYTES_MIN = 16;
 
-function secretNotices(settings: Gathered): readonly Notice[] {
+function secretNotices({ founders }: Topology, settings: Gathered): readonly Notice[] {
   const notices = new Notices();
+  const urls = founders.flatMap((founder) => founder.peerUrls);
+  const open = urls.find((url) => !isNear(url) && url.startsWith("http:"));
+  if (open !== undefined) {
+    const advice = settings.speaksEtcd ? "https:// peer URLs" : "[peer_tls]";
+    const what = "keys and values, hashes of passwords, and the key that tokens are signed with";
+    notices.warn("members speak in plaintext over a network: others can read all of it", {
+      ...{ url: open, what, advice },
+    });
+  }
   const bytes = Buffer.byteLength(settings.text("cluster.secret"));
   if (bytes > 0 && bytes < SECRET_BYTES_MIN) {
     const advice = "draw a longer one, as by: openssl rand -base64 32";
