@@ -84,7 +84,27 @@ export function tlsFilesOf(settings: Gathered, topology: Topology): Found {
   };
   const client = filesFor("tls", forClients, clientUrls);
   const peer = filesFor("peer_tls", listenPeer, peerUrls);
+  tellShared(settings, client, peer, notices);
   return { client, peer, notices: notices.all() };
+}
+
+/** An authority that signs clients' certificates too makes each of them a member. */
+function tellShared(
+  settings: Gathered,
+  client: TlsFiles | undefined,
+  peer: TlsFiles | undefined,
+  notices: Notices,
+): void {
+  if (peer?.caFile === undefined || peer.caFile !== client?.caFile) return;
+  const names = [...peer.allowedCommonNames, ...peer.allowedHostnames];
+  if (names.length > 0 || settings.text("cluster.secret") !== "") return;
+  const [where, allowed] = ["ca_file", "allowed_common_names"].map((name) => {
+    return wordFor(settings, `peer_tls.${name}`);
+  });
+  const advice = `name another authority, or the members' certificates by ${allowed}`;
+  notices.warn("whoever has a client's certificate can be a member: their authority is one", {
+    ...{ where, advice },
+  });
 }
 
 function isSecure(address: string): boolean {

@@ -69,6 +69,20 @@ describe("in aether.toml", () => {
     expect(complaint("[metrics]\ntls = true")).toBe(`aether.toml:2: metrics.tls: ${why}`);
   });
 
+  test("clients of the members' own authority can be members, and it is said so", () => {
+    const both = (clients: string, members: string): string =>
+      `${THREE}ca_file = "ca.pem"\n${members}[tls]\n${PAIR}ca_file = "${clients}"\n`;
+    const [notice, ...more] = load(both("ca.pem", "")).notices;
+    expect(more).toEqual([]);
+    expect(notice).toMatchObject({ level: "warn" });
+    expect(notice?.message).toContain("can be a member");
+    expect(load(both("other.pem", "")).notices).toEqual([]);
+    expect(load(both("ca.pem", 'allowed_common_names = ["m"]\n')).notices).toEqual([]);
+    const secret = 'cluster.secret = "long enough to be none"\ncluster.peer_addr';
+    const proved = both("ca.pem", "").replace("cluster.peer_addr", secret);
+    expect(load(proved).notices).toEqual([]);
+  });
+
   test("members with certificates of one authority need no secret", () => {
     const { founders, listenPeer, peerUrls, peerTls } = load(`${THREE}ca_file = "ca.pem"\n`);
     expect(founders.map((founder) => founder.peerUrls)).toEqual([
