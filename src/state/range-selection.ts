@@ -8,12 +8,12 @@
  * compared, as etcd 3.7 does, which serves the rest from its index.
  */
 import { assert } from "../base/assert.ts";
-import { asBuffer } from "../base/bytes.ts";
 import { type RangeRequest, SortOrder, SortTarget } from "../proto/gen/etcdserverpb.ts";
 import { StoredKeyValue, withoutValue } from "../proto/hot/key-value.ts";
 import type { KeyEntry } from "./key-entry.ts";
 import type { KeySpace } from "./key-space.ts";
 import type { Row } from "./ports.ts";
+import { SortedRuns } from "./sorted-runs.ts";
 import { encodeKeyOnly, type KeyVersion } from "./stored-form.ts";
 
 /** A version to be sorted. Its bytes are fetched after the cut, unless values are compared. */
@@ -22,16 +22,20 @@ interface Item {
   readonly seq: number;
   readonly order: number;
   readonly kv: Uint8Array | undefined;
-  readonly value: Buffer | undefined;
+  readonly valueStart: number;
+  readonly valueEnd: number;
+  readonly heldBytes: number;
 }
+
+/** What JavaScript takes for an Item and its places, and for a Uint8Array beside its bytes. */
+const ITEM_BYTES = 96;
+const ARRAY_BYTES = 96;
 
 export class RangeSelection {
   /** Encoded key values that are ready. */
   kvs: Uint8Array[] = [];
   /** No further key can change the answer, except for its count. */
   full = false;
-  /** Bytes of the key values that were collected. */
-  heldBytes = 0;
   /** Only the first keys, in natural order, matter. */
   readonly #sliced: boolean;
   readonly #space: KeySpace;
@@ -40,9 +44,11 @@ export class RangeSelection {
   readonly #filtered: boolean;
   readonly #takeMax: number;
   readonly #reader = new StoredKeyValue();
-  readonly #items: Item[] = [];
+  readonly #items: SortedRuns<Item>;
   #taken = 0;
-  #emitted = 0;
+  /** Sorted versions that are to be shown. */
+  #toEmit = 0;
+  #kvsBytes = 0;
 
   constructor(space: KeySpace, request: RangeRequest) {
     this.#space = space;
@@ -54,6 +60,14 @@ export class RangeSelection {
     const natural = sortOrder === SortOrder.NONE || (byKey && sortOrder === SortOrder.ASCEND);
     this.#sliced = limit > 0 && natural && !this.#filtered;
     this.#takeMax = byKey ? limit : limit + 1;
+    const isDescending = sortOrder === SortOrder.DESCEND;
+    const compare = isDescending ? (a: Item, b: Item) => compareItems(b, a) : compareItems;
+    this.#items = new SortedRuns(compare, limit > 0 ? limit : Number.POSITIVE_INFINITY);
+  }
+
+  /** What the key values take that were collected. */
+  get heldBytes(): number {
+    return this.#kvsBytes + this.#items.heldBytes;
   }
 
   /** True if the answer may be known long before the end of the range. */
@@ -73,28 +87,31 @@ export class RangeSelection {
     return this.#push(past === undefined ? this.#show(entry) : this.#showRow(past));
   }
 
-  /** All keys were seen, `count` of them: sorts and cuts. Returns whether there is more. */
+  /** All keys were seen, `count` of them. Returns whether there is more than the limit. */
   finish(count: number): boolean {
-    const { limit, sortOrder, sortTarget } = this.#request;
+    const { limit } = this.#request;
     if (!this.#sorted) return limit > 0 && (this.#filtered ? this.#taken : count) > limit;
-    const items = this.#items;
-    const more = limit > 0 && items.length > limit;
-    if (sortTarget === SortTarget.KEY) items.reverse();
-    else if (sortOrder === SortOrder.DESCEND) items.sort((a, b) => compareItems(b, a));
-    else items.sort(compareItems);
-    if (more) items.length = limit;
+    const more = limit > 0 && this.#taken > limit;
+    this.#toEmit = more ? limit : this.#taken;
     return more;
   }
 
   /** Shows sorted versions, after finish(): at most `keysMax`. Returns whether all are shown. */
   emit(keysMax: number, bytesMax: number): boolean {
-    const items = this.#items;
-    const end = Math.min(items.length, this.#emitted + keysMax);
+    let left = Math.min(this.#toEmit, keysMax);
+    this.#toEmit -= left;
     let bytes = 0;
-    while (this.#emitted < end && bytes < bytesMax) {
-      bytes += this.#push(this.#showItem(items[this.#emitted++] as Item));
-    }
-    return this.#emitted === items.length;
+    for (; left > 0 && bytes < bytesMax; left--) bytes += this.#showNext();
+    this.#toEmit += left;
+    return this.#toEmit === 0;
+  }
+
+  #showNext(): number {
+    const item = this.#items.take();
+    assert(item !== undefined, "what was counted can be taken");
+    if (item.kv === undefined || this.#request.keysOnly) return this.#push(this.#showItem(item));
+    this.kvs.push(item.kv); // it is counted already
+    return item.kv.length;
   }
 
   #passes(entry: KeyEntry, past: Row | undefined): boolean {
@@ -117,25 +134,27 @@ export class RangeSelection {
     if (target === SortTarget.VALUE) {
       const kv = past === undefined ? this.#space.peekBytes(entry) : past.kv;
       const { valueStart, valueEnd } = this.#reader.read(kv);
-      const value = asBuffer(kv).subarray(valueStart, valueEnd);
-      this.#items.push({ entry, seq, order: 0, kv, value });
-      this.heldBytes += kv.length;
+      const heldBytes = ITEM_BYTES + ARRAY_BYTES + kv.length;
+      this.#items.push({ entry, seq, order: 0, kv, valueStart, valueEnd, heldBytes });
       return kv.length;
     }
-    let order = 0;
-    if (target !== SortTarget.KEY) {
-      const version = this.#version(entry, past);
-      if (target === SortTarget.VERSION) order = version.version;
-      else if (target === SortTarget.CREATE) order = version.createRevision;
-      else order = version.modRevision;
-    }
-    this.#items.push({ entry, seq, order, kv: undefined, value: undefined });
+    const order = this.#orderOf(entry, past);
+    const nothing = { kv: undefined, valueStart: 0, valueEnd: 0 };
+    this.#items.push({ entry, seq, order, ...nothing, heldBytes: ITEM_BYTES });
     return 0;
+  }
+
+  #orderOf(entry: KeyEntry, past: Row | undefined): number {
+    const target = this.#request.sortTarget;
+    if (target === SortTarget.KEY) return this.#taken; // they come in order of key
+    const version = this.#version(entry, past);
+    if (target === SortTarget.VERSION) return version.version;
+    return target === SortTarget.CREATE ? version.createRevision : version.modRevision;
   }
 
   #push(kv: Uint8Array): number {
     this.kvs.push(kv);
-    this.heldBytes += kv.length;
+    this.#kvsBytes += kv.length + ARRAY_BYTES;
     return kv.length;
   }
 
@@ -168,7 +187,17 @@ export function isFiltered(request: RangeRequest): boolean {
   );
 }
 
+/** Of any Uint8Array: a Buffer on each of many small ones would take more than they do. */
+const { compare: compareBytes } = Buffer.prototype;
+
 function compareItems(a: Item, b: Item): number {
-  if (a.value !== undefined && b.value !== undefined) return a.value.compare(b.value);
-  return a.order - b.order;
+  if (a.kv === undefined || b.kv === undefined) return a.order - b.order;
+  return compareBytes.call(
+    a.kv as Buffer,
+    b.kv,
+    b.valueStart,
+    b.valueEnd,
+    a.valueStart,
+    a.valueEnd,
+  );
 }
