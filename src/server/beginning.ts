@@ -96,7 +96,6 @@ export function foundingMethods(config: Config, log: Log): readonly Method[] {
     knows: () => false,
     isRemoved: () => false,
     authorize: peerTrust(config),
-    secret,
     proofs: secret === undefined ? undefined : new Proofs(secret),
   };
   const refuse = (): never => {

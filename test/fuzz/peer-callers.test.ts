@@ -26,7 +26,6 @@ function admissionOf(secret: Secret | undefined): Admission {
     knows: (id) => id === ID(2) || id === ID(1),
     isRemoved: (id) => id === ID(8),
     authorize: () => undefined,
-    secret,
     proofs: secret === undefined ? undefined : new Proofs(secret),
   };
 }

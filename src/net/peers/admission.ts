@@ -7,11 +7,10 @@
  * Where there is a secret, a caller has to prove that it has it, whatever else it shows. Without
  * one, `authorize` looks at where it calls from and at its certificate.
  */
-import type { Secret } from "../../base/secret.ts";
 import { VERSION } from "../../base/version.ts";
 import type { PeerHello } from "../../proto/gen/aether.v1.ts";
 import type { MemberId } from "../../raft/types.ts";
-import type { Metadata } from "../../wire/grpc/metadata.ts";
+import { decodeBinary, encodeBinary, type Metadata } from "../../wire/grpc/metadata.ts";
 import type { ServerCall } from "../../wire/grpc/server-call.ts";
 import { type FrameView, PEER_FORMAT } from "./frame.ts";
 import { readHello } from "./hello.ts";
@@ -31,8 +30,7 @@ export interface Admission {
   readonly isRemoved: (id: bigint) => boolean;
   /** Asked where there is no secret. */
   readonly authorize: Authorize;
-  /** The cluster's secret, if it has one, and who has proved that he knows it. */
-  readonly secret: Secret | undefined;
+  /** Who has proved that he knows the cluster's secret, if it has one. */
   readonly proofs: Proofs | undefined;
 }
 
@@ -51,7 +49,7 @@ export function admit(call: ServerCall, admission: Admission): Admitted {
   if (hello.toMemberId !== admission.self) throw wrongRecipient();
   const seals = checkAuthorized(call, admission);
   const { fromMemberId: from } = hello;
-  if (from === admission.self || !admission.knows(from)) throw notAMember(from, admission);
+  if (from === admission.self || !admission.knows(from)) throw notAMember(from, admission, seals);
   return { hello, seals };
 }
 
@@ -111,14 +109,21 @@ export function openSeal(
   );
 }
 
-/** Why `id` may not speak; one that was removed is given the proof, to stop trying. */
-export function notAMember(id: bigint, admission: Admission): PeerRefusal {
+/**
+ * Why `id` may not speak; one that was removed is given the proof, to stop trying. `seals` are those
+ * of its call, from our side.
+ */
+export function notAMember(
+  id: bigint,
+  admission: Admission,
+  seals: CallSeals | undefined,
+): PeerRefusal {
   if (admission.isRemoved(id)) {
     return new PeerRefusal(
       "removed",
       "the caller was removed from the cluster, and its id cannot come back: add it as a new " +
         "member, with an empty data directory",
-      [REMOVED_FIELD, removalProof(id, admission)],
+      [REMOVED_FIELD, removalProof(id, admission, seals)],
     );
   }
   return new PeerRefusal(
@@ -128,20 +133,36 @@ export function notAMember(id: bigint, admission: Admission): PeerRefusal {
 }
 
 /**
- * What only a member of the cluster can say to one that it has removed. It may be repeated by
- * anybody who has heard it, which is no harm: who was removed stays removed.
+ * What only a member of the cluster can say to one that it has removed: where there is a secret, by
+ * a seal of the call. A proof for all calls would be good for whoever has heard it once, also after
+ * the cluster was restored or founded anew, which gives its members the ids they had.
  */
-function removalProof(id: bigint, { clusterId, secret }: Admission): string {
-  const text = `aether: cluster ${clusterId} has removed member ${id}`;
-  return new Bun.CryptoHasher("sha256", secret?.revealBytes() ?? "")
-    .update(text)
-    .digest("base64url");
+function removalProof(id: bigint, { clusterId }: Admission, seals: CallSeals | undefined): string {
+  const text = removalText(id, clusterId);
+  if (seals !== undefined) return encodeBinary(seals.sealFailure(text));
+  return new Bun.CryptoHasher("sha256").update(text).digest("base64url");
 }
 
-/** Whether the trailers of a refusal prove that this member was removed. */
-export function provesRemoval(trailers: Metadata, admission: Admission): boolean {
+/**
+ * Whether the trailers of a refusal prove that this member was removed; `seals` are those of the
+ * call that was refused, from our side.
+ */
+export function provesRemoval(
+  trailers: Metadata,
+  admission: Admission,
+  seals: CallSeals | undefined,
+): boolean {
   const proof = trailers.get(REMOVED_FIELD);
-  return proof !== undefined && sameText(proof, removalProof(admission.self, admission));
+  const { self, clusterId, proofs } = admission;
+  if (proof === undefined) return false;
+  if (proofs === undefined) return sameText(proof, removalProof(self, admission, undefined));
+  const seal = decodeBinary(proof);
+  if (seal === undefined || seals === undefined) return false;
+  return seals.fitsFailure(seal, removalText(self, clusterId));
+}
+
+function removalText(id: bigint, clusterId: bigint): string {
+  return `aether: cluster ${clusterId} has removed member ${id}`;
 }
 
 /** Holds a frame against the hello of its stream. Throws PeerRefusal. */

@@ -114,6 +114,11 @@ export class PeerConnection implements ClientCallHandler {
     return { grpc, session: this.#session };
   }
 
+  /** Of the stream; undefined where there is no secret, or before it is up. */
+  get seals(): CallSeals | undefined {
+    return this.#seals;
+  }
+
   /** Bytes which wait here for the peer's window or the system. */
   get pendingBytes(): number {
     const queued = this.#call?.queuedBytes ?? 0;

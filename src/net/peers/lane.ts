@@ -17,6 +17,7 @@ import { GrpcCode } from "../../wire/grpc/status.ts";
 import { Backoff } from "./backoff.ts";
 import type { CallerEnd } from "./calls.ts";
 import { type ConnectionEvents, type ConnectionSettings, PeerConnection } from "./connection.ts";
+import type { CallSeals } from "./seal.ts";
 
 /** A connection that was up this long was a good one: its loss is no reason to wait long. */
 const STABLE_MS = 1_000;
@@ -41,8 +42,8 @@ export interface LaneEvents {
   onRefusal(refusal: ProposalRefusal): void;
   /** If it is there: a ping went there and back. */
   readonly onRoundTrip?: (ms: number) => void;
-  /** The peer refused the stream. */
-  onRefused(trailers: Metadata): void;
+  /** The peer refused the stream, whose seals these are. */
+  readonly onRefused: (trailers: Metadata, seals: CallSeals | undefined) => void;
 }
 
 type State =
@@ -140,7 +141,9 @@ export class Lane implements ConnectionEvents {
     const cancel = connection.timers.after(this.#backoff.nextMs(), () => this.#connect());
     this.#state = { kind: "waiting", cancel };
     if (wasUp) this.#events.onLost();
-    if (code === GrpcCode.PERMISSION_DENIED) this.#events.onRefused(trailers);
+    if (code === GrpcCode.PERMISSION_DENIED) {
+      this.#events.onRefused(trailers, "connection" in state ? state.connection.seals : undefined);
+    }
   }
 
   #connect(): void {

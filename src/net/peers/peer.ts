@@ -11,7 +11,6 @@ import type { ByteWriter } from "../../base/bytes.ts";
 import type { ProposalRefusal } from "../../proto/gen/aether.v1.ts";
 import type { Message } from "../../raft/message.ts";
 import type { MemberId } from "../../raft/types.ts";
-import type { Metadata } from "../../wire/grpc/metadata.ts";
 import type { CallerEnd } from "./calls.ts";
 import {
   encodeMessages,
@@ -21,7 +20,7 @@ import {
   type FrameIds,
   type Proposal,
 } from "./frame.ts";
-import { Lane, type LaneOptions } from "./lane.ts";
+import { Lane, type LaneEvents, type LaneOptions } from "./lane.ts";
 import { messageBytes } from "./message-codec.ts";
 import type { PeerAddress } from "./ports.ts";
 
@@ -50,7 +49,7 @@ export interface PeerOptions {
   readonly onRefusal: (refusal: ProposalRefusal) => void;
   readonly onRoundTrip: (id: MemberId, ms: number) => void;
   /** It does not let us in. */
-  readonly onRefused: (trailers: Metadata) => void;
+  readonly onRefused: LaneEvents["onRefused"];
   readonly onUnreachable: (id: MemberId) => void;
 }
 

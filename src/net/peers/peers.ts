@@ -47,6 +47,7 @@ import { challenged, Proofs } from "./proofs.ts";
 import { RaftReceiver } from "./raft-receiver.ts";
 import { noRefusals, PeerRefusal, type RefusalReason } from "./refusal.ts";
 import { RefusalLog } from "./refusal-log.ts";
+import type { CallSeals } from "./seal.ts";
 import { CHUNK_BYTES, CHUNKS_WAITING_MAX, SNAPSHOT_BYTES_PER_SECOND } from "./snapshot-limits.ts";
 import type { SnapshotTransfer } from "./snapshot-sender.ts";
 import { Snapshots } from "./snapshots.ts";
@@ -151,7 +152,6 @@ export class Peers {
       knows: (id) => this.#peers.has(id),
       isRemoved: (id) => this.#removed.has(id),
       authorize: options.authorize,
-      secret: options.secret,
       proofs: options.secret === undefined ? undefined : new Proofs(options.secret),
     };
     this.#connection = {
@@ -211,7 +211,7 @@ export class Peers {
     for (const receiver of [...this.#receivers]) {
       const { fromMemberId } = receiver.hello;
       if (this.#peers.has(fromMemberId)) continue;
-      receiver.refuse(notAMember(fromMemberId, this.#admission));
+      receiver.refuse(notAMember(fromMemberId, this.#admission, receiver.seals));
     }
     this.#snapshots.keep(this.#admission);
   }
@@ -330,7 +330,7 @@ export class Peers {
       scratch: this.#scratch,
       onRefusal: (refusal) => this.#onRefusal(refusal),
       onRoundTrip: (id, ms) => this.#options.observeRoundTripMs?.(id, ms),
-      onRefused: (trailers) => this.#onRefusedBy(address.id, trailers),
+      onRefused: (trailers, seals) => this.#onRefusedBy(address.id, trailers, seals),
       onUnreachable: (id) => this.#onUnreachable(id),
     });
   }
@@ -434,8 +434,8 @@ export class Peers {
   }
 
   /** A peer does not let us in. If it proves that we were removed, the owner is told, once. */
-  #onRefusedBy(id: MemberId, trailers: Metadata): void {
-    if (this.#removalTold || !provesRemoval(trailers, this.#admission)) return;
+  #onRefusedBy(id: MemberId, trailers: Metadata, seals: CallSeals | undefined): void {
+    if (this.#removalTold || !provesRemoval(trailers, this.#admission, seals)) return;
     this.#removalTold = true;
     this.#options.log.warn("removed from the cluster", { by: id.toString(16) });
     this.#options.handlers.onRemoved();

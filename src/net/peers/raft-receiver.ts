@@ -44,7 +44,8 @@ export class RaftReceiver implements StreamHandler {
   readonly room = FRAME_ROOM;
   readonly hello: PeerHello;
   readonly #call: ServerCall;
-  readonly #seals: CallSeals | undefined;
+  /** Of the call; undefined where there is no secret. */
+  readonly seals: CallSeals | undefined;
   readonly #options: ReceiverOptions;
   readonly #frame = new FrameView();
   #over = false;
@@ -53,7 +54,7 @@ export class RaftReceiver implements StreamHandler {
   constructor(call: ServerCall, { hello, seals }: Admitted, options: ReceiverOptions) {
     this.#call = call;
     this.hello = hello;
-    this.#seals = seals;
+    this.seals = seals;
     this.#options = options;
     this.#answer({ welcome: { format: PEER_FORMAT, version: VERSION }, refusal: undefined });
   }
@@ -97,7 +98,7 @@ export class RaftReceiver implements StreamHandler {
   #take(bytes: Uint8Array, start: number, end: number): void {
     const { admission, handlers, onFrame } = this.#options;
     const frame = this.#frame;
-    frame.read(bytes, start, openSeal(this.#seals, bytes, start, end));
+    frame.read(bytes, start, openSeal(this.seals, bytes, start, end));
     checkFrame(frame, this.hello, admission);
     frame.open();
     const from = frame.from as MemberId;
@@ -136,7 +137,7 @@ export class RaftReceiver implements StreamHandler {
     const { scratch } = this.#options;
     scratch.reset();
     RaftAnswer.encode(answer, scratch);
-    this.#seals?.seal(scratch);
+    this.seals?.seal(scratch);
     this.#call.send(scratch.bytes, 0, scratch.length);
   }
 

@@ -64,7 +64,8 @@ export class SnapshotReceiver implements StreamHandler {
   readonly closed: Promise<void>;
   readonly #resolveClosed: () => void;
   readonly #call: ServerCall;
-  readonly #seals: CallSeals | undefined;
+  /** Of the call; undefined where there is no secret. */
+  readonly seals: CallSeals | undefined;
   readonly #options: SnapshotReceiverOptions;
   readonly #wakeup = new Wakeup();
   readonly #chunks: SnapshotChunk[] = [];
@@ -77,7 +78,7 @@ export class SnapshotReceiver implements StreamHandler {
   constructor(call: ServerCall, { hello, seals }: Admitted, options: SnapshotReceiverOptions) {
     this.#call = call;
     this.hello = hello;
-    this.#seals = seals;
+    this.seals = seals;
     this.#options = options;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.closed = promise;
@@ -92,7 +93,7 @@ export class SnapshotReceiver implements StreamHandler {
   onMessage(bytes: Uint8Array, start: number, end: number): void {
     if (this.#over) return;
     try {
-      const partEnd = openSeal(this.#seals, bytes, start, end);
+      const partEnd = openSeal(this.seals, bytes, start, end);
       const { offer, chunk } = SnapshotPart.decode(bytes, start, partEnd);
       if (offer !== undefined) this.#onOffer(offer);
       if (chunk !== undefined) this.#onChunk(chunk);
@@ -252,7 +253,7 @@ export class SnapshotReceiver implements StreamHandler {
     const { scratch } = this.#options;
     scratch.reset();
     SnapshotProgress.encode({ stage, offset }, scratch);
-    this.#seals?.seal(scratch);
+    this.seals?.seal(scratch);
     this.#call.send(scratch.bytes, 0, scratch.length);
   }
 

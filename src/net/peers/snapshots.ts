@@ -64,7 +64,8 @@ export class Snapshots {
     for (const [id, transfer] of this.#transfers) if (!admission.knows(id)) transfer.cancel();
     for (const receiver of [...this.#receivers]) {
       const { fromMemberId } = receiver.hello;
-      if (!admission.knows(fromMemberId)) receiver.refuse(notAMember(fromMemberId, admission));
+      if (admission.knows(fromMemberId)) continue;
+      receiver.refuse(notAMember(fromMemberId, admission, receiver.seals));
     }
   }
 

@@ -5,12 +5,15 @@ import { AetherError } from "../../../src/base/errors.ts";
 import { Secret } from "../../../src/base/secret.ts";
 import { Network } from "../../../src/net/network.ts";
 import { socketDialer } from "../../../src/net/peers/dial.ts";
+import { helloFields } from "../../../src/net/peers/hello.ts";
 import type { PeerDialer } from "../../../src/net/peers/ports.ts";
+import { openSession } from "../../../src/net/peers/session.ts";
 import { AetherPeer, ChallengePeerResponse } from "../../../src/proto/gen/aether.v1.ts";
+import { GrpcClientConnection } from "../../../src/wire/grpc/client-connection.ts";
 import { GrpcServer } from "../../../src/wire/grpc/grpc-server.ts";
 import { GrpcCode } from "../../../src/wire/grpc/status.ts";
 import { until } from "../until.ts";
-import { append, heartbeat, ID, introduce, type Member, startMember } from "./members.ts";
+import { append, CLUSTER, heartbeat, ID, introduce, type Member, startMember } from "./members.ts";
 
 const members: Member[] = [];
 
@@ -217,8 +220,11 @@ describe("peers come and go", () => {
     expect(a.seen.removals).toBe(0);
   });
 
-  test("one that was removed for good is told so, once, when and where it calls", async () => {
-    const [a, b, c] = [await start(1), await start(2), await start(3)];
+  test.each([
+    ["with a secret", { secret: new Secret("geheim") }],
+    ["without one", {}],
+  ])("one that was removed for good is told so, once, wherever it calls, %s", async (_, secret) => {
+    const [a, b, c] = [await start(1, secret), await start(2, secret), await start(3, secret)];
     await connected(a, b, c);
     b.peers.setPeers([{ id: ID(3), urls: [c.url] }], [ID(1), 77n]);
     await until(() => a.seen.removals === 1, "a is told while it is connected");
@@ -230,7 +236,7 @@ describe("peers come and go", () => {
     expect(a.log.lines.filter((line) => line.startsWith("removed"))).toHaveLength(1);
     const port = Number(new URL(a.url).port);
     await a.stop();
-    const again = await start(1, {}, port);
+    const again = await start(1, secret, port);
     again.peers.setPeers([{ id: ID(2), urls: [b.url] }]);
     await until(() => again.seen.removals === 1, "it was down when it was removed");
     expect([b.seen.removals, c.seen.removals]).toEqual([0, 0]);
@@ -243,8 +249,11 @@ describe("peers come and go", () => {
       dial: (...args) =>
         mayDial ? dialer.dial(...args) : Promise.reject(new AetherError("unhealthy", "closed")),
     };
-    const [a, b] = [await start(1, { dialer: gate }), await start(2)];
+    const secret = new Secret("geheim");
+    const [a, b] = [await start(1, { dialer: gate, secret }), await start(2, { secret })];
     await connected(a, b);
+    a.peers.send(1, [heartbeat(1, 2, 1)]);
+    await until(() => b.seen.rounds.length === 1, "something was said before");
     mayDial = false;
     b.peers.setPeers([], [ID(1)]);
     await until(() => a.seen.removals === 1, "a is told");
@@ -254,7 +263,8 @@ describe("peers come and go", () => {
     const secret = new Secret("geheim");
     const a = await start(1, { secret });
     let lies = 0;
-    const liar = await start(2, {}, 0, () => lyingServer(() => lies++));
+    const guess = new Bun.CryptoHasher("sha256", "geraten").update("removed").digest("base64url");
+    const liar = await start(2, {}, 0, () => lyingServer(guess, () => lies++));
     const honest = await start(3, { secret });
     honest.peers.setPeers([], [ID(1)]);
     a.peers.setPeers([{ id: ID(2), urls: [liar.url] }]);
@@ -263,14 +273,52 @@ describe("peers come and go", () => {
     a.peers.setPeers([{ id: ID(3), urls: [honest.url] }]);
     await until(() => a.seen.removals === 1, "a is told");
   });
+
+  test("what was heard of a removal once proves nothing to who is told it again", async () => {
+    const secret = new Secret("geheim");
+    const honest = await start(3, { secret });
+    honest.peers.setPeers([], [ID(1)]);
+    const heard = await removalHeard(honest.url, secret);
+    expect(heard).not.toBe("");
+    const a = await start(1, { secret });
+    let lies = 0;
+    const liar = await start(3, {}, 0, () => lyingServer(heard, () => lies++));
+    a.peers.setPeers([{ id: ID(3), urls: [liar.url] }]);
+    await until(() => lies > 2, "a was told it again");
+    expect(a.seen.removals).toBe(0);
+  });
 });
 
-/** Says that who calls was removed, and does not know the secret that would prove it. */
-function lyingServer(onLie: () => void): GrpcServer {
+/** What member 3 at `url` says to member 1 that proves its removal. */
+async function removalHeard(url: string, secret: Secret): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const grpc = new GrpcClientConnection({ scheme: "http", authority: "x", nowMs: 0 });
+  const dialer = socketDialer(new Network());
+  const socket = await dialer.dial(
+    url,
+    1000,
+    () => grpc,
+    () => undefined,
+  );
+  const session = await openSession(grpc, secret, Number.POSITIVE_INFINITY);
+  const ids = { clusterId: CLUSTER, from: ID(1), to: ID(3) };
+  const { path } = AetherPeer.Raft;
+  const { fields } = session.begin(path, helloFields(ids, 0, new ByteWriter(64)));
+  const ignore = (): void => undefined;
+  grpc.call(path, fields, undefined, {
+    ...{ onHeaders: ignore, onMessage: ignore, onDrain: ignore },
+    onEnd: (_code, _message, trailers) => resolve(trailers.get("x-aether-removed") ?? ""),
+  });
+  const heard = await promise;
+  socket.end();
+  return heard;
+}
+
+/** Says that who calls was removed, with a proof from elsewhere. */
+function lyingServer(proof: string, onLie: () => void): GrpcServer {
   const { Challenge, Raft } = AetherPeer;
   const nonce = new ByteWriter(64);
   ChallengePeerResponse.encode({ nonce: new Uint8Array(32) }, nonce);
-  const proof = new Bun.CryptoHasher("sha256", "geraten").update("removed").digest("base64url");
   return new GrpcServer({
     methods: [
       { path: Challenge.path, unary: (call) => call.reply(nonce.bytes, 0, nonce.length) },
