@@ -31,9 +31,12 @@ export class LargeReads {
   /** On the clock of tick(); good to a tick. */
   nowMs = 0;
   readonly #open = new Set<LargeRead>();
+  readonly #stalledBytesMin: number;
 
-  constructor(bytesMax = LARGE_READS_BYTES_MAX) {
+  /** One that holds less than `stalledBytesMin` is never cut. */
+  constructor(bytesMax = LARGE_READS_BYTES_MAX, stalledBytesMin = STALLED_BYTES_MIN) {
     this.bytesMax = bytesMax;
+    this.#stalledBytesMin = stalledBytesMin;
   }
 
   begin(): LargeRead {
@@ -68,7 +71,7 @@ export class LargeReads {
   #stalled(asking: LargeRead): LargeRead | undefined {
     let found: LargeRead | undefined;
     for (const read of this.#open) {
-      if (read === asking || read.heldBytes < STALLED_BYTES_MIN) continue;
+      if (read === asking || read.heldBytes < this.#stalledBytesMin) continue;
       if (this.nowMs - read.movedMs < STALLED_MS) continue;
       if (found === undefined || read.movedMs < found.movedMs) found = read;
     }

@@ -466,7 +466,7 @@ class Server implements RunningServer {
     registerDoors(this.#metrics, doors);
     const { overload, largeReads, heldRequests, passwords } = this.#services;
     const loads = { overload, largeReads, heldRequests, passwords, share: network.share };
-    registerOverload(this.#metrics, { ...loads, front: http.front });
+    registerOverload(this.#metrics, { ...loads, front: http.front, held: http.held });
     meters.register(this.#metrics);
     registerProcess(this.#metrics);
     registerNode(this.#metrics, {

@@ -20,3 +20,24 @@ test(
   },
   TEST_MS_MAX,
 );
+
+/** Thousands of requests begin in each strike, and each is a read. */
+const STREAMS_P99_MS_MAX = 150;
+/** Without a bound of what waits, it was four gigabytes. */
+const STREAMS_BOUND_MB = 800;
+
+test(
+  "a hundred connections that ask for JSON on ever more streams",
+  async () => {
+    const report = await attack({
+      name: "streams of JSON",
+      script: "json-streams.attack.ts",
+      args: ["100"],
+      boundMb: STREAMS_BOUND_MB,
+      p99MsMax: STREAMS_P99_MS_MAX,
+    });
+    expect(report.sent["ranges asked for"]).toBeGreaterThan(10_000);
+    expect(report.sent["answered bytes"]).toBeGreaterThan(0);
+  },
+  TEST_MS_MAX,
+);

@@ -12,10 +12,12 @@
 import { assert } from "../../base/assert.ts";
 import { ByteWriter } from "../../base/bytes.ts";
 import { AetherError } from "../../base/errors.ts";
+import { KIB } from "../../base/units.ts";
 import { DecodeError } from "../../proto/decode-error.ts";
 import { fromJson, parseJson, toJson } from "../../proto/json.ts";
 import type { MethodType } from "../../proto/message.ts";
 import { failureOf } from "../../rpc/errors.ts";
+import type { LargeReads } from "../../rpc/large-reads.ts";
 import type { CallMeter } from "../../wire/grpc/call-meter.ts";
 import type { Metadata } from "../../wire/grpc/metadata.ts";
 import type { Failure, Method, ServerCall, StreamHandler } from "../../wire/grpc/server-call.ts";
@@ -35,6 +37,9 @@ const MESSAGE_FIELDS: readonly string[] = [
 
 const EMPTY = new Uint8Array(0);
 
+/** Longer answers wait for their turn; one of this length takes some 50 µs. */
+const SHORT_BYTES = 4 * KIB;
+
 /** What a call needs of its gateway. */
 export interface CallOwner {
   readonly mapError: (error: unknown) => Failure;
@@ -43,6 +48,8 @@ export interface CallOwner {
   readonly receiveBytesMax: number;
   /** Where large answers become JSON. */
   readonly pace: Pace;
+  /** What waits for that. */
+  readonly held: LargeReads;
   /** The call is over. */
   readonly onEnd: (call: JsonCall) => void;
 }
@@ -223,7 +230,7 @@ export class JsonCall implements ServerCall, BodyReader {
       this.#cancel(GrpcCode.DEADLINE_EXCEEDED);
       return;
     }
-    if (end - start > STEP_BYTES) {
+    if (end - start > SHORT_BYTES) {
       this.#replyLarge(bytes, start, end);
       return;
     }
@@ -242,31 +249,59 @@ export class JsonCall implements ServerCall, BodyReader {
       this.#endWith(GrpcCode.RESOURCE_EXHAUSTED, message, false);
       return;
     }
-    this.#beginLarge();
-    this.#large?.take(bytes, start, end, true);
+    if (this.#beginLarge(end - start)) this.#takeLarge(bytes, start, end, true);
   }
 
   beginReply(size: number, onDrain: () => void): void {
     this.#replyLeft = size;
     this.#onReplyDrain = onDrain;
-    if (!this.#done) this.#beginLarge();
+    if (!this.#done && !this.#beginLarge(Math.min(size, STEP_BYTES))) this.cancelled = true;
   }
 
-  #beginLarge(): void {
+  /** `first`: bytes that come at once. False: too much waits already, and the client was told. */
+  #beginLarge(first: number): boolean {
+    const held = this.#owner.held.begin();
+    try {
+      held.hold(first);
+    } catch (error) {
+      held.end();
+      const { code, message } = this.#owner.mapError(error);
+      this.#endWith(code, message, false);
+      return false;
+    }
+    held.onCut = () => this.#cutLarge(new AetherError("too_many_requests"));
     this.#large = new PacedAnswer({
       type: this.#options.type.response,
       response: this.#response,
       pace: this.#owner.pace,
+      held,
       onRoom: () => this.#onDrain(),
       onEnd: () => this.#endLarge(),
     });
     this.#start();
+    return true;
   }
 
   continueReply(bytes: Uint8Array, start: number, end: number): void {
     this.#replyLeft -= end - start;
     assert(this.#replyLeft >= 0, "an answer in pieces is as long as it was said to be");
-    if (!this.#done) this.#large?.take(bytes, start, end, this.#replyLeft === 0);
+    if (!this.#done) this.#takeLarge(bytes, start, end, this.#replyLeft === 0);
+  }
+
+  #takeLarge(bytes: Uint8Array, start: number, end: number, isLast: boolean): void {
+    try {
+      this.#large?.take(bytes, start, end, isLast);
+    } catch (error) {
+      this.#cutLarge(error);
+    }
+  }
+
+  /** Too much waits to become JSON, and this answer has begun. */
+  #cutLarge(error: unknown): void {
+    const { code, message } = this.#owner.mapError(error);
+    this.cancelled = true;
+    this.#endWith(code, message, false);
+    this.#tell();
   }
 
   #endLarge(): void {
@@ -347,6 +382,11 @@ export class JsonCall implements ServerCall, BodyReader {
     );
     if (gone) this.#over(code);
     else this.#endWith(code, message, this.#handler !== undefined);
+    this.#tell();
+  }
+
+  /** The handler hears that nobody waits any more. */
+  #tell(): void {
     const told = this.onCancel ?? this.#onReplyDrain;
     this.#guarded(told ?? (() => this.#handler?.onCancel()));
   }

@@ -8,6 +8,7 @@ import type { AetherError } from "../../base/errors.ts";
 import type { Clock } from "../../base/ports.ts";
 import type { Turn } from "../../base/turn.ts";
 import type { MethodType } from "../../proto/message.ts";
+import { LargeReads } from "../../rpc/large-reads.ts";
 import type { CallMeter } from "../../wire/grpc/call-meter.ts";
 import type { Metadata } from "../../wire/grpc/metadata.ts";
 import type { Failure, Method } from "../../wire/grpc/server-call.ts";
@@ -17,6 +18,7 @@ import { isWebSocketRequest } from "../../wire/websocket/handshake.ts";
 import { type CallOwner, JsonCall } from "./call.ts";
 import { metadataOf, timeoutMsOf } from "./metadata.ts";
 import { Pace } from "./pace.ts";
+import { HELD_BYTES_MAX, HELD_CUT_BYTES_MIN } from "./paced-answer.ts";
 import { typesByPath } from "./paths.ts";
 import { endWithStatus } from "./status.ts";
 import { openWebSocket } from "./websocket.ts";
@@ -42,6 +44,8 @@ export class JsonGateway {
   /** Open calls that have a deadline. */
   readonly #timed = new Set<JsonCall>();
   readonly #owner: CallOwner;
+  /** Large answers that wait to become JSON. */
+  readonly held = new LargeReads(HELD_BYTES_MAX, HELD_CUT_BYTES_MIN);
 
   constructor(options: GatewayOptions) {
     this.#options = options;
@@ -50,6 +54,7 @@ export class JsonGateway {
       mapError: options.mapError,
       nowMs: () => options.clock.monotonicMs(),
       receiveBytesMax: options.receiveBytesMax,
+      held: this.held,
       pace: new Pace(options.turn, () => options.clock.monotonicMs()),
       onEnd: (call) => this.#timed.delete(call),
     };
@@ -85,8 +90,9 @@ export class JsonGateway {
     return undefined;
   }
 
-  /** Ends the calls whose deadline has passed; call it now and then. */
+  /** Ends the calls whose deadline has passed; call it about every 100 ms. */
   tick(nowMs: number): void {
+    this.held.tick(nowMs);
     for (const call of this.#timed) if (call.deadlineMs <= nowMs) call.onDeadline();
   }
 

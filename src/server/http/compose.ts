@@ -6,6 +6,7 @@ import { jsonBytesMax } from "../../gateway/json/call.ts";
 import { JsonGateway } from "../../gateway/json/gateway.ts";
 import type { Group } from "../../node/group.ts";
 import type { Identity } from "../../rpc/headers.ts";
+import type { LargeReads } from "../../rpc/large-reads.ts";
 import type { CallMeter } from "../../wire/grpc/call-meter.ts";
 import type { Metadata } from "../../wire/grpc/metadata.ts";
 import type { Failure, Method } from "../../wire/grpc/server-call.ts";
@@ -38,6 +39,8 @@ export interface HttpParts {
 export interface HttpSide {
   readonly front: HttpFront;
   readonly endpoints: Endpoints;
+  /** What waits to become JSON; undefined: there is no gateway. */
+  readonly held: LargeReads | undefined;
   /** Ends what is overdue; call it about every 100 ms. */
   tick(nowMs: number): void;
 }
@@ -66,7 +69,7 @@ export function createHttpSide(parts: HttpParts): HttpSide {
     usersCount: () => group.machine.auth.enabled,
     bodyBytesMax: jsonBytesMax(parts.receiveBytesMax),
   });
-  return { front, endpoints, tick: (nowMs) => gateway?.tick(nowMs) };
+  return { front, endpoints, held: gateway?.held, tick: (nowMs) => gateway?.tick(nowMs) };
 }
 
 /** What /debug/vars shows: etcd's names where the thing is the same. */

@@ -50,12 +50,14 @@ export interface OverloadParts {
   readonly heldRequests: HeldRequests;
   readonly share: InputShare;
   readonly front: HttpFront;
+  /** What waits to become JSON; undefined: nothing ever does. */
+  readonly held: LargeReads | undefined;
   readonly passwords: Passwords;
 }
 
 /** What was refused or had to wait because there was more of it than could be done. */
 export function registerOverload(metrics: Metrics, parts: OverloadParts): void {
-  const { overload, largeReads, heldRequests, share, front, passwords } = parts;
+  const { overload, largeReads, heldRequests, share, front, held, passwords } = parts;
   const counter = (name: string, help: string, value: () => number): void =>
     metrics.read("counter", name, help, value);
   counter("aether_overload_refused_total", "Calls refused: too many waited already.", () => {
@@ -66,6 +68,15 @@ export function registerOverload(metrics: Metrics, parts: OverloadParts): void {
   });
   counter("aether_large_reads_cut_total", "Large answers cut that nobody read.", () => {
     return largeReads.cutCount;
+  });
+  counter("aether_json_answers_refused_total", "Answers refused: others waited to be JSON.", () => {
+    return held?.refusedCount ?? 0;
+  });
+  counter("aether_json_answers_cut_total", "Answers as JSON cut that nobody read.", () => {
+    return held?.cutCount ?? 0;
+  });
+  metrics.read("gauge", "aether_json_answers_bytes", "Answers that wait to be JSON.", () => {
+    return held?.heldBytes ?? 0;
   });
   counter("aether_held_requests_refused_total", "Calls refused: too much waits for tokens.", () => {
     return heldRequests.refusedCount;

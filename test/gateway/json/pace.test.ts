@@ -5,6 +5,7 @@ import { Pace, TURN_MS_MAX } from "../../../src/gateway/json/pace.ts";
 import { PacedAnswer, STEP_BYTES } from "../../../src/gateway/json/paced-answer.ts";
 import { RangeResponse } from "../../../src/proto/gen/etcdserverpb.ts";
 import { KeyValue } from "../../../src/proto/gen/mvccpb.ts";
+import { LargeReads } from "../../../src/rpc/large-reads.ts";
 import { Driver } from "../../wire/http1/driver.ts";
 
 class World {
@@ -91,7 +92,8 @@ describe("a paced answer", () => {
       const onEnd = (): void => {
         ended = true;
       };
-      const paced = { type, response, pace: world.pace, onRoom: () => undefined, onEnd };
+      const held = new LargeReads().begin();
+      const paced = { type, response, pace: world.pace, held, onRoom: () => undefined, onEnd };
       answer = new PacedAnswer(paced);
       response.onDrain = () => answer?.resume();
       answer.take(writer.bytes, 0, writer.length, true);
