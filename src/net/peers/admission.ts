@@ -110,8 +110,8 @@ export function openSeal(
 }
 
 /**
- * Why `id` may not speak; one that was removed is given the proof, to stop trying. `seals` are those
- * of its call, from our side.
+ * Why `id` may not speak; one that was removed is given the proof, to stop trying. `seals` are of
+ * its call, from our side.
  */
 export function notAMember(
   id: bigint,
