@@ -69,6 +69,13 @@ export const TXN_KEYS_MAX = 50_000;
 const TXN_LOOKS_AT_TOO_MUCH =
   "the transaction looks at more than 50,000 keys in one go: read large ranges by Range, or apart";
 
+/**
+ * Keys that writing transactions on their way through the log may look at together: they may be
+ * applied in one turn, which then takes some 100 ms. Transactions over few keys are not counted.
+ */
+export const TXN_KEYS_UNDER_WAY_MAX = 4 * TXN_KEYS_MAX;
+const TXN_KEYS_FEW = 256;
+
 /** One slice of a read: some hundred microseconds of work. */
 const SLICE_KEYS = 1000;
 const SLICE_BYTES = 1 * MIB;
@@ -100,6 +107,8 @@ export class KvService {
   readonly #limits: KvLimits;
   readonly #header: HeaderEncoder;
   readonly #put = new PutView();
+  /** What the transactions look at that are counted. */
+  #txnKeysUnderWay = 0;
   /** Streams that were begun and had something to send when we looked last. */
   readonly #streams = new Set<RangeStreamSender>();
 
@@ -161,8 +170,11 @@ export class KvService {
     const request = decodeRequest(TxnRequest, bytes, start, end);
     checkTxn(request, this.#limits.txnOpsMax);
     if (!isReadOnly(request)) {
-      this.#checkCost(call, request);
-      this.#propose(CommandKind.txn, call, bytes, start, end);
+      const keys = this.#keysCounted(call, request);
+      this.#propose(CommandKind.txn, call, bytes, start, end, () => {
+        this.#txnKeysUnderWay -= keys;
+      });
+      this.#txnKeysUnderWay += keys;
       return;
     }
     this.#whenReadable(call, isSerializable(request), () => {
@@ -193,11 +205,20 @@ export class KvService {
    * What is written runs in one go at every member: it must not look at a whole store. How much it
    * looks at is told to who may read it: to others it would tell whether there are such keys.
    */
-  #checkCost(call: ServerCall, request: TxnRequest): void {
+  #keysCounted(call: ServerCall, request: TxnRequest): number {
     const { compared, read } = this.#group.machine.costInKeys(request);
-    if (compared + read <= TXN_KEYS_MAX) return;
-    this.#auth.checkTxn(call, request);
-    throw new AetherError("answer_too_large", TXN_LOOKS_AT_TOO_MUCH);
+    const keys = compared + read;
+    if (keys <= TXN_KEYS_FEW) return 0;
+    const refusal = this.#auth.refusalOf(() => this.#auth.checkTxn(call, request));
+    if (keys > TXN_KEYS_MAX) {
+      throw refusal ?? new AetherError("answer_too_large", TXN_LOOKS_AT_TOO_MUCH);
+    }
+    if (refusal !== undefined) return 0; // it is judged again, by the rules of then
+    if (this.#txnKeysUnderWay + keys > TXN_KEYS_UNDER_WAY_MAX) {
+      this.largeReads.refusedCount++;
+      throw new AetherError("too_many_requests", "transactions look at too many keys together");
+    }
+    return keys;
   }
 
   #onCompact(call: ServerCall, bytes: Uint8Array, start: number, end: number): void {
@@ -221,9 +242,13 @@ export class KvService {
     bytes: Uint8Array,
     start: number,
     end: number,
+    onEnd?: () => void,
   ): void {
     checkSize(start, end, this.#limits.requestBytesMax);
-    const onOutcome = (outcome: Outcome): void => this.#answerOutcome(call, outcome);
+    const onOutcome = (outcome: Outcome): void => {
+      onEnd?.();
+      this.#answerOutcome(call, outcome);
+    };
     this.#group.propose(kind, bytes, start, end, onOutcome, this.#auth.callerOf(call));
   }
 

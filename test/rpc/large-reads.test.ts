@@ -11,12 +11,12 @@ import {
   TxnRequest,
   TxnResponse,
 } from "../../src/proto/gen/etcdserverpb.ts";
-import { TXN_KEYS_MAX } from "../../src/rpc/kv.ts";
+import { TXN_KEYS_MAX, TXN_KEYS_UNDER_WAY_MAX } from "../../src/rpc/kv.ts";
 import { LargeReads, STALLED_MS } from "../../src/rpc/large-reads.ts";
 import { CommandKind } from "../../src/state/command.ts";
 import { encoded } from "../state/driver.ts";
 import { enabled } from "./auth-harness.ts";
-import { bytesOfMessage, Harness } from "./harness.ts";
+import { bytesOfMessage, type FakeCall, Harness } from "./harness.ts";
 
 function codeOf(run: () => void): string {
   try {
@@ -135,6 +135,25 @@ describe("transactions over many keys", () => {
     expect(asked([write, ...reads(TXN_KEYS_MAX / 5000)])).toBe("0");
     const over = asked([write, ...reads(TXN_KEYS_MAX / 5000 + 1)]);
     expect(over).toStartWith("8 the transaction looks at more than 50,000 keys");
+  });
+
+  test("that write are refused while others of them look at much", () => {
+    const harness = withKeys(5000);
+    const success = [write, ...Array<RequestOp>(10).fill(read)];
+    const request = bytesOfMessage(TxnRequest, { success });
+    const few = bytesOfMessage(TxnRequest, { success: [write] });
+    const start = (body: Uint8Array): FakeCall => harness.start(KV.Txn.path, body);
+    const together = TXN_KEYS_UNDER_WAY_MAX / TXN_KEYS_MAX;
+    const calls = Array.from({ length: together + 1 }, () => start(request));
+    calls.push(start(few));
+    expect(calls[together]?.text).toStartWith("8 etcdserver: too many requests");
+    expect(harness.kv.largeReads.refusedCount).toBe(1);
+    harness.driven.settle();
+    calls.splice(together, 1);
+    for (const { text } of calls) expect(text).toBe("0");
+    const again = start(request);
+    harness.driven.settle();
+    expect(again.text).toBe("0");
   });
 
   test("tell nobody how many keys there are that he may not read", () => {
