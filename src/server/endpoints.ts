@@ -28,7 +28,8 @@ export interface HealthCounts {
 export interface EndpointParts {
   readonly group: Group;
   readonly memberId: bigint;
-  readonly metrics: () => string;
+  /** Calls back with the page of /metrics, now or later. */
+  readonly metrics: (respond: (page: string) => void) => void;
   /** What the members have agreed on; undefined: nothing yet. */
   readonly clusterVersion: () => string | undefined;
   /** What /cluster shows, as JSON. */
@@ -118,8 +119,9 @@ export class Endpoints {
   handle(method: string, path: string, query: string, respond: Respond): boolean {
     const { metrics, cluster } = this.#parts;
     const probe = PROBE_OF_PATH.get(path);
-    if (path === "/metrics") respond({ status: 200, fields: METRICS_TYPE, body: metrics() });
-    else if (path === "/cluster") {
+    if (path === "/metrics") {
+      metrics((body) => respond({ status: 200, fields: METRICS_TYPE, body }));
+    } else if (path === "/cluster") {
       const body = `${JSON.stringify(cluster())}\n`;
       respond({ status: 200, fields: JSON_TYPE, body });
     } else if (path !== "/health" && path !== OF_CLIENTS && probe === undefined) return false;

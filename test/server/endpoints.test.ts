@@ -16,7 +16,7 @@ function endpointsOf(driven: DrivenGroup): Endpoints {
   return new Endpoints({
     group: driven.group,
     memberId: MEMBER,
-    metrics: () => "aether_up 1\n",
+    metrics: (respond) => respond("aether_up 1\n"),
     cluster: () => ({ members: [] }),
     clusterVersion: () => "3.7.0",
   });
@@ -86,7 +86,12 @@ describe("a member that leads", () => {
 
   test("says so when the members have not agreed on a version", () => {
     const undecided = new Endpoints({
-      ...{ group: driven.group, memberId: MEMBER, metrics: () => "", cluster: () => ({}) },
+      ...{
+        group: driven.group,
+        memberId: MEMBER,
+        metrics: (respond) => respond(""),
+        cluster: () => ({}),
+      },
       clusterVersion: () => undefined,
     });
     expect(JSON.parse(undecided.version().body).etcdcluster).toBe("not_decided");

@@ -4,6 +4,7 @@ import type { Clock } from "../../base/ports.ts";
 import type { Turn } from "../../base/turn.ts";
 import { jsonBytesMax } from "../../gateway/json/call.ts";
 import { JsonGateway } from "../../gateway/json/gateway.ts";
+import { Pace } from "../../gateway/json/pace.ts";
 import type { Group } from "../../node/group.ts";
 import type { Identity } from "../../rpc/headers.ts";
 import type { LargeReads } from "../../rpc/large-reads.ts";
@@ -11,7 +12,8 @@ import type { CallMeter } from "../../wire/grpc/call-meter.ts";
 import type { Metadata } from "../../wire/grpc/metadata.ts";
 import type { Failure, Method } from "../../wire/grpc/server-call.ts";
 import type { Config } from "../config/config.ts";
-import { Endpoints } from "../endpoints.ts";
+import { type EndpointParts, Endpoints } from "../endpoints.ts";
+import { MetricsPage } from "../metrics-page.ts";
 import { peerTrust } from "../peer-trust.ts";
 import { DebugPages } from "./debug.ts";
 import { HttpFront } from "./front.ts";
@@ -48,7 +50,10 @@ export interface HttpSide {
 export function createHttpSide(parts: HttpParts): HttpSide {
   const { config, group, identity, clock } = parts;
   const { clusterId, memberId } = identity;
-  const endpoints = new Endpoints({ ...parts, memberId });
+  const nowMs = (): number => clock.monotonicMs();
+  const page = new MetricsPage(parts.metrics, nowMs, new Pace(parts.turn, nowMs));
+  const metrics: EndpointParts["metrics"] = (respond) => page.ask(respond);
+  const endpoints = new Endpoints({ ...parts, memberId, metrics });
   const gateway = config.http.gateway ? new JsonGateway(parts) : undefined;
   const members = () => group.machine.members();
   const wallMs = (): number => clock.wallMs();
@@ -69,7 +74,11 @@ export function createHttpSide(parts: HttpParts): HttpSide {
     usersCount: () => group.machine.auth.enabled,
     bodyBytesMax: jsonBytesMax(parts.receiveBytesMax),
   });
-  return { front, endpoints, held: gateway?.held, tick: (nowMs) => gateway?.tick(nowMs) };
+  const tick = (atMs: number): void => {
+    gateway?.tick(atMs);
+    page.tick();
+  };
+  return { front, endpoints, held: gateway?.held, tick };
 }
 
 /** What /debug/vars shows: etcd's names where the thing is the same. */

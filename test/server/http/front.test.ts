@@ -31,7 +31,7 @@ const MEMBERS = [
 function frontWith(parts: Partial<FrontParts> = {}): HttpFront {
   const { group } = DrivenGroup.leading();
   const endpoints = new Endpoints({
-    ...{ group, memberId: MEMBER, metrics: () => "m 1\n", cluster: () => ({}) },
+    ...{ group, memberId: MEMBER, metrics: (respond) => respond("m 1\n"), cluster: () => ({}) },
     clusterVersion: () => "3.7.0",
   });
   const gateway = new JsonGateway({
