@@ -22,7 +22,7 @@ import {
   LeaseTimeToLiveResponse,
 } from "../proto/gen/etcdserverpb.ts";
 import { CommandKind } from "../state/command.ts";
-import { LEASE_TTL_SECONDS_MAX } from "../state/machine.ts";
+import { LEASE_TTL_SECONDS_MAX } from "../state/leases.ts";
 import type { Outcome } from "../state/results.ts";
 import type { Method, ServerCall, StreamHandler, UnaryMethod } from "../wire/grpc/server-call.ts";
 import {

@@ -82,8 +82,9 @@ export class ClusterVersion {
     if (space !== VERSION_SPACE) return false;
     assert(value[0] === VERSION_FORMAT, "a known record");
     const text = Buffer.from(value).latin1Slice(1);
+    assert(KEPT.test(text), "a version is kept without its patch level");
     if (key === CLUSTER_KEY) this.#version = text;
-    else this.#target = text;
+    else if (key === TARGET_KEY) this.#target = text;
     return true;
   }
 }
@@ -105,6 +106,9 @@ function textOf({ major, minor }: Minor): string {
 }
 
 const NUMBERS = /^(\d{1,9})\.(\d{1,9})(?:\.\d{1,9}(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?)?$/;
+
+/** As textOf() makes it. */
+const KEPT = /^(?:0|[1-9]\d{0,8})\.(?:0|[1-9]\d{0,8})\.0$/;
 
 function parse(text: string): Minor {
   const found = NUMBERS.exec(text);

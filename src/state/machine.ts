@@ -36,7 +36,7 @@ import type { ClusterVersion } from "./cluster-version.ts";
 import { BatchReader, CommandKind } from "./command.ts";
 import { hasCost } from "./cost.ts";
 import { KeySpace } from "./key-space.ts";
-import { leaseGone, leaseRecord, sortedEntries } from "./leases.ts";
+import { LEASE_TTL_SECONDS_MAX, leaseGone, leaseRecord, sortedEntries } from "./leases.ts";
 import type { OperationCounts } from "./operation-counts.ts";
 import { deleteRange, put } from "./operations.ts";
 import type { History, Row, StateBatch, StateRecord, StoredState } from "./ports.ts";
@@ -59,9 +59,6 @@ export const CACHE_BYTES_MAX = 64 * MIB;
 
 /** Dead keys forgotten with each applied entry: more than an entry usually kills. */
 const SWEEP_PER_ENTRY = 64;
-
-/** The longest lease (etcd's MaxLeaseTTL): some 285 years. */
-export const LEASE_TTL_SECONDS_MAX = 9_000_000_000;
 
 /** Takes the outcome of command `position` of the batch that is being applied. */
 export type OutcomeSink = (position: number, outcome: Outcome, kind: number) => void;
@@ -342,6 +339,11 @@ export class StateMachine {
   /** What lies under the commands: for hashes and checks. */
   get space(): KeySpace {
     return this.#space;
+  }
+
+  /** For checks. */
+  get cluster(): ClusterRecords {
+    return this.#cluster;
   }
 
   #run(batch: BatchReader, term: number): Outcome {

@@ -20,10 +20,11 @@ export const MEMBER_SPACE = "member";
 /** Records of removed members: the id, big-endian; and a format byte. */
 export const GONE_SPACE = "member-gone";
 const GONE_FORMAT = 1;
+const ID_BYTES = 8;
 
 export class Members {
   #members: readonly Member[] = [];
-  #removed: readonly bigint[] = [];
+  #removed: bigint[] = [];
 
   /** In order of id. */
   get all(): readonly Member[] {
@@ -85,10 +86,14 @@ export class Members {
   /** Takes over a record; false if it is not one of members. */
   restore(space: string, key: Key, value: Uint8Array): boolean {
     if (space !== MEMBER_SPACE && space !== GONE_SPACE) return false;
+    assert(key.length === ID_BYTES, "a member's record lies under its id");
     const id = Buffer.from(key, "latin1").readBigUInt64BE(0);
     if (space === GONE_SPACE) {
       assert(value.length === 1 && value[0] === GONE_FORMAT, "a known record");
-      this.#removed = [...this.#removed, id].sort(byValue);
+      // There may be many of them; they come in order, and nobody has been given the list yet.
+      const last = this.#removed.at(-1);
+      this.#removed.push(id);
+      if (last !== undefined && last > id) this.#removed.sort(byValue);
       return true;
     }
     const member = Member.decode(value, 0, value.length);
@@ -134,7 +139,7 @@ function named(id: bigint): string {
 }
 
 function recordKey(id: bigint): Key {
-  const key = Buffer.alloc(8);
+  const key = Buffer.alloc(ID_BYTES);
   key.writeBigUInt64BE(id);
   return key.latin1Slice();
 }

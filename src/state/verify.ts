@@ -5,10 +5,12 @@
 import { assert } from "../base/assert.ts";
 import { AlarmType } from "../proto/gen/etcdserverpb.ts";
 import { StoredKeyValue } from "../proto/hot/key-value.ts";
-import { byMemberAndType } from "./alarms.ts";
+import { type Alarms, byMemberAndType } from "./alarms.ts";
+import type { ClusterRecords } from "./cluster-records.ts";
 import type { KeyEntry } from "./key-entry.ts";
 import type { KeySpace } from "./key-space.ts";
 import type { StateMachine } from "./machine.ts";
+import type { Members } from "./members.ts";
 import type { Row } from "./ports.ts";
 
 const reader = new StoredKeyValue();
@@ -32,17 +34,23 @@ export function verify(machine: StateMachine): void {
   }
   for (const lease of space.leases.all()) attached -= lease.keys.size;
   assert(attached === 0, "a lease lists nothing else");
-  verifyMembers(machine);
-  verifyAlarms(machine);
-  machine.auth.verify();
+  verifyCluster(machine.cluster);
+  machine.auth.verifyPermissions();
 }
 
-function verifyMembers(machine: StateMachine): void {
+/** What holds of the small records together, whoever made them. */
+export function verifyCluster(cluster: ClusterRecords): void {
+  verifyMembers(cluster.members);
+  verifyAlarms(cluster.alarms);
+  cluster.auth.verify();
+}
+
+function verifyMembers(members: Members): void {
   const urls = new Set<string>();
   let last = 0n;
-  for (const { ID, peerURLs } of machine.members()) {
+  for (const { ID, peerURLs } of members.all) {
     assert(ID > last, "the ids of members rise, and 0 is none");
-    assert(!machine.isRemoved(ID), "who was removed is no member");
+    assert(!members.isRemoved(ID), "who was removed is no member");
     for (const url of new Set(peerURLs)) {
       assert(!urls.has(url), "a peer URL belongs to one member");
       urls.add(url);
@@ -50,16 +58,15 @@ function verifyMembers(machine: StateMachine): void {
     last = ID;
   }
   last = 0n;
-  for (const id of machine.removedMembers()) {
+  for (const id of members.removed) {
     assert(id > last, "the ids of removed members rise");
     last = id;
   }
 }
 
-function verifyAlarms(machine: StateMachine): void {
-  const alarms = machine.alarms();
-  for (const [i, alarm] of alarms.entries()) {
-    const next = alarms[i + 1];
+function verifyAlarms({ all }: Alarms): void {
+  for (const [i, alarm] of all.entries()) {
+    const next = all[i + 1];
     assert(alarm.alarm !== AlarmType.NONE, "NONE is no alarm");
     assert(next === undefined || byMemberAndType(alarm, next) < 0, "alarms rise");
   }

@@ -159,6 +159,53 @@ export function checkFormat(db: Database, path: string, { program, version }: Fo
   }
 }
 
+interface Table {
+  readonly name: string;
+  readonly type: string;
+  readonly sql: string | null;
+}
+
+/**
+ * What makes a file differ from one that openWriter() and requireFormat() would have made: tables,
+ * and how pages and text are laid out; undefined if nothing does. A file from elsewhere might have
+ * triggers, which would run with our writes, or conditions that refuse them.
+ */
+export function strangenessOf(db: Database, format: Format): string | undefined {
+  const expected = new Map<string, string>();
+  const model = new Database(":memory:");
+  try {
+    requireFormat(model, "a new file", format);
+    for (const table of tablesOf(model)) expected.set(table.name, plainSql(table));
+  } finally {
+    model.close(true);
+  }
+  for (const table of tablesOf(db)) {
+    if (expected.get(table.name) !== plainSql(table)) return `${table.type} "${table.name}"`;
+    expected.delete(table.name);
+  }
+  for (const name of expected.keys()) return `no table "${name}"`;
+  const rows = db.query("SELECT count(*) AS count FROM format").get() as { count: number };
+  if (rows.count !== 1) return `${rows.count} formats`;
+  const pages = db
+    .query("SELECT auto_vacuum AS shrinks, encoding FROM pragma_auto_vacuum, pragma_encoding")
+    .get();
+  const { shrinks, encoding } = pages as { shrinks: number; encoding: string };
+  if (shrinks !== AUTO_VACUUM_INCREMENTAL) return "pages that cannot be given back";
+  return encoding === "UTF-8" ? undefined : `text in ${encoding}`;
+}
+
+const AUTO_VACUUM_INCREMENTAL = 2;
+
+function tablesOf(db: Database): Table[] {
+  return db.query("SELECT name, type, sql FROM sqlite_schema").all() as Table[];
+}
+
+/** Without comments and line breaks, in which programs may differ; ours holds no quotes. */
+function plainSql({ type, sql }: Table): string {
+  const plain = (sql ?? "").replace(/--[^\n]*/g, " ").replace(/\s+/g, " ");
+  return `${type} ${plain}`;
+}
+
 function formatOf(db: Database): { program: string; version: number } | undefined {
   const table = db.query("SELECT 1 FROM sqlite_schema WHERE name = 'format'").get();
   if (table === null) return undefined;

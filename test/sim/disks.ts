@@ -14,6 +14,7 @@ import {
   type MemoryStateDisk,
   MemoryStateStore,
 } from "../../src/storage/memory-state.ts";
+import { judge } from "../state/judged.ts";
 import type { SimProcess } from "./process.ts";
 
 export class SimLog implements LogStore {
@@ -172,6 +173,7 @@ export class SimStore implements StateStore {
   /** Lays a received copy beside the state, as the real store does before Raft hears of it. */
   stage(image: MemoryImage, onStaged: () => void): void {
     this.#process.reach("stage");
+    judge({ records: image.records.values(), rows: image.rows });
     this.#inner.stage(image, this.#whileAlive(onStaged));
     this.#work();
   }

@@ -34,6 +34,7 @@ import type {
   RangeResult,
   TxnResult,
 } from "../../src/state/results.ts";
+import { judge } from "./judged.ts";
 import { MemoryHistory } from "./memory-history.ts";
 
 const encoder = new TextEncoder();
@@ -95,9 +96,10 @@ export class Driver {
     this.machine.stored(this.machine.space.tail.next - 1);
   }
 
-  /** Stops and starts: a new machine over what the store holds. */
+  /** Stops and starts: a new machine over what the store holds, which another member would take. */
   restart(): void {
     this.flush();
+    judge(this.history.stored());
     this.machine = new StateMachine(this.history, this.#cacheBytes);
     this.machine.restore(this.history.stored());
   }

@@ -2,8 +2,12 @@
 import { describe, expect, test } from "bun:test";
 import { EMPTY_BYTES } from "../../src/base/bytes.ts";
 import { Lease } from "../../src/state/key-entry.ts";
-import { Leases, leaseRecord, restoreLease } from "../../src/state/leases.ts";
-import { LEASE_TTL_SECONDS_MAX } from "../../src/state/machine.ts";
+import {
+  LEASE_TTL_SECONDS_MAX,
+  Leases,
+  leaseRecord,
+  restoreLease,
+} from "../../src/state/leases.ts";
 import { verify } from "../../src/state/verify.ts";
 import { codeOf, Driver } from "./driver.ts";
 

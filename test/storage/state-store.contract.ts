@@ -2,7 +2,10 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { Prng } from "../../src/base/prng.ts";
 import type { StateStore } from "../../src/node/ports.ts";
+import { encodeKeyValue, keyOf } from "../../src/proto/hot/key-value.ts";
+import { extendChain, KeyEntry } from "../../src/state/key-entry.ts";
 import type { Row, StateBatch, StateRecord } from "../../src/state/ports.ts";
+import { encodeTombstone } from "../../src/state/stored-form.ts";
 
 export interface StateHarness {
   open(): Promise<StateStore>;
@@ -29,7 +32,7 @@ export function checkpointed(store: StateStore): Promise<number> {
 export class ModelHistory {
   readonly rows: Row[] = [];
   revision = 1;
-  readonly #newest = new Map<string, Row>();
+  readonly #entries = new Map<string, KeyEntry>();
 
   /** One revision that changes `keys`; those in `deleted` get a tombstone. */
   change(keys: readonly string[], deleted: ReadonlySet<string> = new Set()): Row[] {
@@ -44,7 +47,7 @@ export class ModelHistory {
     const view = new Map<string, number>();
     for (const row of rows) {
       if (row.revision > revision) break;
-      const key = Buffer.from(row.kv).toString().split("=")[0] as string;
+      const key = keyOf(row.kv);
       if (row.tombstone) view.delete(key);
       else view.set(key, row.seq);
     }
@@ -52,14 +55,19 @@ export class ModelHistory {
   }
 
   #row(key: string, sub: number, tombstone: boolean): Row {
-    const before = this.#newest.get(key);
-    const prev = before?.seq ?? 0;
-    const depth = (before?.depth ?? 0) + 1;
+    const { revision } = this;
+    const entry = this.#entries.get(key) ?? new KeyEntry(key);
+    this.#entries.set(key, entry);
+    const prev = entry.seq;
     const seq = this.rows.length + sub + 1;
-    const kv = Buffer.from(`${key}=${tombstone ? "" : this.revision}`);
-    const row = { seq, revision: this.revision, sub, prev, jump: prev, depth, tombstone, kv };
-    this.#newest.set(key, row);
-    return row;
+    const jump = extendChain(entry, seq);
+    if (entry.tombstone) entry.createRevision = revision;
+    entry.version = tombstone ? 0 : entry.version + 1;
+    const { createRevision, version, depth } = entry;
+    const value = Buffer.from(`${revision}`);
+    const live = { key, createRevision, modRevision: revision, version, value, lease: 0n };
+    const kv = tombstone ? encodeTombstone(key, revision) : encodeKeyValue(live);
+    return { seq, revision, sub, prev, jump, depth, tombstone, kv };
   }
 }
 
@@ -258,7 +266,7 @@ function keptSeqs(rows: readonly Row[], compactRevision: number): number[] {
   const newest = new Map<string, Row>();
   for (const row of rows) {
     if (row.revision > compactRevision) break;
-    newest.set(Buffer.from(row.kv).toString().split("=")[0] as string, row);
+    newest.set(keyOf(row.kv), row);
   }
   const kept = new Set<number>();
   for (const row of newest.values()) {

@@ -11,7 +11,7 @@ export type RefusalReason =
   | "removed" // was a member once, and can never be again
   | "unauthorized"
   | "no-secret" // wants to prove that it knows one, and we have none
-  | "corrupt"; // a checksum does not fit
+  | "corrupt"; // a checksum does not fit, or a copy of the state cannot be
 
 const CODES = {
   malformed: GrpcCode.INVALID_ARGUMENT,

@@ -235,7 +235,8 @@ export class SnapshotReceiver implements StreamHandler {
     if (error instanceof AssertionError) throw error; // our own mistake: the process stops
     const failure = error instanceof AetherError ? error : new AetherError("unhealthy", "failed");
     const text = error instanceof Error ? error.message : String(error);
-    this.#options.log.warn("snapshot not taken", { group: this.group, reason: text });
+    if (failure.code === "corrupt") this.#options.onRefused("corrupt", text);
+    else this.#options.log.warn("snapshot not taken", { group: this.group, reason: text });
     if (this.#end()) failCall(this.#call, failure);
   }
 

@@ -97,6 +97,13 @@ export class StoredKeyValue {
     return this;
   }
 
+  /** Stands on `bytes` if they are a stored form; for bytes that another member made. */
+  accepts(bytes: Uint8Array): boolean {
+    if (!isStoredForm(bytes)) return false;
+    this.read(bytes);
+    return true;
+  }
+
   key(): Key {
     return latin1(this.bytes, this.keyStart, this.keyEnd);
   }
@@ -146,6 +153,35 @@ export class StoredKeyValue {
       value += (byte & 127) * scale;
     }
   }
+}
+
+/** The longest varint. */
+const VARINT_BYTES_MAX = 10;
+
+/** Whether nothing that read() asserts is broken: fields in order, whole, numbers in range. */
+function isStoredForm(bytes: Uint8Array): boolean {
+  let last = 0;
+  let at = 0;
+  while (at < bytes.length) {
+    const tag = bytes[at++] as number;
+    if (tag <= last) return false;
+    last = tag;
+    const end = Math.min(bytes.length, at + VARINT_BYTES_MAX);
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      if (at === end) return false;
+      const byte = bytes[at++] as number;
+      value += (byte & 127) * scale;
+      if (byte < 128) break;
+    }
+    if (tag === TAG_KEY || tag === TAG_VALUE) {
+      if (value > bytes.length - at) return false;
+      at += value;
+    } else if (tag === TAG_CREATE || tag === TAG_MOD || tag === TAG_VERSION) {
+      if (!Number.isSafeInteger(value)) return false;
+    } else if (tag !== TAG_LEASE) return false;
+  }
+  return true;
 }
 
 /** The one that the functions below share. */

@@ -297,6 +297,7 @@ export class AuthStore {
     else if (key === SIGNING_KEY) this.#signingKey = new Secret(value);
   }
 
+  /** What holds of users and settings, whoever made them. */
   verify(): void {
     assert(!this.#enabled || this.hasRole(ROOT, ROOT), "while auth is enabled, root is root");
     assert(this.#revision >= 1, "the auth revision begins with 1");
@@ -309,6 +310,13 @@ export class AuthStore {
       assert(name === "" || this.#users.has(name), "tokens are those of somebody");
       assert(from <= this.#revision, "tokens count from a revision on that has been");
     }
+    const key = this.#signingKey;
+    const isLong = key === undefined || key.bytesCount >= SIGNING_KEY_BYTES;
+    assert(isLong, "a signing key is long enough");
+  }
+
+  /** Permissions that were granted here; old databases of etcd's may hold others. */
+  verifyPermissions(): void {
     for (const { permissions } of this.#roles.values()) {
       const rise = permissions.every(({ key }, i) => i === 0 || key >= keyAt(permissions, i - 1));
       assert(rise, "the permissions of a role rise");

@@ -17,7 +17,7 @@ import type { MessageType } from "../../proto/message.ts";
 import { Alarms } from "../../state/alarms.ts";
 import { AUTH_ROLE_SPACE, AUTH_SPACE, AUTH_USER_SPACE } from "../../state/auth/auth-records.ts";
 import { extendChain, KeyEntry, Lease } from "../../state/key-entry.ts";
-import { leaseRecord } from "../../state/leases.ts";
+import { LEASE_TTL_SECONDS_MAX, leaseRecord } from "../../state/leases.ts";
 import { Members } from "../../state/members.ts";
 import type { Row, StateBatch, StateRecord } from "../../state/ports.ts";
 import { compactPointRecord } from "../../state/restore.ts";
@@ -138,7 +138,7 @@ class StateImport {
     const kv = this.#decode(KeyValue, value, `revision ${main}`);
     this.#revision = main;
     if (kv.key === "") return; // only notes a revision that was bumped: no key is empty
-    const right = tombstone || (kv.modRevision === main && kv.version > 0);
+    const right = tombstone || isVersion(kv, main);
     if (!right) throw damaged(`revision ${main} holds version ${kv.version} of ${kv.modRevision}`);
     const entry = this.#entries.get(kv.key) ?? new KeyEntry(kv.key);
     this.#entries.set(kv.key, entry);
@@ -198,7 +198,8 @@ class StateImport {
     const { ID: id, TTL, RemainingTTL } = stored;
     if (id === 0n || this.#leases.has(id)) throw this.#options.damaged(`lease ${id} cannot be`);
     this.#leases.add(id);
-    const lease = new Lease(id, Math.max(1, TTL), EMPTY);
+    const ttlSeconds = Math.min(Math.max(1, TTL), LEASE_TTL_SECONDS_MAX);
+    const lease = new Lease(id, ttlSeconds, EMPTY);
     lease.remainingSeconds = Math.min(Math.max(0, RemainingTTL), lease.ttlSeconds);
     this.#records.push(leaseRecord(lease));
   }
@@ -262,6 +263,12 @@ class StateImport {
       throw this.#options.damaged(`${what} is no ${type.typeName}: ${error.message}`, error);
     }
   }
+}
+
+/** Whether a live key can be so at its revision; members ask the same of copies of our state. */
+function isVersion({ modRevision, createRevision, version }: KeyValue, main: number): boolean {
+  const isCreated = createRevision >= 1 && createRevision <= main;
+  return modRevision === main && isCreated && version >= 1 && Number.isSafeInteger(version);
 }
 
 function hex(bytes: Uint8Array): string {
