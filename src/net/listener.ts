@@ -68,6 +68,8 @@ export interface ListenOptions {
 export interface ListenerTraffic extends Traffic {
   acceptedCount: number;
   refusedCount: number;
+  /** Whose the last of them was; "": nobody's. */
+  refusedPeer: string;
 }
 
 /** Listens at once. Throws AetherError invalid_argument when address and TLS do not fit, and the
@@ -86,6 +88,7 @@ export class Listener {
     sentBytes: 0,
     acceptedCount: 0,
     refusedCount: 0,
+    refusedPeer: "",
   };
   readonly #network: Network;
   readonly #options: ListenOptions;
@@ -193,6 +196,7 @@ export class Listener {
     const isFull = this.#links.size >= this.#connectionsMax;
     if (this.#stopped || isFull || this.#sources?.hasRoom(origin.host) === false) {
       this.traffic.refusedCount++;
+      this.traffic.refusedPeer = origin.text;
       socket.terminate();
       return;
     }

@@ -105,6 +105,8 @@ export class LoginQueue {
   #armed = false;
   /** Calls that were refused, because too many waited. */
   refusedCount = 0;
+  /** Where the last of them came from; "": none did. */
+  refusedHost = "";
   /** Failures that made somebody wait. */
   penaltyCount = 0;
 
@@ -127,7 +129,7 @@ export class LoginQueue {
       const key = laneKey(user, host);
       const lane = this.#lanes.get(key) ?? { user, host, waiting: [] };
       if (this.#isPenalised(key) && lane.waiting.length >= PENALISED_WAITING_MAX)
-        throw this.#full();
+        throw this.#full(host);
       this.#lanes.set(key, lane);
       lane.waiting.push({ isWanted, go: resolve, refuse: reject });
       this.#count(lane, 1);
@@ -171,25 +173,26 @@ export class LoginQueue {
     return untilMs > this.#time.nowMs();
   }
 
-  #full(): AetherError {
+  #full(host: string): AetherError {
     this.refusedCount++;
+    this.refusedHost = host;
     return new AetherError("too_many_requests", "too many passwords wait to be checked");
   }
 
   /** The newest call of the greediest goes; throws if that is the one that comes. */
   #makeRoom(user: string, host: string): void {
     const own = this.#waitingOf(user, host);
-    if (own >= GREEDY_WAITING) throw this.#full();
+    if (own >= GREEDY_WAITING) throw this.#full(host);
     let greediest: Lane | undefined;
     let most = own;
     for (const lane of this.#lanes.values()) {
       const waiting = this.#waitingOf(lane.user, lane.host);
       if (waiting > own && waiting >= most) [greediest, most] = [lane, waiting];
     }
-    if (greediest === undefined) throw this.#full();
+    if (greediest === undefined) throw this.#full(host);
     const last = greediest.waiting.pop();
     this.#count(greediest, -1);
-    last?.refuse(this.#full());
+    last?.refuse(this.#full(greediest.host));
   }
 
   #waitingOf(user: string, host: string): number {

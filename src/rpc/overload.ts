@@ -33,6 +33,8 @@ export const REFUSED_WHEN_FULL: ReadonlySet<string> = new Set(
 export class Overload {
   /** Calls that were refused. */
   refusedCount = 0;
+  /** Whose call it was the last time; "": nobody's. */
+  refusedPeer = "";
   readonly #load: Pick<CallLoad, "waiting" | "limit">;
 
   constructor(load: Pick<CallLoad, "waiting" | "limit">) {
@@ -40,11 +42,12 @@ export class Overload {
   }
 
   /** Throws too_many_requests if this call should not be begun. */
-  check(call: Pick<ServerCall, "siblings">): void {
+  check(call: Pick<ServerCall, "siblings" | "peer">): void {
     const { waiting, limit } = this.#load;
     if (waiting < limit) return;
     if (call.siblings <= FEW_CALLS && waiting < ROOM_FOR_FEW * limit) return;
     this.refusedCount++;
+    this.refusedPeer = call.peer;
     throw new AetherError("too_many_requests", `${waiting} calls wait, ${limit} are good`);
   }
 }

@@ -51,7 +51,7 @@ export class Passwords {
   }
 
   /** For metrics: passwords that wait, and what the queue's limits did. */
-  get load(): Pick<LoginQueue, "waitingCount" | "refusedCount" | "penaltyCount"> {
+  get load(): Pick<LoginQueue, "waitingCount" | "refusedCount" | "refusedHost" | "penaltyCount"> {
     return this.#queue;
   }
 

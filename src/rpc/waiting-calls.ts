@@ -34,6 +34,9 @@ export interface CoordinationBackend extends GrantParts {
 export class WaitingCalls {
   readonly #backend: CoordinationBackend;
   readonly #open = new Set<AbortController>();
+  /** Calls that were refused, and whose the last of them was. */
+  refusedCount = 0;
+  refusedPeer = "";
 
   constructor(backend: CoordinationBackend) {
     this.#backend = backend;
@@ -44,7 +47,11 @@ export class WaitingCalls {
    * client has gone; for a unary call nobody needs to call that.
    */
   run(call: ServerCall, operation: (participant: Participant) => Promise<void>): () => void {
-    if (this.#open.size >= WAITING_MAX) throw new AetherError("too_many_requests");
+    if (this.#open.size >= WAITING_MAX) {
+      this.refusedCount++;
+      this.refusedPeer = call.peer;
+      throw new AetherError("too_many_requests");
+    }
     const controller = new AbortController();
     this.#open.add(controller);
     const onGone = (): void => controller.abort(new AetherError("canceled"));

@@ -181,7 +181,7 @@ export class Doors {
       const { http, memory } = this.#answering[kind];
       const { handler, bodyBytesMax } = http ?? GRPC_ALONE;
       const limits = { ...HTTP_LIMITS, bodyBytesMax };
-      const account = memory.open();
+      const account = memory.open(peer.address);
       return new Http1Connection({ ...whoIs(peer), handler, limits, memory: account }, nowMs);
     };
     const own = kind === "peers" ? tls.peers : tls.clients;

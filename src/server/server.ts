@@ -36,9 +36,9 @@ import { warnOfOpenData, warnOfOpenSecrets } from "./exposed-files.ts";
 import { begin, foundingOf, rememberBeginning } from "./founding.ts";
 import { createHttpSide, type HttpSide } from "./http/compose.ts";
 import { KnownMembers } from "./known-members.ts";
-import { registerDoors } from "./metrics/doors.ts";
+import type { LimitLog } from "./limit-log.ts";
+import { watchLimits } from "./limits-met.ts";
 import { MeteredGroup } from "./metrics/group.ts";
-import { registerLimits, registerOverload } from "./metrics/limits.ts";
 import { RoundTrips, registerNode } from "./metrics/node.ts";
 import { registerProcess } from "./metrics/process.ts";
 import { peerTrust } from "./peer-trust.ts";
@@ -167,6 +167,7 @@ class Server implements RunningServer {
   readonly #metrics = new Metrics();
   readonly #roundTrips = new RoundTrips();
   #http: HttpSide | undefined;
+  #limits: LimitLog | undefined;
   readonly #end = Promise.withResolvers<number>();
   #ticker: ReturnType<typeof setInterval> | undefined;
   #stopping: Promise<void> | undefined;
@@ -293,6 +294,7 @@ class Server implements RunningServer {
     this.#upkeep.tick();
     this.#services.tick(clock.monotonicMs());
     this.#http?.tick(clock.monotonicMs());
+    this.#limits?.tick(clock.monotonicMs());
     if (this.#provenRemoved && !this.#group.isLeader) this.#onRemoved();
   }
 
@@ -462,11 +464,10 @@ class Server implements RunningServer {
     const peerMethods = this.#link.methods;
     const answering = answeringOf({ ...shared, peerMethods, front: http.front });
     doors.serve(answering);
-    registerLimits(this.#metrics, answering);
-    registerDoors(this.#metrics, doors);
-    const { overload, largeReads, heldRequests, passwords } = this.#services;
-    const loads = { overload, largeReads, heldRequests, passwords, share: network.share };
-    registerOverload(this.#metrics, { ...loads, front: http.front, held: http.held });
+    const { overload, largeReads, heldRequests, passwords, waiting } = this.#services;
+    const loads = { overload, largeReads, heldRequests, passwords, waiting, share: network.share };
+    const limited = { ...loads, doors, answering, front: http.front, held: http.held };
+    this.#limits = watchLimits(this.#metrics, this.#base.log, limited);
     meters.register(this.#metrics);
     registerProcess(this.#metrics);
     registerNode(this.#metrics, {

@@ -61,7 +61,8 @@ export class Services {
   readonly #kv: KvService;
   readonly #watch: WatchService;
   readonly #lease: LeaseService;
-  readonly #waiting: WaitingCalls;
+  /** Locks and elections. */
+  readonly waiting: WaitingCalls;
   readonly #snapshots: SnapshotService;
   readonly #admission: Admission;
   readonly #auth: Authorizer;
@@ -85,7 +86,7 @@ export class Services {
     const guarded = { ...backend, auth };
     this.#kv = new KvService(guarded);
     this.#lease = new LeaseService(guarded);
-    this.#waiting = new WaitingCalls(guarded);
+    this.waiting = new WaitingCalls(guarded);
     this.#snapshots = new SnapshotService(backend.snapshots);
     this.#admission = new Admission({
       ...{ group, electionMs, memberId: identity.memberId },
@@ -97,8 +98,8 @@ export class Services {
       ...this.#watch.methods(),
       ...this.#lease.methods(),
       ...authMethods({ ...guarded, passwords: this.passwords }),
-      ...lockMethods(guarded, this.#waiting),
-      ...new ElectionService(guarded, this.#waiting).methods(),
+      ...lockMethods(guarded, this.waiting),
+      ...new ElectionService(guarded, this.waiting).methods(),
       ...clusterMethods(backend),
       ...maintenanceMethods(backend),
       ...this.#snapshots.methods(),
@@ -185,7 +186,7 @@ export class Services {
   #closeStreams(reason: AetherError): void {
     this.#watch.close(reason);
     this.#lease.close(reason);
-    this.#waiting.close(reason);
+    this.waiting.close(reason);
   }
 }
 

@@ -35,15 +35,18 @@ export class MemoryBudget {
   refusedCalls = 0;
   /** Connections ended because they held the most. */
   endedConnections = 0;
+  /** Who was last refused a call, and whose connection was ended last; "": nobody. */
+  refusedPeer = "";
+  endedPeer = "";
   readonly #accounts = new Set<MemoryAccount>();
 
   constructor(bytesMax = MEMORY_BYTES_MAX) {
     this.bytesMax = bytesMax;
   }
 
-  /** For one connection, which closes it. */
-  open(): MemoryAccount {
-    const account = new MemoryAccount(this);
+  /** For one connection, which closes it; `peer` is who is at its other end. */
+  open(peer = ""): MemoryAccount {
+    const account = new MemoryAccount(this, peer);
     this.#accounts.add(account);
     return account;
   }
@@ -72,6 +75,7 @@ export class MemoryBudget {
       if (this.usedBytes <= enough) return;
       account.condemn();
       this.endedConnections++;
+      this.endedPeer = account.peer;
     }
   }
 
@@ -85,12 +89,14 @@ export class MemoryBudget {
 export class MemoryAccount {
   bytes = 0;
   condemned = false;
+  readonly peer: string;
   readonly #budget: MemoryBudget;
   #estimate = 0;
   #counts = true;
 
-  constructor(budget: MemoryBudget) {
+  constructor(budget: MemoryBudget, peer: string) {
     this.#budget = budget;
+    this.peer = peer;
   }
 
   /** A buffer was made, grew (or went, below 0). */
@@ -111,6 +117,7 @@ export class MemoryAccount {
     const budget = this.#budget;
     if (!budget.isOver || this.bytes <= budget.shareBytes) return false;
     budget.refusedCalls++;
+    budget.refusedPeer = this.peer;
     return true;
   }
 

@@ -70,6 +70,7 @@ describe("listener", () => {
       sentBytes: 19,
       acceptedCount: 2,
       refusedCount: 0,
+      refusedPeer: "",
     });
   });
 

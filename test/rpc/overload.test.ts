@@ -16,7 +16,7 @@ import { bytesOfMessage, FakeCall, Harness } from "./harness.ts";
 
 function codeOf(overload: Overload, siblings: number): string {
   try {
-    overload.check({ siblings });
+    overload.check({ siblings, peer: `10.0.0.${siblings}:1` });
     return "taken";
   } catch (error) {
     return error instanceof AetherError ? error.code : String(error);
@@ -36,6 +36,7 @@ describe("overload", () => {
     load.waiting = 200;
     expect(seen()).toEqual(Array(3).fill("too_many_requests"));
     expect(overload.refusedCount).toBe(5);
+    expect(overload.refusedPeer).toBe(`10.0.0.${FEW_CALLS + 1}:1`);
   });
 
   test("has etcd's text and the code of etcd's table", () => {

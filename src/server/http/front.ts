@@ -63,6 +63,8 @@ export class HttpFront {
   readonly peers: HttpService;
   /** Requests under a name or from an origin that may not ask. */
   refusedCount = 0;
+  /** Who sent the last of them; "": nobody. */
+  refusedPeer = "";
   readonly #parts: FrontParts;
   #date = "";
   #dateSecond = -1;
@@ -137,10 +139,11 @@ export class HttpFront {
   }
 
   /** True: it has been answered that nobody may ask like this. */
-  #refuses({ headers, secure }: HttpRequest, response: HttpResponse): boolean {
+  #refuses({ headers, secure, peer }: HttpRequest, response: HttpResponse): boolean {
     const refusal = refusalOf(this.#parts, headers, secure);
     if (refusal === undefined) return false;
     this.refusedCount++;
+    this.refusedPeer = peer;
     response.end(refusal.status, TEXT, refusal.text);
     return true;
   }

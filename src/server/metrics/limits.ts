@@ -8,11 +8,12 @@ import type { HeldRequests } from "../../rpc/held-requests.ts";
 import type { LargeReads } from "../../rpc/large-reads.ts";
 import type { Overload } from "../../rpc/overload.ts";
 import type { Passwords } from "../../rpc/passwords.ts";
-import type { Http2Counts } from "../../wire/http2/counts.ts";
+import type { WaitingCalls } from "../../rpc/waiting-calls.ts";
+import type { Http2Limit } from "../../wire/http2/counts.ts";
 import type { Answering } from "../doors.ts";
 import type { HttpFront } from "../http/front.ts";
 
-const LIMITS: Readonly<Record<keyof Http2Counts, string>> = {
+const LIMITS: Readonly<Record<Http2Limit, string>> = {
   floods: "flood",
   breaches: "protocol",
   timeouts: "timeout",
@@ -25,7 +26,7 @@ export function registerLimits(metrics: Metrics, answering: Answering): void {
   const help = "Times that callers over HTTP/2 met a limit: connections ended, streams refused.";
   metrics.readMany("counter", "aether_http2_limits_met_total", help, () =>
     Object.entries(LIMITS).map(([name, limit]) => {
-      const key = name as keyof Http2Counts;
+      const key = name as Http2Limit;
       return [{ limit }, servers.reduce((sum, { counts }) => sum + counts[key], 0)] as const;
     }),
   );
@@ -53,11 +54,12 @@ export interface OverloadParts {
   /** What waits to become JSON; undefined: nothing ever does. */
   readonly held: LargeReads | undefined;
   readonly passwords: Passwords;
+  readonly waiting: WaitingCalls;
 }
 
 /** What was refused or had to wait because there was more of it than could be done. */
 export function registerOverload(metrics: Metrics, parts: OverloadParts): void {
-  const { overload, largeReads, heldRequests, share, front, held, passwords } = parts;
+  const { overload, largeReads, heldRequests, share, front, held, passwords, waiting } = parts;
   const counter = (name: string, help: string, value: () => number): void =>
     metrics.read("counter", name, help, value);
   counter("aether_overload_refused_total", "Calls refused: too many waited already.", () => {
@@ -80,6 +82,9 @@ export function registerOverload(metrics: Metrics, parts: OverloadParts): void {
   });
   counter("aether_held_requests_refused_total", "Calls refused: too much waits for tokens.", () => {
     return heldRequests.refusedCount;
+  });
+  counter("aether_waiting_calls_refused_total", "Locks and elections refused: too many.", () => {
+    return waiting.refusedCount;
   });
   counter("aether_logins_refused_total", "Logins refused: too many waited already.", () => {
     return passwords.load.refusedCount;

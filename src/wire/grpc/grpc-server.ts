@@ -1,7 +1,7 @@
 /** What all connections of one gRPC server share: its methods, limits and hooks. Immutable. */
 import { KIB, MIB } from "../../base/units.ts";
 import type { HttpHandler, HttpStreamHandler } from "../http1/http.ts";
-import { noCounts } from "../http2/counts.ts";
+import { Http2Counts } from "../http2/counts.ts";
 import type { KeepaliveOptions } from "../http2/keepalive.ts";
 import {
   type Http2Limits,
@@ -64,7 +64,7 @@ export class GrpcServer {
   readonly quietMsMax: number;
   readonly memory: MemoryBudget;
   /** Limits met by all its connections. */
-  readonly counts = noCounts();
+  readonly counts = new Http2Counts();
 
   constructor(options: GrpcServerOptions) {
     const meter = options.meter ?? ((): CallMeter => NO_METER);

@@ -38,8 +38,9 @@ export class GrpcServerConnection implements ProtocolConnection {
         limits: server.limits,
         keepalive: server.keepalive,
         prefaceTimeoutMs: PREFACE_TIMEOUT_MS,
-        memory: server.memory.open(),
+        memory: server.memory.open(options.peer),
         counts: server.counts,
+        peer: options.peer,
       },
       options.nowMs,
     );

@@ -1,15 +1,25 @@
-/** How often the limits of HTTP/2 were met, over all connections of a server; for metrics. */
-export interface Http2Counts {
-  /** Connections ended with ENHANCE_YOUR_CALM: too much of anything. */
-  floods: number;
-  /** Connections ended with another error: the peer broke the protocol. */
-  breaches: number;
-  /** Connections ended because the peer did not do something in time. */
-  timeouts: number;
-  /** Streams over the count that were refused. */
-  refusedStreams: number;
-}
+/**
+ * How often the limits of HTTP/2 were met, over all connections of a server, and by whom last: for
+ * metrics and the log.
+ */
+export type Http2Limit = "floods" | "breaches" | "timeouts" | "refusedStreams";
 
-export function noCounts(): Http2Counts {
-  return { floods: 0, breaches: 0, timeouts: 0, refusedStreams: 0 };
+export class Http2Counts implements Readonly<Record<Http2Limit, number>> {
+  /** Connections ended with ENHANCE_YOUR_CALM: too much of anything. */
+  floods = 0;
+  /** Connections ended with another error: the peer broke the protocol. */
+  breaches = 0;
+  /** Connections ended because the peer did not do something in time. */
+  timeouts = 0;
+  /** Streams over the count that were refused. */
+  refusedStreams = 0;
+  /** Who met each of them last, as net/ names a peer; "": nobody. */
+  readonly offenders: Record<Http2Limit, string> = {
+    ...{ floods: "", breaches: "", timeouts: "", refusedStreams: "" },
+  };
+
+  met(limit: Http2Limit, peer: string, times = 1): void {
+    this[limit] += times;
+    this.offenders[limit] = peer;
+  }
 }

@@ -10,7 +10,7 @@
 import { assert } from "../../base/assert.ts";
 import { OUTPUT_LOW_BYTES, OutputBuffer } from "../connection.ts";
 import type { MemoryAccount } from "../memory.ts";
-import type { Http2Counts } from "./counts.ts";
+import type { Http2Counts, Http2Limit } from "./counts.ts";
 import { ConnectionError } from "./errors.ts";
 import { FrameReader, isHeaderFrame } from "./frame-reader.ts";
 import { writeFrame, writeGoaway, writeWindowUpdate } from "./frames.ts";
@@ -47,6 +47,8 @@ export interface SessionOptions {
   readonly memory?: MemoryAccount;
   /** Added to when a limit is met. */
   readonly counts?: Http2Counts;
+  /** Who is at the other end, as the counts shall name it. */
+  readonly peer?: string;
 }
 
 /** Which frames may come next. */
@@ -137,9 +139,10 @@ export class Http2Session<S extends Http2Stream, H extends Http2Head> {
       return;
     }
     if (this.#closing) return;
+    if (this.engine.refused > 0) this.#countRefused();
     const late = this.#lateness(nowMs);
     if (late !== undefined) {
-      if (this.#options.counts !== undefined) this.#options.counts.timeouts++;
+      this.#met("timeouts");
       this.end(Http2Code.NO_ERROR, late);
       return;
     }
@@ -392,12 +395,19 @@ export class Http2Session<S extends Http2Stream, H extends Http2Head> {
   }
 
   #count(code: Http2Code): void {
-    const { counts } = this.#options;
-    if (counts === undefined) return;
-    counts.refusedStreams += this.engine.refused;
+    if (this.engine.refused > 0) this.#countRefused();
+    if (code === Http2Code.ENHANCE_YOUR_CALM) this.#met("floods");
+    else if (code !== Http2Code.NO_ERROR) this.#met("breaches");
+  }
+
+  #countRefused(): void {
+    this.#met("refusedStreams", this.engine.refused);
     this.engine.refused = 0;
-    if (code === Http2Code.ENHANCE_YOUR_CALM) counts.floods++;
-    else if (code !== Http2Code.NO_ERROR) counts.breaches++;
+  }
+
+  #met(limit: Http2Limit, times = 1): void {
+    const { counts, peer = "" } = this.#options;
+    counts?.met(limit, peer, times);
   }
 
   /** All connections hold too much, and this one the most. */
