@@ -19,6 +19,8 @@ const UNIX: Origin = { host: undefined, text: "unix" };
 /** Of a socket that was accepted at an address of this kind; undefined: its caller has gone. */
 export function originOf(socket: Socket<Slot>, kind: Address["kind"]): Origin | undefined {
   if (kind === "unix") return UNIX;
-  const { remoteAddress: host, remotePort } = socket;
-  return host === undefined ? undefined : { host, text: hostPort(host, remotePort) };
+  // Each asks the system, and the reset may come in between; Bun's types have a port always.
+  const { remoteAddress: host, remotePort: port } = socket as Partial<Socket<Slot>>;
+  if (host === undefined || port === undefined) return undefined;
+  return { host, text: hostPort(host, port) };
 }
