@@ -74,6 +74,17 @@ export class Inner {
   live = 0;
 }
 
+/** Somebody had a right to all keys of a lease by the rules of an auth revision. */
+export interface Judgement {
+  readonly user: string;
+  readonly right: "read" | "write";
+  readonly authRevision: number;
+  /** Keys that were attached since. */
+  readonly fresh: KeyEntry[];
+}
+
+const NO_JUDGEMENTS: readonly Judgement[] = [];
+
 /**
  * A lease: replicated are its id, its granted seconds and what it owns; of the time left only what
  * a leader wrote down last, if it did.
@@ -86,6 +97,8 @@ export class Lease {
   /** What was left at its last checkpoint, in seconds; 0: all of it. */
   remainingSeconds = 0;
   readonly keys = new Set<KeyEntry>();
+  /** Not replicated: lease-judgements.ts. */
+  judgements = NO_JUDGEMENTS;
 
   constructor(id: bigint, ttlSeconds: number, field: Uint8Array) {
     this.id = id;

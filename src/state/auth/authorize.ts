@@ -15,6 +15,7 @@ import type {
   RequestOp,
   TxnRequest,
 } from "../../proto/gen/etcdserverpb.ts";
+import { noteAllowed, unjudgedKeys } from "../lease-judgements.ts";
 import type { Leases } from "../leases.ts";
 import { type AuthStore, type Right, ROOT } from "./auth-store.ts";
 import type { Caller } from "./caller.ts";
@@ -37,9 +38,8 @@ interface AskedPut {
 /** Whether the caller has `right` over the whole range. */
 export function checkKeys({ auth, caller }: Question, right: Right, range: NamedRange): void {
   if (!auth.enabled) return;
-  if (caller === undefined || caller.authRevision === 0) throw new AetherError("user_empty");
-  if (caller.authRevision < auth.revision) throw new AetherError("auth_old_revision");
-  if (!auth.allows(caller.user, right, range)) throw new AetherError("permission_denied");
+  const user = knownUser(auth, caller);
+  if (!auth.allows(user, right, range)) throw new AetherError("permission_denied");
 }
 
 /** Whether the caller has the role root. */
@@ -73,8 +73,22 @@ export function checkTxn(question: Question, request: TxnRequest): void {
 /** `right` over every key that hangs on a lease; one that does not exist is no secret. */
 export function checkLease(question: Question, right: Right, id: bigint): void {
   const lease = question.leases.get(id);
-  if (lease === undefined || isRoot(question)) return;
-  for (const { key } of lease.keys) checkKeys(question, right, { key, rangeEnd: "" });
+  if (lease === undefined || lease.keys.size === 0 || isRoot(question)) return;
+  const { auth, caller } = question;
+  const user = knownUser(auth, caller);
+  const asked = { user, right, authRevision: auth.revision };
+  for (const { key } of unjudgedKeys(lease, asked)) {
+    if (!auth.allows(user, right, { key, rangeEnd: "" }))
+      throw new AetherError("permission_denied");
+  }
+  noteAllowed(lease, asked);
+}
+
+/** Who asks, known by the present rules. */
+function knownUser({ revision }: AuthStore, caller: Caller | undefined): string {
+  if (caller === undefined || caller.authRevision === 0) throw new AetherError("user_empty");
+  if (caller.authRevision < revision) throw new AetherError("auth_old_revision");
+  return caller.user;
 }
 
 function checkOperation(question: Question, operation: RequestOp): void {
