@@ -60,11 +60,13 @@ export interface ListenOptions {
   readonly http2: ConnectionFactory;
   /** By default CONNECTIONS_MAX, or three quarters of the files that the process may open. */
   readonly connectionsMax?: number;
-  /** From one address (of IPv6 one network); no limit of its own by default. */
+  /** From one address (of IPv6 one network), whatever is free; no limit of its own by default. */
   readonly connectionsPerSourceMax?: number;
+  /** What nobody else can take from one address; more than that only while there is room. */
+  readonly connectionsPerSourceShare?: number;
 }
 
-/** Counters for metrics; connections beyond the limit are only refused, never accepted. */
+/** Counters for metrics; refused: not accepted, or ended for somebody with fewer. */
 export interface ListenerTraffic extends Traffic {
   acceptedCount: number;
   refusedCount: number;
@@ -108,8 +110,8 @@ export class Listener {
     this.#network = network;
     this.#options = options;
     this.#connectionsMax = options.connectionsMax ?? connectionsWithin(CONNECTIONS_MAX);
-    const perSourceMax = options.connectionsPerSourceMax;
-    this.#sources = perSourceMax === undefined ? undefined : new Sources(perSourceMax);
+    const perSource = options.connectionsPerSourceMax ?? options.connectionsPerSourceShare;
+    this.#sources = perSource === undefined ? undefined : new Sources(perSource);
     this.#gate = options.tls === undefined ? undefined : this.#gateOf(options.tls);
     this.#server = bind(options, this.#handlers());
   }
@@ -193,10 +195,8 @@ export class Listener {
       socket.terminate(); // nobody is there to be answered
       return;
     }
-    const isFull = this.#links.size >= this.#connectionsMax;
-    if (this.#stopped || isFull || this.#sources?.hasRoom(origin.host) === false) {
-      this.traffic.refusedCount++;
-      this.traffic.refusedPeer = origin.text;
+    if (this.#stopped || !this.#hasRoom(origin)) {
+      this.#countRefused(origin);
       socket.terminate();
       return;
     }
@@ -207,6 +207,27 @@ export class Listener {
     socket.data = link;
     socket.setNoDelay(true);
     if (this.#isTlsAlone) this.#gate?.begin(socket, link, origin);
+  }
+
+  /** Where there is none, it is taken from who has more than his share. */
+  #hasRoom({ host }: Origin): boolean {
+    const isFull = this.#links.size >= this.#connectionsMax;
+    if (this.#options.connectionsPerSourceShare === undefined) {
+      return !isFull && this.#sources?.hasRoom(host) !== false;
+    }
+    if (!isFull) return true;
+    const surplus = this.#sources?.surplusFor(host);
+    if (surplus === undefined) return false;
+    this.#countRefused(this.#origins.get(surplus) as Origin);
+    surplus.terminate();
+    this.#links.delete(surplus); // its place is free now, whenever its socket says that it closed
+    this.#sources?.delete(surplus);
+    return true;
+  }
+
+  #countRefused(origin: Origin): void {
+    this.traffic.refusedCount++;
+    this.traffic.refusedPeer = origin.text;
   }
 
   #addLink(socket: LinkSocket, graceMs: number): Link {

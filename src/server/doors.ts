@@ -209,15 +209,18 @@ export class Doors {
 }
 
 /**
- * What one address may have of the connections: the rest of a company behind one translated
- * address, or all clients behind one balancer, fit in, and one machine cannot take all.
+ * What nobody can take from one address: the rest of a company behind one translated address, or
+ * all clients behind one balancer, are most of what there is. It has the last quarter too while
+ * nobody else wants it; then its connections beyond the share end, one for each that comes from
+ * elsewhere. So one machine cannot keep others out, and the only client is never refused for being
+ * the only one.
  */
-const SOURCE_SHARE = 0.75;
+export const SOURCE_SHARE = 0.75;
 
-function clientRoom(): Pick<ListenOptions, "connectionsMax" | "connectionsPerSourceMax"> {
+function clientRoom(): Pick<ListenOptions, "connectionsMax" | "connectionsPerSourceShare"> {
   const connectionsMax = connectionsWithin(CONNECTIONS_MAX);
-  const connectionsPerSourceMax = Math.ceil(connectionsMax * SOURCE_SHARE);
-  return { connectionsMax, connectionsPerSourceMax };
+  const connectionsPerSourceShare = Math.ceil(connectionsMax * SOURCE_SHARE);
+  return { connectionsMax, connectionsPerSourceShare };
 }
 
 /** Where members alone come, there are few of them. */

@@ -4,7 +4,7 @@
  * counts; the counts are looked at with the server's tick. The first time is told at once, then
  * one line a while with how many more there were, each kind for itself:
  *
- *   count  0  3  3  950 …  ─ tick ─▶  "limit met" count=3 · · · · 10 s · · · · "limit met" count=947
+ *   count 3 … 950  ─ tick ─▶  "limit met" count=3  · · 10 s · ·  "limit met" count=947
  */
 import type { Log } from "../base/ports.ts";
 

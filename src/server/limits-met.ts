@@ -40,8 +40,8 @@ function limitsMet(parts: LimitedParts): CountedLimit[] {
 
 const ROOM = {
   clients:
-    "connections were refused: close idle ones, raise the limit of open files (ulimit -n), or " +
-    "spread clients over members; one address has three quarters of the room at most",
+    "connections were refused, or ended for others where one address had over three quarters: " +
+    "close idle ones, raise the limit of open files (ulimit -n), or spread clients over members",
   members: "connections were refused: members need few, so look at who calls at their address",
   observers: "connections were refused: look at who asks for metrics and health",
 } as const;
