@@ -33,7 +33,7 @@ export class Sources<Connection extends object> {
     return (this.#sources.get(sourceOf(address))?.count ?? 0) < this.#countMax;
   }
 
-  /** What may be ended for one from this address; undefined: it has its share, or nobody has more. */
+  /** What may be ended for one from this address; undefined: it has its share, or nobody more. */
   surplusFor(address: string | undefined): Connection | undefined {
     if (!this.hasRoom(address)) return undefined;
     const [greedy] = this.#over;
