@@ -8,6 +8,7 @@
  */
 import type { PeerCertificate } from "node:tls";
 import type { Socket, SocketHandler } from "bun";
+import { TurnPhase } from "../base/turn.ts";
 import { unnamedCaller } from "./caller-name.ts";
 import {
   brokenRule,
@@ -31,13 +32,16 @@ export const HANDSHAKE_MS_MAX = 10_000;
  * whoever has a request in the same turn waits for all of them. */
 const HANDSHAKES_PER_TURN = 4;
 
+const UNFINISHED = `it was not finished in ${HANDSHAKE_MS_MAX / 1000} s`;
+const TOO_MANY = "too many handshakes of its address were under way all the time";
+
 /** What did not come in; for metrics. */
 export interface HandshakeCounts {
   /** Ended before a certificate could be judged: other versions, no TLS at all, time. */
   failedCount: number;
   /** Finished, and the certificate did not do. */
   refusedCount: number;
-  /** Too many were under way. */
+  /** Too many were under way, for too long. */
   surplusCount: number;
 }
 
@@ -62,7 +66,9 @@ export class TlsGate {
   readonly counts: HandshakeCounts = { failedCount: 0, refusedCount: 0, surplusCount: 0 };
   readonly #options: TlsGateOptions;
   readonly #handlers: SocketHandler<Slot>;
-  readonly #handshakes = new Handshakes<Link>();
+  readonly #handshakes = new Handshakes<Link>((link) => this.#leaveLine(link));
+  /** What those in line go on with. */
+  readonly #inLine = new WeakMap<Link, () => void>();
   readonly #pace: Pace;
   readonly #begun = new WeakMap<Link, { readonly origin: Origin; readonly atMs: number }>();
   /** What a link's handshake began with. */
@@ -89,15 +95,29 @@ export class TlsGate {
 
   /** Begins TLS on an accepted socket; `first` is what was read of it already. */
   begin(socket: Socket<Slot>, link: Link, origin: Origin, first?: Uint8Array): void {
-    const { network, tls } = this.#options;
-    if (!this.#handshakes.add(link, origin.host)) {
-      this.#cut(link, "too many handshakes of this address are under way", origin.text);
-      return;
-    }
-    const atMs = network.nowMs();
+    const atMs = this.#options.network.nowMs();
     this.#begun.set(link, { origin, atMs });
     link.extendDeadline(atMs + HANDSHAKE_MS_MAX);
-    const settings = this.#pace.admit() ? tls() : this.#later();
+    if (this.#handshakes.add(link, origin.host)) {
+      this.#admit(socket, link, first);
+      return;
+    }
+    socket.pause();
+    this.#inLine.set(link, () => {
+      socket.resume();
+      this.#admit(socket, link, first);
+    });
+  }
+
+  /** In a turn of its own: room is made where others begin and end. */
+  #leaveLine(link: Link): void {
+    this.#options.network.turn.after(TurnPhase.FLUSH, () => {
+      if (!link.closed) this.#inLine.get(link)?.();
+    });
+  }
+
+  #admit(socket: Socket<Slot>, link: Link, first: Uint8Array | undefined): void {
+    const settings = this.#pace.admit() ? this.#options.tls() : this.#later();
     if (!(settings instanceof Promise)) {
       this.#begin(socket, link, settings, first);
       return;
@@ -123,13 +143,16 @@ export class TlsGate {
    * disturbed nobody, and is counted alone: probes of balancers do so all day.
    */
   closed(link: Link): void {
+    const wasInLine = this.#handshakes.isInLine(link);
     if (!this.#handshakes.end(link)) return;
-    this.counts.failedCount++;
+    if (wasInLine) this.counts.surplusCount++;
+    else this.counts.failedCount++;
     const begun = this.#begun.get(link);
     if (begun === undefined) return;
     if (this.#options.network.nowMs() - begun.atMs < HANDSHAKE_MS_MAX) return;
-    const detail = `it was not finished in ${HANDSHAKE_MS_MAX / 1000} s`;
-    this.#lines?.refused("unfinished", detail, begun.origin.text);
+    const remote = begun.origin.text;
+    if (wasInLine) this.#lines?.refused("surplus", TOO_MANY, remote);
+    else this.#lines?.refused("unfinished", UNFINISHED, remote);
   }
 
   #begin(socket: Socket<Slot>, link: Link, tls: ServerTls, first: Uint8Array | undefined): void {

@@ -20,20 +20,29 @@ afterEach(async () => {
 });
 
 describe("handshakes", () => {
-  test("are counted for each place that they come from", () => {
-    const handshakes = new Handshakes<number>();
+  test("are counted for each place that they come from, and wait in its line", () => {
+    const room: number[] = [];
+    const handshakes = new Handshakes<number>((next) => room.push(next));
     for (let i = 0; i < HANDSHAKES_PER_SOURCE_MAX; i++) {
       expect(handshakes.add(i, "10.0.0.1")).toBe(true);
     }
-    expect(handshakes.add(-1, "10.0.0.1")).toBe(false);
+    for (const late of [-1, -3, -4]) expect(handshakes.add(late, "10.0.0.1")).toBe(false);
     expect(handshakes.add(-2, "10.0.0.2")).toBe(true);
+    expect([-1, -2].map((each) => handshakes.isInLine(each))).toEqual([true, false]);
     expect([handshakes.end(7), handshakes.end(7)]).toEqual([true, false]);
-    expect(handshakes.add(-1, "10.0.0.1")).toBe(true);
+    expect(room).toEqual([-1]);
+    expect(handshakes.isInLine(-1)).toBe(false);
+    expect(handshakes.end(-3)).toBe(true); // it leaves the line, and makes no room
+    expect(room).toEqual([-1]);
+    expect(handshakes.end(-1)).toBe(true);
+    expect(room).toEqual([-1, -4]);
+    expect(handshakes.end(8)).toBe(true);
+    expect(handshakes.add(-5, "10.0.0.1")).toBe(true);
     expect(handshakes.count).toBe(HANDSHAKES_PER_SOURCE_MAX + 1);
   });
 
   test("of which too many have begun give their oldest away, and never one that waits", () => {
-    const handshakes = new Handshakes<number>();
+    const handshakes = new Handshakes<number>(() => undefined);
     const add = (i: number): boolean => handshakes.add(i, undefined); // no place of its own
     for (let i = 0; i < 2 * HANDSHAKES_MAX; i++) expect(add(i)).toBe(true);
     for (let i = 0; i < HANDSHAKES_MAX; i++) {
@@ -48,7 +57,7 @@ describe("handshakes", () => {
   });
 
   test("of a network of IPv6 are counted together", () => {
-    const handshakes = new Handshakes<number>();
+    const handshakes = new Handshakes<number>(() => undefined);
     for (let i = 0; i < HANDSHAKES_PER_SOURCE_MAX; i++) {
       expect(handshakes.add(i, `2001:db8::${i.toString(16)}`)).toBe(true);
     }
@@ -121,29 +130,32 @@ test("a crowd that comes at once is served, all of it", async () => {
       });
       socket.once("error", reject);
     });
-  const crowd = Array.from({ length: 300 }, (_, i) => echo(`127.0.1.${1 + (i % 2)}`));
+  const crowd = Array.from({ length: 600 }, (_, i) => echo(`127.0.1.${i % 6 === 0 ? 2 : 1}`));
   expect(new Set(await Promise.all(crowd))).toEqual(new Set(["hello"]));
   expect(made.lines).toEqual([]);
 });
 
-test("too many of one address are refused, and room comes back", async () => {
+test("too many of one address wait for those before them, until their time is up", async () => {
   const made = await gate();
   const clients: RawClient[] = [];
-  for (let i = 0; i < HANDSHAKES_PER_SOURCE_MAX; i++) {
-    clients.push(await rawClient(made.listener.address));
-  }
-  await until(() => made.listener.handshakeCount === clients.length, "all have begun");
-  const surplus = await rawClient(made.listener.address);
-  await until(() => surplus.closed(), "one too many is refused");
-  expect(made.listener.handshakes?.surplusCount).toBe(1);
-  expect(made.lines.map(({ reason }) => reason)).toEqual(["surplus"]);
+  const add = async (): Promise<RawClient> => {
+    const client = await rawClient(made.listener.address);
+    clients.push(client);
+    await until(() => made.listener.handshakeCount === clients.length, "it is counted");
+    return client;
+  };
+  for (let i = 0; i < HANDSHAKES_PER_SOURCE_MAX; i++) await add();
+  const next = await add();
+  next.socket.write("GET / HTTP/1.1\r\n\r\n"); // not read while it is in line
+  const last = await add();
   clients[0]?.socket.terminate();
-  await until(() => made.listener.handshakeCount === clients.length - 1, "one has gone");
-  const next = await rawClient(made.listener.address);
-  await until(() => made.listener.handshakeCount === clients.length, "another has begun");
-  expect(next.closed()).toBe(false);
-  for (const client of clients) client.socket.terminate();
-  next.socket.terminate();
+  await until(() => next.closed(), "it was its turn, and that was no TLS");
+  expect([last.closed(), made.listener.handshakes?.surplusCount]).toEqual([false, 0]);
+  made.nowMs = HANDSHAKE_MS_MAX;
+  made.network.tick();
+  await until(() => last.closed(), "its time is up");
+  await until(() => made.listener.connectionCount === 0, "nothing is left of any");
+  expect(made.listener.handshakeCount).toBe(0);
 });
 
 test("bytes that are no TLS are refused, and named once", async () => {
