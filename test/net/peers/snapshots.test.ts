@@ -256,6 +256,15 @@ describe("a snapshot", () => {
     await send().done;
   });
 
+  test("that cannot be a state is counted and told, and is not tried twice", async () => {
+    const { b, store, send } = await world(14);
+    store.refusal = new AetherError("corrupt", "row 7: it holds no key and value");
+    expect(await codeOf(send().done)).toBe("corrupt");
+    expect(b.peers.received.refused.corrupt).toBe(1);
+    expect(b.log.lines.join("\n")).toContain("row 7: it holds no key and value");
+    expect(store.installed).toEqual([]);
+  });
+
   test("may be canceled, and the next one to the peer begins after it", async () => {
     const { a, store, send } = await world(7);
     const { promise, resolve } = Promise.withResolvers<void>();
