@@ -19,6 +19,10 @@ const RECORD_FORMAT = 1;
 const RECORD_BYTES = 1 + 8;
 const CHECKPOINTED_FORMAT = 2;
 const CHECKPOINTED_BYTES = 1 + 8 + 8;
+const ID_BYTES = 8;
+
+/** The longest lease (etcd's MaxLeaseTTL): some 285 years. */
+export const LEASE_TTL_SECONDS_MAX = 9_000_000_000;
 
 export class Leases {
   readonly #leases = new Map<bigint, Lease>();
@@ -95,13 +99,17 @@ export function timesIn(value: Uint8Array): { ttlSeconds: number; remainingSecon
 
 /** Adds the lease that a record kept. */
 export function restoreLease(leases: Leases, key: Key, value: Uint8Array): void {
+  assert(key.length === ID_BYTES, "a lease's record lies under its id");
   const id = Buffer.from(key, "latin1").readBigInt64BE(0);
+  assert(id !== 0n, "0 is no lease");
   const { ttlSeconds, remainingSeconds } = timesIn(value);
+  const isTime = ttlSeconds >= 1 && ttlSeconds <= LEASE_TTL_SECONDS_MAX;
+  assert(isTime && remainingSeconds <= ttlSeconds, "a lease has a time that can be granted");
   leases.add(id, ttlSeconds).remainingSeconds = remainingSeconds;
 }
 
 function recordKey(id: bigint): Key {
-  const key = Buffer.alloc(8);
+  const key = Buffer.alloc(ID_BYTES);
   key.writeBigInt64BE(id);
   return key.latin1Slice();
 }
