@@ -1,6 +1,6 @@
 /**
- * Copies of a state as a member sends them that is broken or not ours any more: whatever it changed,
- * all checksums and counts are right.
+ * Copies of a state as a member sends them that is broken or not ours any more: whatever it
+ * changed, all checksums and counts are right.
  */
 import { Database } from "bun:sqlite";
 import { copyFileSync } from "node:fs";
