@@ -125,27 +125,27 @@ export function isSoundChange(payload: Buffer): boolean {
   return isBatchOf(payload, KNOWN);
 }
 
-function isBatchOf(payload: Buffer, kinds: ReadonlySet<number>): boolean {
-  if (payload.length < BATCH_HEADER_BYTES || payload[0] !== COMMAND_FORMAT) return false;
+/** One look at each head, no allocation: every entry of every follower passes here. */
+function isBatchOf(payload: Buffer, kinds: Uint8Array): boolean {
+  const { length } = payload;
+  if (length < BATCH_HEADER_BYTES || payload[0] !== COMMAND_FORMAT) return false;
   let count = 0;
   let at = BATCH_HEADER_BYTES;
-  while (at < payload.length) {
+  while (at + COMMAND_HEADER_BYTES <= length) {
     const kind = payload[at] as number;
-    if (at + COMMAND_HEADER_BYTES > payload.length || !kinds.has(kind)) return false;
-    at += COMMAND_HEADER_BYTES + payload.readUInt32BE(at + 1);
+    if (kinds[kind] === 0) return false;
     if (kind !== CommandKind.onBehalf) count++;
+    at += COMMAND_HEADER_BYTES + payload.readUInt32BE(at + 1);
   }
-  return at === payload.length && count === payload.readUInt32BE(BATCH_HEADER_BYTES - 4);
+  return at === length && count === payload.readUInt32BE(BATCH_HEADER_BYTES - 4);
 }
 
-const KNOWN: ReadonlySet<number> = new Set(Object.values(CommandKind));
+/** 1 at each kind that there is. */
+const KNOWN = new Uint8Array(256);
+for (const kind of Object.values(CommandKind)) KNOWN[kind] = 1;
 
 /** Commands that exist, and that do not belong into a change of Raft's configuration. */
-const FREE: ReadonlySet<number> = new Set(
-  Object.values(CommandKind).filter(
-    (kind) => kind < CommandKind.memberAdd || kind > CommandKind.memberUpdate,
-  ),
-);
+const FREE = KNOWN.slice().fill(0, CommandKind.memberAdd, CommandKind.memberUpdate + 1);
 
 /** Reads a batch command by command, in place. */
 export class BatchReader {
