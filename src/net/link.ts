@@ -78,6 +78,9 @@ export class Link implements SlicedInput {
   /** Bytes of the memory that it keeps, as the share has them. */
   #heldBytes = 0;
   sliceBytes = SLICE_BYTES;
+  /** It may send much next, and so may be stopped while others are read. */
+  #doubted = false;
+  #stopped = false;
   /** It waits for nobody's turn, but for the connection to read its answers. */
   #parked = false;
 
@@ -112,6 +115,27 @@ export class Link implements SlicedInput {
   /** Moves the deadline of the opening state, for example after the TLS handshake. */
   extendDeadline(deadlineMs: number): void {
     this.#deadlineMs = deadlineMs;
+  }
+
+  /** Nobody knows how much comes first; for a socket whose bytes come here. */
+  doubt(): void {
+    if (this.#share === undefined) return;
+    this.#doubted = true;
+    this.#share.doubt(this);
+  }
+
+  /** Something was read. */
+  heard(): void {
+    if (!this.#doubted) return;
+    this.#doubted = false;
+    this.#share?.trust(this);
+    if (this.#stopped) this.setStopped(false);
+  }
+
+  setStopped(isStopped: boolean): void {
+    if (this.#state === "closed") return;
+    this.#stopped = isStopped;
+    this.#setPaused();
   }
 
   /** TLS began on its socket: from now on its bytes go through the one inside. */
@@ -153,6 +177,7 @@ export class Link implements SlicedInput {
 
   /** Bytes from the socket, lent for the call; thrown away unless the link is open. */
   receive(bytes: Uint8Array): void {
+    if (this.#doubted) this.heard();
     this.#traffic.receivedBytes += bytes.length;
     if (this.#state === "open") this.#take(bytes);
     if (this.#rest === undefined) freeChunk(bytes);
@@ -177,7 +202,10 @@ export class Link implements SlicedInput {
     }
     const slice = rest.subarray(0, this.sliceBytes);
     this.#rest = slice.length < rest.length ? rest.subarray(slice.length) : undefined;
-    if (this.#rest === undefined) this.#releaseHeld();
+    if (this.#rest === undefined) {
+      this.#releaseHeld();
+      this.doubt(); // more may have come meanwhile
+    }
     this.#feed(slice, nowMs);
     if (this.#rest === undefined) freeChunk(rest);
     return this.#rest !== undefined;
@@ -301,7 +329,12 @@ export class Link implements SlicedInput {
       this.#parked = false;
       this.#share?.goOn(this);
     }
-    const paused = connection.paused || this.#rest !== undefined;
+    this.#setPaused();
+  }
+
+  #setPaused(): void {
+    const isWaiting = this.#rest !== undefined || this.#stopped;
+    const paused = isWaiting || this.#connection?.paused === true;
     if (paused === this.#paused) return;
     this.#paused = paused;
     if (this.#paused) this.#socket.pause();
@@ -339,6 +372,7 @@ export class Link implements SlicedInput {
   /** The connection's end (L2). */
   #release(): void {
     this.#releaseHeld();
+    this.#share?.trust(this);
     this.#rest = undefined;
     const connection = this.#connection;
     this.#connection = undefined;

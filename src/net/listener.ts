@@ -207,6 +207,7 @@ export class Listener {
     socket.data = link;
     socket.setNoDelay(true);
     if (this.#isTlsAlone) this.#gate?.begin(socket, link, origin);
+    else link.doubt();
   }
 
   /** Where there is none, it is taken from who has more than his share. */
@@ -254,6 +255,7 @@ export class Listener {
   #data(socket: Socket<Slot>, bytes: Uint8Array): void {
     const link = socket.data;
     if (link === undefined) return;
+    link.heard();
     if (link.opening) this.#opening(socket, link, bytes);
     else link.receive(bytes);
   }

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { Turn } from "../../src/base/turn.ts";
 import {
+  GO_ON_PER_TURN,
   HELD_BYTES_MAX,
   InputShare,
   LIGHT_BYTES,
@@ -195,4 +196,68 @@ test("nothing is read of one that does not read its answers, and all once it doe
   while (world.endTurn());
   expect(machine.got.length).toBe(MUCH);
   expect(world.log).toEqual(["greedy paused", "greedy goes on"]);
+});
+
+test("in a long turn who was not heard of is not read, and goes on in order with the next ones", () => {
+  const world = new World();
+  const count = GO_ON_PER_TURN + 2;
+  const fresh = Array.from({ length: count }, (_, at) => world.link(`fresh${at}`, TURN_MS_MAX));
+  for (const { link } of fresh) link.doubt();
+  const known = world.link("known", 0);
+  known.link.doubt();
+  known.link.receive(Buffer.alloc(LIGHT_BYTES));
+  const quiet = Array.from({ length: count }, (_, at) => `fresh${at}`);
+  fresh[0]?.link.receive(Buffer.alloc(MUCH));
+  const rest = quiet.slice(1).map((name) => `${name} paused`);
+  expect(world.log.splice(0)).toEqual([...rest, "fresh0 paused"]);
+  world.endTurn();
+  const next = quiet.slice(1, 1 + GO_ON_PER_TURN).map((name) => `${name} goes on`);
+  expect(world.log.splice(0)).toEqual(next);
+  fresh[1]?.link.receive(Buffer.alloc(LIGHT_BYTES)); // who goes on is heard before he stops again
+  fresh[2]?.link.receive(Buffer.alloc(MUCH));
+  expect(world.log.splice(0)).toEqual(["fresh2 paused"]);
+  while (world.endTurn());
+  expect(world.log.splice(0)).toContain(`fresh${count - 1} goes on`);
+  expect(known.machine.got.length).toBe(LIGHT_BYTES);
+  expect(world.share.heldBytes).toBe(0);
+});
+
+test("nobody goes on while much is held, nor does the turn spin for it", () => {
+  const world = new World();
+  const greedy = world.link("greedy", TURN_MS_MAX);
+  const { link } = world.link("fresh", 0);
+  link.doubt();
+  greedy.machine.pausesAfter = 1;
+  greedy.link.receive(Buffer.alloc(HELD_BYTES_MAX / 2 + 1));
+  while (world.endTurn());
+  expect(world.log).toEqual(["greedy paused", "fresh paused"]);
+  greedy.link.terminate();
+  while (world.endTurn());
+  expect(world.log).toEqual(["greedy paused", "fresh paused", "fresh goes on"]);
+});
+
+test("who is stopped and goes away is forgotten", () => {
+  const world = new World();
+  const { link } = world.link("fresh", 0);
+  link.doubt();
+  world.link("greedy", TURN_MS_MAX).link.receive(Buffer.alloc(MUCH));
+  link.terminate();
+  while (world.endTurn());
+  expect(world.log).toEqual(["fresh paused", "greedy paused", "greedy goes on"]);
+});
+
+test("who has sent much is not read in the next long turn, until he has sent little", () => {
+  const world = new World();
+  const { link } = world.link("greedy", TURN_MS_MAX);
+  link.receive(Buffer.alloc(MUCH));
+  while (world.endTurn());
+  world.log.length = 0;
+  const overrun = (): void => world.link("other", TURN_MS_MAX).link.receive(Buffer.alloc(MUCH));
+  overrun();
+  expect(world.log.splice(0)).toEqual(["greedy paused", "other paused"]);
+  while (world.endTurn());
+  link.receive(Buffer.alloc(LIGHT_BYTES));
+  world.log.length = 0;
+  overrun();
+  expect(world.log).not.toContain("greedy paused");
 });
