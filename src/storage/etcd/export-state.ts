@@ -12,7 +12,12 @@ import { AlarmMember, Member } from "../../proto/gen/etcdserverpb.ts";
 import { Lease } from "../../proto/gen/leasepb.ts";
 import { StoredKeyValue } from "../../proto/hot/key-value.ts";
 import { ALARM_SPACE } from "../../state/alarms.ts";
-import { AUTH_ROLE_SPACE, AUTH_SPACE, AUTH_USER_SPACE } from "../../state/auth/auth-records.ts";
+import {
+  AUTH_ROLE_SPACE,
+  AUTH_SPACE,
+  AUTH_USER_SPACE,
+  SIGNING_KEY,
+} from "../../state/auth/auth-records.ts";
 import { ClusterVersion, VERSION_SPACE } from "../../state/cluster-version.ts";
 import { LEASE_SPACE, timesIn } from "../../state/leases.ts";
 import { GONE_SPACE, MEMBER_SPACE } from "../../state/members.ts";
@@ -122,8 +127,11 @@ class StateExport {
     return [...this.#reader.recordsIn(space)].map(({ value }) => read(value));
   }
 
+  /** Who reads a backup must not be able to sign tokens; a restored state draws a key of its own. */
   #copy(bucket: BucketWriter, space: string): void {
-    for (const { key, value } of this.#reader.recordsIn(space)) bucket.put(bytes(key), value);
+    for (const { key, value } of this.#reader.recordsIn(space)) {
+      if (space !== AUTH_SPACE || key !== SIGNING_KEY) bucket.put(bytes(key), value);
+    }
   }
 
   #alarms(bucket: BucketWriter): void {

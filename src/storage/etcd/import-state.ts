@@ -15,7 +15,12 @@ import { KeyValue } from "../../proto/gen/mvccpb.ts";
 import { encodeKeyValue } from "../../proto/hot/key-value.ts";
 import type { MessageType } from "../../proto/message.ts";
 import { Alarms } from "../../state/alarms.ts";
-import { AUTH_ROLE_SPACE, AUTH_SPACE, AUTH_USER_SPACE } from "../../state/auth/auth-records.ts";
+import {
+  AUTH_ROLE_SPACE,
+  AUTH_SPACE,
+  AUTH_USER_SPACE,
+  SIGNING_KEY,
+} from "../../state/auth/auth-records.ts";
 import { extendChain, KeyEntry, Lease } from "../../state/key-entry.ts";
 import { LEASE_TTL_SECONDS_MAX, leaseRecord } from "../../state/leases.ts";
 import { Members } from "../../state/members.ts";
@@ -236,7 +241,8 @@ class StateImport {
     } else {
       if (key === "authEnabled") this.#authEnabled = value.length === 1 && value[0] === 1;
       else if (key === "authRevision") counterOf(value, 0, damaged);
-      this.#records.push({ space: AUTH_SPACE, key, value: copy });
+      // Tokens of the time after the snapshot are of auth revisions that are now given anew.
+      if (key !== SIGNING_KEY) this.#records.push({ space: AUTH_SPACE, key, value: copy });
     }
   }
 

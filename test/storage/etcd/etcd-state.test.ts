@@ -12,6 +12,7 @@ import { AetherError } from "../../../src/base/errors.ts";
 import { Member } from "../../../src/proto/gen/etcdserverpb.ts";
 import { Lease } from "../../../src/proto/gen/leasepb.ts";
 import { KeyValue } from "../../../src/proto/gen/mvccpb.ts";
+import { AUTH_SPACE, signingKeyRecord } from "../../../src/state/auth/auth-records.ts";
 import { BboltReader } from "../../../src/storage/bbolt/reader.ts";
 import { exportState } from "../../../src/storage/etcd/export-state.ts";
 import { type Imported, importState } from "../../../src/storage/etcd/import-state.ts";
@@ -20,6 +21,7 @@ import { counterBytes, revisionKey } from "../../../src/storage/etcd/schema.ts";
 import { openReader } from "../../../src/storage/sqlite.ts";
 import { StateDatabase } from "../../../src/storage/state-database.ts";
 import { encodeBatch, encodeCompaction } from "../../../src/storage/state-format.ts";
+import { StateReader } from "../../../src/storage/state-reader.ts";
 import { damageIn } from "../../../src/storage/storage-error.ts";
 import { listed, written } from "../bbolt/bbolt-files.ts";
 
@@ -153,6 +155,26 @@ describe("what is taken over is what is given back", () => {
     for (const name of ["key", "lease", "auth", "authRoles", "authUsers"]) {
       expect(bucketOf(copy, name)).toEqual(bucketOf(file, name));
     }
+  });
+
+  test("but not the key that signs tokens, in neither direction", () => {
+    const key = signingKeyRecord(new Uint8Array(32).fill(7));
+    const withKey: Buckets = { auth: [[key.key, latin1(key.value ?? new Uint8Array())]] };
+    const state = imported(database({ key: [], meta: [], ...withKey }));
+    const read = (): string[] => {
+      const db = openReader(state.path);
+      const found = [...new StateReader(db, damageIn(state.path)).recordsIn(AUTH_SPACE)].map(
+        (each) => each.key,
+      );
+      db.close(true);
+      return found;
+    };
+    expect(read()).toEqual([]);
+    const store = StateDatabase.open({ path: state.path, group: 1, sync: "off" }, () => {});
+    store.commit([encodeBatch({ appliedIndex: 2, appliedTerm: 1, rows: [], records: [key] })]);
+    store.close();
+    expect(read()).toEqual([key.key]);
+    expect(bucketOf(exported(state.path), "auth")).toEqual([]);
   });
 
   test("the members are those of the new cluster", () => {
