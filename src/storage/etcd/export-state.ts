@@ -127,7 +127,7 @@ class StateExport {
     return [...this.#reader.recordsIn(space)].map(({ value }) => read(value));
   }
 
-  /** Who reads a backup must not be able to sign tokens; a restored state draws a key of its own. */
+  /** Who reads a backup must not be able to sign tokens; a restored state draws its own key. */
   #copy(bucket: BucketWriter, space: string): void {
     for (const { key, value } of this.#reader.recordsIn(space)) {
       if (space !== AUTH_SPACE || key !== SIGNING_KEY) bucket.put(bytes(key), value);
