@@ -8,6 +8,7 @@ import { type BootstrapStep, bootstrap } from "../cluster/bootstrap.ts";
 import { foundCluster, memberIdOf } from "../cluster/founding.ts";
 import { type Admission, admitGuest } from "../net/peers/admission.ts";
 import { askMembers } from "../net/peers/ask-members.ts";
+import { CallingSecret } from "../net/peers/calling-secret.ts";
 import { type Admits, callMethods } from "../net/peers/calls.ts";
 import type { PeerDialer } from "../net/peers/ports.ts";
 import { challenged, Proofs } from "../net/peers/proofs.ts";
@@ -49,6 +50,8 @@ export async function findBeginning(parts: BeginningParts): Promise<Beginning> {
   const { name, peerUrls, founders: members, token, initialState: state } = config;
   const answers = new Map<string, MembersPeerResponse>();
   const failures = new Map<string, string>();
+  const { secret, previousSecret } = config;
+  const calling = secret === undefined ? undefined : new CallingSecret(secret, previousSecret);
   let pauseMs = PAUSE_MS_MIN;
   let remindMs = performance.now() + REMIND_FIRST_MS;
   for (;;) {
@@ -60,7 +63,7 @@ export async function findBeginning(parts: BeginningParts): Promise<Beginning> {
       const reasons = step.names.map((other) => `${other}: ${failures.get(other) ?? "silent"}`);
       log.info("waiting for other members", { needed: step.needed, of: reasons.join("; ") });
     }
-    await askAll(parts, answers, failures);
+    await askAll({ ...parts, calling }, answers, failures);
     await Bun.sleep(pauseMs + random.below(pauseMs));
     pauseMs = Math.min(2 * pauseMs, PAUSE_MS_MAX);
   }
@@ -68,18 +71,19 @@ export async function findBeginning(parts: BeginningParts): Promise<Beginning> {
 
 /** Asks every other member once, all at the same time. */
 async function askAll(
-  { config, dialer }: BeginningParts,
+  { config, dialer, calling }: BeginningParts & { calling: CallingSecret | undefined },
   answers: Map<string, MembersPeerResponse>,
   failures: Map<string, string>,
 ): Promise<void> {
-  const { secret } = config;
   const others = config.founders.filter(({ name }) => name !== config.name);
   await Promise.all(
     others.map(async ({ name, peerUrls: [url = ""] }) => {
+      const secret = calling?.at(url);
       try {
         answers.set(name, await askMembers(dialer, url, secret, ASK_MS_MAX));
       } catch (error) {
         if (!(error instanceof AetherError)) throw error;
+        if (secret !== undefined) calling?.refused(url, secret); // or silent: tried in turn
         answers.delete(name); // what it said before may be different by now
         failures.set(name, error.detail);
       }
@@ -89,14 +93,14 @@ async function askAll(
 
 /** What a founder answers while it founds: that it is here, and nothing else is yet. */
 export function foundingMethods(config: Config, log: Log): readonly Method[] {
-  const { founders, token, peerUrls, secret } = config;
+  const { founders, token, peerUrls, secret, previousSecret } = config;
   const admission: Admission = {
     clusterId: foundCluster(founders, token).clusterId,
     self: memberIdOf(peerUrls, token),
     knows: () => false,
     isRemoved: () => false,
     authorize: peerTrust(config),
-    proofs: secret === undefined ? undefined : new Proofs(secret),
+    proofs: secret === undefined ? undefined : new Proofs(secret, previousSecret),
   };
   const refuse = (): never => {
     throw new PeerRefusal("unknown-sender", "this member is founding its cluster");

@@ -357,7 +357,7 @@ class Server implements RunningServer {
         clusterId,
         self: memberId as MemberId,
         authorize: peerTrust(config),
-        secret: config.secret,
+        ...{ secret: config.secret, previousSecret: config.previousSecret },
         dialer,
         timers: processTimers(network),
         ...{ random, log },

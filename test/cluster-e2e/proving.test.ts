@@ -3,6 +3,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { AetherError } from "../../src/base/errors.ts";
 import { Secret } from "../../src/base/secret.ts";
+import { EtcdClient } from "../../src/client/etcd-client.ts";
+import { GrpcError } from "../../src/client/grpc-error.ts";
 import { Network } from "../../src/net/network.ts";
 import { askMembers } from "../../src/net/peers/ask-members.ts";
 import { socketDialer } from "../../src/net/peers/dial.ts";
@@ -11,6 +13,7 @@ import { AETHER, freePort, type Kind, ServerProcess, until } from "../support/pr
 
 const TEST_MS_MAX = 30_000;
 const SET_IT = "AETHER_CLUSTER_SECRET";
+const PREVIOUS = "AETHER_CLUSTER_SECRET_PREVIOUS";
 
 const running: ServerProcess[] = [];
 
@@ -113,6 +116,54 @@ test.each(["aether", "etcd"])(
   },
   TEST_MS_MAX,
 );
+
+test(
+  "members change the secret one by one, and serve meanwhile",
+  async () => {
+    const all = await founders("a", "b", "c");
+    const envs = all.map((): Record<string, string> => ({ [SET_IT]: "the first of the secrets" }));
+    const started: ServerProcess[] = [];
+    for (const [i, founder] of all.entries()) {
+      started.push(await launch(founder, all, envs[i] as Record<string, string>));
+    }
+    for (const member of started) await member.ready();
+    const rounds: Record<string, string>[] = [
+      { [SET_IT]: "the second of the secrets", [PREVIOUS]: "the first of the secrets" },
+      { [SET_IT]: "the second of the secrets", [PREVIOUS]: "" },
+    ];
+    for (const round of rounds) {
+      for (const [i, member] of started.entries()) {
+        Object.assign(envs[i] as Record<string, string>, round);
+        await member.stop();
+        await putAt(all[(i + 1) % 3] as Founder); // the other two are the majority
+        await member.restart();
+        for (const founder of all) await putAt(founder);
+      }
+    }
+    expect(started[0]?.log).toContain("the previous cluster secret is still taken");
+    expect(started[0]?.lastLog).not.toContain("the previous cluster secret");
+    for (const { log } of started) expect(log).not.toContain("of the secrets");
+  },
+  2 * TEST_MS_MAX,
+);
+
+/** Puts through a member, as soon as it can reach whoever leads. */
+async function putAt({ host, client: port }: Founder): Promise<void> {
+  const client = new EtcdClient({ endpoints: [`${host}:${port}`], timeoutMs: 2000 });
+  try {
+    await until("a member takes puts", async () => {
+      try {
+        await client.put("key", Buffer.from("value"));
+        return true;
+      } catch (error) {
+        if (error instanceof GrpcError) return false;
+        throw error;
+      }
+    });
+  } finally {
+    client.close();
+  }
+}
 
 const FAR = [
   ...["--listen-peer-urls", "http://10.0.0.1:2380"],

@@ -567,6 +567,21 @@ describe("etcd's words", () => {
     expect(etcd({ ...TLS_PEERS, ...names }, {}).secret).toBeUndefined();
   });
 
+  test("the secret before is taken beside a newer one alone, and warned of", () => {
+    const previous = { AETHER_CLUSTER_SECRET_PREVIOUS: "the one before, long" };
+    const changing = etcd(TLS_PEERS, { ...SECRET, ...previous });
+    expect(changing.previousSecret?.reveal()).toBe("the one before, long");
+    expect(changing.notices).toMatchObject([
+      { level: "warn", fields: { advice: expect.stringContaining("secret_previous") } },
+    ]);
+    expect(JSON.stringify(changing)).not.toContain("the one before");
+    const needs = "needs another, newer cluster.secret beside it";
+    expect(complaint("", TLS_PEERS, previous)).toContain(needs);
+    const same = { AETHER_CLUSTER_SECRET_PREVIOUS: SECRET.AETHER_CLUSTER_SECRET };
+    expect(complaint("", TLS_PEERS, { ...SECRET, ...same })).toContain(needs);
+    expect(etcd(TLS_PEERS, SECRET).previousSecret).toBeUndefined();
+  });
+
   test("a secret that can be guessed is warned of, and not said", () => {
     const short = etcd(TLS_PEERS, { AETHER_CLUSTER_SECRET: "fifteen letters" });
     expect(short.notices).toMatchObject([{ level: "warn", fields: { bytes: 15 } }]);

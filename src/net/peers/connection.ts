@@ -22,6 +22,7 @@ import {
 import { type Metadata, NO_METADATA } from "../../wire/grpc/metadata.ts";
 import { GrpcCode, grpcCodeName } from "../../wire/grpc/status.ts";
 import { addressText, parseAddress } from "../address.ts";
+import type { CallingSecret } from "./calling-secret.ts";
 import { type CallerEnd, UNSEALED } from "./calls.ts";
 import { ERROR_FIELD } from "./error-text.ts";
 import type { PeerDialer, PeerSocket, PeerTimers } from "./ports.ts";
@@ -39,7 +40,7 @@ export interface ConnectionSettings {
   /** The connection is given up this long after a ping without any answer. */
   readonly keepaliveTimeoutMs: number;
   /** The cluster's, if it has one. */
-  readonly secret: Secret | undefined;
+  readonly secret: CallingSecret | undefined;
 }
 
 /** What the owner of a connection is told. */
@@ -61,6 +62,8 @@ export class PeerConnection implements ClientCallHandler {
   readonly #fields: readonly string[];
   readonly #url: string;
   #connection: GrpcClientConnection | undefined;
+  /** What this connection proves. */
+  #secret: Secret | undefined;
   #session: CallerSession | undefined;
   #call: ClientCall | undefined;
   /** Of the stream's messages. */
@@ -200,8 +203,9 @@ export class PeerConnection implements ClientCallHandler {
     const { secret, dialTimeoutMs } = this.#settings;
     let fields = this.#fields;
     if (secret !== undefined) {
+      this.#secret = secret.at(this.#url);
       try {
-        this.#session = await openSession(grpc, secret, nowMs + dialTimeoutMs);
+        this.#session = await openSession(grpc, this.#secret, nowMs + dialTimeoutMs);
       } catch (error) {
         if (!(error instanceof AetherError)) throw error; // our own mistake: nobody may catch it
         this.#lost(error.detail);
@@ -222,6 +226,9 @@ export class PeerConnection implements ClientCallHandler {
     if (this.#over) return;
     this.#over = true;
     this.#cancelTimer();
+    if (code === GrpcCode.UNAUTHENTICATED && this.#secret !== undefined) {
+      this.#settings.secret?.refused(this.#url, this.#secret);
+    }
     // Not at once: this may run inside the connection, which must not lose its socket meanwhile.
     const socket = this.#socket;
     if (socket !== undefined) queueMicrotask(() => socket.terminate());

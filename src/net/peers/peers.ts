@@ -28,6 +28,7 @@ import {
   notAMember,
   provesRemoval,
 } from "./admission.ts";
+import { CallingSecret } from "./calling-secret.ts";
 import { callMethods, callPeer, IGNORING } from "./calls.ts";
 import type { ConnectionSettings } from "./connection.ts";
 import { errorOf } from "./error-text.ts";
@@ -73,6 +74,8 @@ export interface PeersOptions {
   readonly authorize: Authorize;
   /** What members prove to each other that they know. */
   readonly secret?: Secret | undefined;
+  /** The one before, while it is changed: taken from callers, too, and shown to who needs it. */
+  readonly previousSecret?: Secret | undefined;
   readonly dialer: PeerDialer;
   readonly timers: PeerTimers;
   readonly random: Random;
@@ -144,6 +147,7 @@ export class Peers {
 
   /** Knows nobody before setPeers(). */
   constructor(options: PeersOptions) {
+    const { secret, previousSecret: previous } = options;
     this.#options = options;
     this.#refusals = new RefusalLog(options.log, () => options.timers.nowMs());
     this.#admission = {
@@ -152,10 +156,10 @@ export class Peers {
       knows: (id) => this.#peers.has(id),
       isRemoved: (id) => this.#removed.has(id),
       authorize: options.authorize,
-      proofs: options.secret === undefined ? undefined : new Proofs(options.secret),
+      proofs: secret === undefined ? undefined : new Proofs(secret, previous),
     };
     this.#connection = {
-      secret: options.secret,
+      secret: secret === undefined ? undefined : new CallingSecret(secret, previous),
       dialer: options.dialer,
       timers: options.timers,
       dialTimeoutMs: options.dialTimeoutMs ?? DIAL_MS_MAX,

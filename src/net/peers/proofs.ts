@@ -41,18 +41,20 @@ export class CallerSession {
 
 /** What is known of one connection. */
 interface Challenged {
-  readonly key: ConnectionKey;
+  /** Of each secret that is taken; of the one that the caller has, once it has shown that. */
+  keys: readonly ConnectionKey[];
   /** Of the newest call: heads come in their order, so that later ones have higher numbers. */
   newest: number;
 }
 
 /** The receiving end of all connections. */
 export class Proofs {
-  readonly #secret: Secret;
+  readonly #secrets: readonly Secret[];
   readonly #connections = new WeakMap<object, Challenged>();
 
-  constructor(secret: Secret) {
-    this.#secret = secret;
+  /** `previous` is taken as well, while the secret is changed. */
+  constructor(secret: Secret, previous?: Secret) {
+    this.#secrets = previous === undefined ? [secret] : [secret, previous];
   }
 
   /** Draws our part of the key for the connection of `call`. Throws PeerRefusal. */
@@ -63,8 +65,8 @@ export class Proofs {
       throw new PeerRefusal("malformed", "a connection is challenged once");
     }
     const nonce = drawNonce();
-    const key = new ConnectionKey(this.#secret, callerNonce, nonce);
-    this.#connections.set(connection, { key, newest: 0 });
+    const keys = this.#secrets.map((secret) => new ConnectionKey(secret, callerNonce, nonce));
+    this.#connections.set(connection, { keys, newest: 0 });
     return ChallengePeerResponse.create({ nonce });
   }
 
@@ -77,12 +79,15 @@ export class Proofs {
     if (challenged === undefined || hello === undefined || proof === undefined) {
       throw unproven();
     }
-    const { key, newest } = challenged;
-    const number = key.checkedNumber(proof, call.path, hello);
-    if (number === undefined) throw unproven();
-    if (number <= newest) throw new PeerRefusal("unauthorized", "a call came twice");
-    challenged.newest = number;
-    return key.seals(number, "receiver");
+    for (const key of challenged.keys) {
+      const number = key.checkedNumber(proof, call.path, hello);
+      if (number === undefined) continue;
+      if (number <= challenged.newest) throw new PeerRefusal("unauthorized", "a call came twice");
+      challenged.newest = number;
+      challenged.keys = [key];
+      return key.seals(number, "receiver");
+    }
+    throw unproven();
   }
 }
 

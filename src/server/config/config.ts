@@ -27,6 +27,8 @@ export interface Config extends Topology, Options {
   readonly token: string;
   /** What members prove to each other; undefined: certificates or this machine have to do. */
   readonly secret: Secret | undefined;
+  /** The one before, while it is changed. */
+  readonly previousSecret: Secret | undefined;
   /** The configuration file, if a secret stands in it. */
   readonly secretsFile: string | undefined;
   /** Followers pass writes on to the leader. */
@@ -85,11 +87,15 @@ export function loadConfig(sources: ConfigSources): Config {
 function clusterOf(settings: Gathered) {
   const number = (key: string): number => settings.number(`cluster.${key}`);
   const clockDriftPercentMax = number("clock_drift_percent_max");
-  const secret = settings.text("cluster.secret");
+  const secretOf = (key: string): Secret | undefined => {
+    const text = settings.text(`cluster.${key}`);
+    return text === "" ? undefined : new Secret(text);
+  };
   return {
     initialState: settings.text("cluster.state") as Config["initialState"],
     token: settings.text("cluster.token"),
-    secret: secret === "" ? undefined : new Secret(secret),
+    secret: secretOf("secret"),
+    previousSecret: secretOf("secret_previous"),
     forward: settings.on("cluster.forward"),
     leaseReads: settings.on("cluster.lease_reads") ? { clockDriftPercentMax } : undefined,
     corruptCheckIntervalS: corruptCheckIntervalS(settings),

@@ -66,6 +66,13 @@ export const SETTINGS: readonly Setting[] = [
     help: "What members prove to each other; needed when they are not all on one machine",
   },
   {
+    path: "cluster.secret_previous",
+    kind: "string",
+    initial: "",
+    secret: true,
+    help: "The secret before, taken too while members change it one by one; remove it afterwards",
+  },
+  {
     path: "cluster.forward",
     kind: "boolean",
     initial: true,

@@ -45,6 +45,7 @@ export interface Topology {
 
 export function topologyOf(settings: Gathered): Topology {
   const topology = settings.speaksEtcd ? fromEtcdWords(settings) : fromAetherWords(settings);
+  checkSecrets(settings);
   if (topology.founders.length <= 1) return topology;
   checkMembers(topology, settings);
   return { ...topology, notices: secretNotices(topology, settings) };
@@ -257,6 +258,16 @@ function checkMembers({ founders, peerUrls }: Topology, settings: Gathered): voi
  */
 const SECRET_BYTES_MIN = 16;
 
+/** The secret before means something only beside another one. */
+function checkSecrets(settings: Gathered): void {
+  const [secret, previous] = ["cluster.secret", "cluster.secret_previous"].map((key) => {
+    return settings.text(key);
+  });
+  if (previous === "" || (secret !== "" && secret !== previous)) return;
+  const where = settings.where("cluster.secret_previous");
+  throw new ConfigError(`${where}: needs another, newer cluster.secret beside it`);
+}
+
 function secretNotices({ founders }: Topology, settings: Gathered): readonly Notice[] {
   const notices = new Notices();
   const urls = founders.flatMap((founder) => founder.peerUrls);
@@ -272,6 +283,10 @@ function secretNotices({ founders }: Topology, settings: Gathered): readonly Not
   if (bytes > 0 && bytes < SECRET_BYTES_MIN) {
     const advice = "draw a longer one, as by: openssl rand -base64 32";
     notices.warn("the cluster secret is short enough to be guessed", { bytes, advice });
+  }
+  if (settings.text("cluster.secret_previous") !== "") {
+    const advice = "remove cluster.secret_previous once every member has the new secret";
+    notices.warn("the previous cluster secret is still taken", { advice });
   }
   return notices.all();
 }

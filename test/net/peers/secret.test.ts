@@ -410,6 +410,34 @@ describe("two members", () => {
     }
   });
 
+  describe.each([
+    ["both know the new one and the one before", "new, old", "new, old", true],
+    ["one has it already, and the other knows the one before alone", "new, old", "old", true],
+    ["one has forgotten the one before", "new, old", "new", true],
+    ["one has forgotten it, and the other knows that alone", "new", "old", false],
+    ["one takes one that the other never knew", "new, older", "old", false],
+  ])("while the secret is changed", (name, of1, of2, speak) => {
+    test(`${name}: they ${speak ? "speak" : "do not speak"}`, async () => {
+      const timers = new ToyTimers();
+      const net = new PipeNet(timers, 5);
+      const [a, b] = [of1, of2].map((known, i) => {
+        const [secret, previous] = known.split(", ").map((each) => new Secret(`${each} secret`));
+        const secrets = {
+          ...(secret && { secret }),
+          ...(previous && { previousSecret: previous }),
+        };
+        return pipedMember(i + 1, net, timers, secrets);
+      }) as [ReturnType<typeof pipedMember>, ReturnType<typeof pipedMember>];
+      introduce(a, b);
+      await timers.pass(10_000);
+      expect([up(a), up(b)]).toEqual([speak, speak]);
+      a.peers.send(1, [heartbeat(1, 2, 7)]);
+      b.peers.send(1, [heartbeat(2, 1, 8)]);
+      await turn();
+      expect([b.seen.rounds, a.seen.rounds]).toEqual(speak ? [[7], [8]] : [[], []]);
+    });
+  });
+
   test("do not believe one that lets everybody in and cannot seal its answers", async () => {
     const timers = new ToyTimers();
     const net = new PipeNet(timers, 3);
