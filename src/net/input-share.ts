@@ -49,7 +49,7 @@ export const SLOW_SLICE_BYTES = 256;
  */
 export const HELD_BYTES_MAX = 128 * MIB;
 
-/** Of those that were stopped, so many go on in a turn: a millisecond of copying, if all do send. */
+/** Of those that were stopped, so many go on in a turn: a millisecond of copying if all send. */
 export const GO_ON_PER_TURN = 8;
 /** Nor do they while more is held: what they send would have to be, too. */
 const GO_ON_HELD_BYTES_MAX = HELD_BYTES_MAX / 2;
@@ -160,7 +160,7 @@ export class InputShare {
     return this.#stopped.size > 0 && this.#heldBytes <= GO_ON_HELD_BYTES_MAX;
   }
 
-  /** The first of those that are stopped. Whoever goes on is read before he can be stopped again. */
+  /** The first of the stopped. Whoever goes on is read before he can be stopped again. */
   #letGoOn(): void {
     if (!this.#mayGoOn()) return;
     let left = GO_ON_PER_TURN;

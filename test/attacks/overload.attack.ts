@@ -1,8 +1,13 @@
 /**
  * More requests than the server can answer, in open loop: so many a second are sent whether or
  * not the earlier ones were answered, as many clients would who each have one to ask. Arguments:
- * what is asked (put, get, range), connections, requests a second over all of them.
+ * what is asked (put, get), connections, requests a second over all of them; and, for a server on a
+ * disk that is slow while a file exists (test/support/preload.ts), that file: then a client with a
+ * decoder tells how its calls end, too.
  */
+import { rmSync, writeFileSync } from "node:fs";
+import { EtcdClient } from "../../src/client/etcd-client.ts";
+import { GrpcError } from "../../src/client/grpc-error.ts";
 import {
   ACK,
   bytesField,
@@ -25,6 +30,9 @@ import { type Attack, runAttack } from "./script.ts";
 const SLICE_MS = 10;
 const VALUE = Buffer.alloc(256, "v");
 const WINDOW_MAX = 2 ** 31 - 1;
+/** More at once than a client has that is not taken for a flood (rpc/overload.ts). */
+const BUSY_CALLS = 64;
+const BUSY_TIMEOUT_MS = 10_000;
 
 const KINDS: Record<string, { readonly head: Buffer; readonly body: Buffer }> = {
   put: {
@@ -42,10 +50,12 @@ interface Caller {
 }
 
 await runAttack(async (attack) => {
-  const [what = "put", connections = "8", perSecond = "50000"] = attack.args;
+  const [what = "put", connections = "8", perSecond = "50000", slowFile = ""] = attack.args;
   const callers: Caller[] = [];
   for (let count = 0; count < Number(connections); count++) callers.push(await open(attack.port));
+  if (slowFile !== "") writeFileSync(slowFile, "");
   attack.begin();
+  const busy = slowFile === "" ? undefined : keepBusy(attack);
   const startMs = performance.now();
   let asked = 0;
   while (!attack.over) {
@@ -55,6 +65,8 @@ await runAttack(async (attack) => {
     asked += each * callers.length;
     await Bun.sleep(SLICE_MS);
   }
+  if (slowFile !== "") rmSync(slowFile);
+  await busy;
   for (const { connection } of callers) {
     const [answered = 0, heads = 0] = [connection.received[DATA], connection.received[HEADERS]];
     attack.ended["answered"] = (attack.ended["answered"] ?? 0) + answered;
@@ -66,6 +78,25 @@ await runAttack(async (attack) => {
     connection.close();
   }
 });
+
+/** Calls of a client that knows what it is told, by the names of their codes. */
+async function keepBusy(attack: Attack): Promise<void> {
+  const client = new EtcdClient({ endpoints: [`http://127.0.0.1:${attack.port}`] });
+  const callAgain = async (): Promise<void> => {
+    while (!attack.over) {
+      try {
+        await client.put("busy", VALUE, {}, { timeoutMs: BUSY_TIMEOUT_MS });
+        attack.end("OK");
+      } catch (error) {
+        if (!(error instanceof GrpcError)) throw error;
+        attack.end(error.codeName);
+        await Bun.sleep(SLICE_MS);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: BUSY_CALLS }, callAgain));
+  client.close();
+}
 
 async function open(port: number): Promise<Caller> {
   const connection = await HostileConnection.begin(port);

@@ -198,7 +198,7 @@ test("nothing is read of one that does not read its answers, and all once it doe
   expect(world.log).toEqual(["greedy paused", "greedy goes on"]);
 });
 
-test("in a long turn who was not heard of is not read, and goes on in order with the next ones", () => {
+test("who was not heard of is not read in a long turn, and goes on in order in the next", () => {
   const world = new World();
   const count = GO_ON_PER_TURN + 2;
   const fresh = Array.from({ length: count }, (_, at) => world.link(`fresh${at}`, TURN_MS_MAX));

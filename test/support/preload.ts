@@ -46,12 +46,38 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at) {
 }
 `;
 
+/** While the file that SLOW_FILE names exists, every fsync takes SLOW_MS longer. */
+const SLOW_DISK = `
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int slowly(const char *name, int fd) {
+  const char *path = getenv("SLOW_FILE");
+  if (path != NULL && access(path, F_OK) == 0) usleep(1000 * atoi(getenv("SLOW_MS")));
+  return ((int (*)(int))dlsym(RTLD_NEXT, name))(fd);
+}
+
+int fsync(int fd) { return slowly("fsync", fd); }
+int fdatasync(int fd) { return slowly("fdatasync", fd); }
+`;
+
 /** Makes the library in a new directory and returns its path. */
-export async function failingDisk(): Promise<string> {
+export function failingDisk(): Promise<string> {
+  return make("failing-disk", FAILING_DISK);
+}
+
+/** The same for a disk that is slow now and then. */
+export function slowDisk(): Promise<string> {
+  return make("slow-disk", SLOW_DISK);
+}
+
+async function make(name: string, text: string): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), "aether-test-preload-"));
-  const source = join(directory, "failing-disk.c");
-  const library = join(directory, "failing-disk.so");
-  writeFileSync(source, FAILING_DISK);
+  const source = join(directory, `${name}.c`);
+  const library = join(directory, `${name}.so`);
+  writeFileSync(source, text);
   const command = [COMPILER, "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"];
   const { status, stderr } = await runToEnd(command);
   if (status !== 0) throw new Error(stderr);
