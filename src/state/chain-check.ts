@@ -9,6 +9,7 @@
  * nobody outside has), so that nobody can choose two keys that look alike.
  */
 import type { Key } from "../base/bytes.ts";
+import { DEPTH_MAX } from "./key-entry.ts";
 import type { Row } from "./ports.ts";
 
 /** 20 bytes each, so at most 40 MiB; taken as rows come. */
@@ -43,7 +44,8 @@ export class ChainCheck {
   /** Takes the next row, whose numbers are in order; false if what it names is not before it. */
   accepts({ seq, prev, jump, depth }: Row, key: Key): boolean {
     const hash = Number(Bun.hash.wyhash(key, this.#parts.secret));
-    if (prev !== 0 && !this.#leadsTo(prev, depth - 1, key, hash)) return false;
+    const above = depth === 1 ? DEPTH_MAX : depth - 1;
+    if (prev !== 0 && !this.#leadsTo(prev, above, key, hash)) return false;
     const isLong = jump !== 0 && jump !== prev;
     if (isLong && !this.#leadsTo(jump, fenwick(depth), key, hash)) return false;
     if (this.#count >= this.#seqs.length && this.#seqs.length < this.#rowsKept) this.#grow();

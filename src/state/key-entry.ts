@@ -107,9 +107,19 @@ export class Lease {
   }
 }
 
+/**
+ * The row after this deep a one begins at depth 1 again, and still points to it: rows keep depths in
+ * 32 bits, and 50 days of a thousand puts a second to one key would fill them.
+ */
+export const DEPTH_MAX = 2 ** 31 - 1;
+
 /** Makes `seq` the latest row of the entry's chain and returns that row's jump (0 for none). */
 export function extendChain(entry: KeyEntry, seq: number): number {
   const depth = entry.depth;
+  if (depth === DEPTH_MAX) {
+    beginChain(entry, seq, 1);
+    return 0;
+  }
   let path = entry.path;
   if (depth > 0 && (depth & 1) === 0) {
     if (path === null) {
@@ -124,4 +134,11 @@ export function extendChain(entry: KeyEntry, seq: number): number {
   entry.seq = seq;
   if (path === null || path.length === 0) return 0;
   return path[path.length - 1] as number;
+}
+
+/** Makes `seq` the latest row of the entry, at a depth above which nothing is known. */
+export function beginChain(entry: KeyEntry, seq: number, depth: number): void {
+  entry.path = null;
+  entry.depth = depth;
+  entry.seq = seq;
 }

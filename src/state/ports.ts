@@ -25,7 +25,10 @@ export interface Row {
   readonly prev: number;
   /** seq of the ancestor at depth `depth & (depth - 1)`; 0 if none. */
   readonly jump: number;
-  /** 1 for the first row of the key since it entered the index, prev's depth + 1 otherwise. */
+  /**
+   * 1 for the first row of the key since it entered the index, and for the one after DEPTH_MAX;
+   * prev's depth + 1 otherwise.
+   */
   readonly depth: number;
   readonly tombstone: boolean;
   /** mvccpb.KeyValue, encoded, key first; a tombstone holds only key and mod_revision. */

@@ -12,7 +12,7 @@ import { assert } from "../base/assert.ts";
 import { AetherError } from "../base/errors.ts";
 import { StoredKeyValue } from "../proto/hot/key-value.ts";
 import type { ClusterRecords } from "./cluster-records.ts";
-import { extendChain, type KeyEntry } from "./key-entry.ts";
+import { beginChain, extendChain, type KeyEntry } from "./key-entry.ts";
 import type { KeySpace } from "./key-space.ts";
 import { LEASE_SPACE, restoreLease } from "./leases.ts";
 import type { Row, StateRecord, StoredState } from "./ports.ts";
@@ -128,10 +128,8 @@ class Restore {
 
 /** Puts a stored row on top of its key's chain; after a gap the path below is not known. */
 function extendRestored(entry: KeyEntry, row: Row): void {
-  if (entry.seq !== row.prev) {
-    entry.path = null;
-    entry.depth = row.depth;
-    entry.seq = row.seq;
+  if (entry.seq !== row.prev || row.depth === 1) {
+    beginChain(entry, row.seq, row.depth);
     return;
   }
   assert(entry.depth === row.depth - 1, "a row is one deeper than the one before it");

@@ -19,6 +19,7 @@ import { StoredKeyValue } from "../proto/hot/key-value.ts";
 import { ALARM_SPACE } from "./alarms.ts";
 import { ChainCheck } from "./chain-check.ts";
 import { ClusterRecords } from "./cluster-records.ts";
+import { DEPTH_MAX } from "./key-entry.ts";
 import { LEASE_SPACE, Leases, restoreLease } from "./leases.ts";
 import { MEMBER_SPACE } from "./members.ts";
 import type { Row } from "./ports.ts";
@@ -147,9 +148,8 @@ export class StoredCheck {
       return `revision ${revision}, where row ${lastSeq} ended revision ${this.#point.revision}`;
     }
     const isBehind = isCounter(prev) && isCounter(jump) && prev < seq && jump <= prev;
-    // Every row of a chain has a seq of its own, so it is never deeper than that.
-    const isDepth = isCounter(depth) && depth >= 1 && depth <= seq && depth < 2 ** 32 - 1;
-    if (!isBehind || !isDepth || (prev === 0) !== (depth === 1)) {
+    const isDepth = isCounter(depth) && depth >= 1 && depth <= DEPTH_MAX;
+    if (!isBehind || !isDepth || (prev === 0 && depth !== 1)) {
       return `it cannot follow row ${prev} at depth ${depth}, or jump to ${jump}`;
     }
     return undefined;

@@ -7,7 +7,7 @@ import { AlarmType } from "../proto/gen/etcdserverpb.ts";
 import { StoredKeyValue } from "../proto/hot/key-value.ts";
 import { type Alarms, byMemberAndType } from "./alarms.ts";
 import type { ClusterRecords } from "./cluster-records.ts";
-import type { KeyEntry } from "./key-entry.ts";
+import { DEPTH_MAX, type KeyEntry } from "./key-entry.ts";
 import type { KeySpace } from "./key-space.ts";
 import type { StateMachine } from "./machine.ts";
 import type { Members } from "./members.ts";
@@ -111,7 +111,8 @@ function verifyChain(space: KeySpace, entry: KeyEntry): void {
     const row = rows[i] as Row;
     const before = rows[i + 1];
     if (before !== undefined) {
-      assert(before.seq < row.seq && before.depth === row.depth - 1, "prev is the row before");
+      const isAbove = before.depth === (row.depth === 1 ? DEPTH_MAX : row.depth - 1);
+      assert(before.seq < row.seq && isAbove, "prev is the row before");
       const descends = before.revision < row.revision || before.sub < row.sub;
       assert(before.revision <= row.revision && descends, "revisions descend along a chain");
     }

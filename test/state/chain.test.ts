@@ -1,6 +1,6 @@
 /** Finding old versions: chains of 1 to 5000 revisions, before and after compaction. */
 import { describe, expect, test } from "bun:test";
-import { extendChain, KeyEntry } from "../../src/state/key-entry.ts";
+import { DEPTH_MAX, extendChain, KeyEntry } from "../../src/state/key-entry.ts";
 import { verify } from "../../src/state/verify.ts";
 import { Driver, texts } from "./driver.ts";
 
@@ -11,6 +11,11 @@ function chain(count: number): Driver {
   driver.flush();
   return driver;
 }
+
+const EMPTY_BATCH = { appliedIndex: 0, appliedTerm: 0, rows: [], records: [] };
+
+const entryDepth = (driver: Driver): number | undefined =>
+  driver.machine.space.index.get("k")?.depth;
 
 const valueAt = (driver: Driver, revision: number): string | undefined =>
   texts(driver.range({ key: "k", revision }))[0];
@@ -31,6 +36,30 @@ describe("jumps", () => {
     extendChain(entry, 1);
     expect(entry.path).toBeNull();
   });
+});
+
+test("a chain of the greatest depth goes on at depth 1, and every revision is found", () => {
+  const driver = chain(2);
+  driver.compact(3);
+  driver.history.compact(3); // so that the newest row may be as deep as it likes
+  const [row] = driver.history.stored().rows;
+  const entry = driver.machine.space.index.get("k");
+  if (row === undefined || entry === undefined) throw new Error("the key is gone");
+  entry.depth = DEPTH_MAX - 2;
+  driver.history.store({ ...EMPTY_BATCH, rows: [{ ...row, depth: entry.depth }] });
+  for (let i = 4; i < 9; i++) driver.put("k", String(i));
+  driver.flush();
+  const depths = Array.from(driver.history.stored().rows, ({ depth }) => depth);
+  expect(depths).toEqual([DEPTH_MAX - 2, DEPTH_MAX - 1, DEPTH_MAX, 1, 2, 3]);
+  for (const restart of [false, true]) {
+    if (restart) driver.restart();
+    verify(driver.machine);
+    for (let revision = 3; revision < 9; revision++) {
+      expect(valueAt(driver, revision)).toBe(`k=${revision}`);
+    }
+  }
+  driver.put("k", "9");
+  expect(entryDepth(driver)).toBe(4);
 });
 
 describe("every revision is found", () => {
