@@ -18,10 +18,10 @@
 import { AetherError } from "../base/errors.ts";
 
 /** Calls that wait; beyond it the newest of the greediest is refused. */
-const WAITING_MAX = 1000;
+export const LOGINS_WAITING_MAX = 1000;
 
 /** One that has so many waiting is refused at once when there is no room: it is the greedy one. */
-const GREEDY_WAITING = WAITING_MAX / 8;
+const GREEDY_WAITING = LOGINS_WAITING_MAX / 8;
 
 /** Failures in a row that cost nothing: people mistype. */
 const FAILURES_FREE = 3;
@@ -125,7 +125,7 @@ export class LoginQueue {
    */
   enter({ user, host, isWanted }: Asker): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#waitingCount >= WAITING_MAX) this.#makeRoom(user, host);
+      if (this.#waitingCount >= LOGINS_WAITING_MAX) this.#makeRoom(user, host);
       const key = laneKey(user, host);
       const lane = this.#lanes.get(key) ?? { user, host, waiting: [] };
       if (this.#isPenalised(key) && lane.waiting.length >= PENALISED_WAITING_MAX)

@@ -20,7 +20,7 @@ import type { GrantParts } from "./lease-grant.ts";
 import { failProposal } from "./refused-proposal.ts";
 
 /** Calls that may wait at once, over all clients: about 300 MB of them. */
-const WAITING_MAX = 100_000;
+export const WAITING_CALLS_MAX = 100_000;
 
 /** Failures of the call, rather than of what it asked for. */
 const OF_THE_CALL: ReadonlySet<string> = new Set(["canceled", "stopped", "corrupt"]);
@@ -47,7 +47,7 @@ export class WaitingCalls {
    * client has gone; for a unary call nobody needs to call that.
    */
   run(call: ServerCall, operation: (participant: Participant) => Promise<void>): () => void {
-    if (this.#open.size >= WAITING_MAX) {
+    if (this.#open.size >= WAITING_CALLS_MAX) {
       this.refusedCount++;
       this.refusedPeer = call.peer;
       throw new AetherError("too_many_requests");
