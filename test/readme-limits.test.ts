@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { GIB, KIB, MIB } from "../src/base/units.ts";
+import { jsonBytesMax } from "../src/gateway/json/call.ts";
 import { HANDSHAKES_MAX, HANDSHAKES_PER_SOURCE_MAX } from "../src/net/handshakes.ts";
 import { CONNECTIONS_MAX } from "../src/net/listener.ts";
 import { HANDSHAKE_MS_MAX } from "../src/net/tls-gate.ts";
@@ -14,6 +15,7 @@ import { loadConfig } from "../src/server/config/config.ts";
 import { SOURCE_SHARE } from "../src/server/doors.ts";
 import { LIMIT_LOG_MS } from "../src/server/limit-log.ts";
 import { TXN_READ_BYTES_MAX } from "../src/state/txn.ts";
+import { RECEIVE_BYTES_DEFAULT } from "../src/wire/grpc/grpc-server.ts";
 import { HTTP_LIMITS } from "../src/wire/http1/limits.ts";
 import { HEADER_LIST_BYTES_MAX, SERVER_LIMITS } from "../src/wire/http2/limits.ts";
 import { MEMORY_BYTES_MAX } from "../src/wire/memory.ts";
@@ -31,7 +33,7 @@ const rows = new Map(
 const count = (value: number): string => value.toLocaleString("en-US");
 const bytes = (value: number): string => {
   if (value >= GIB) return `${value / GIB} GiB`;
-  return value >= MIB ? `${value / MIB} MiB` : `${value / KIB} KiB`;
+  return value >= MIB ? `${Number((value / MIB).toFixed(1))} MiB` : `${value / KIB} KiB`;
 };
 const { requestBytesMax, txnOpsMax } = loadConfig({ environment: {}, flags: new Map() });
 
@@ -45,7 +47,7 @@ test("each limit is the constant's", () => {
     "Calls under way on a connection": count(SERVER_LIMITS.concurrentStreamsMax),
     "Header fields of a request": bytes(HEADER_LIST_BYTES_MAX),
     "A request": bytes(requestBytesMax),
-    "Body of an HTTP request": bytes(HTTP_LIMITS.bodyBytesMax),
+    "Body of an HTTP request": bytes(jsonBytesMax(RECEIVE_BYTES_DEFAULT)),
     "Operations of a transaction": count(txnOpsMax),
     "Keys that a transaction looks at": count(TXN_KEYS_MAX),
     "Answer of a transaction": bytes(TXN_READ_BYTES_MAX),
