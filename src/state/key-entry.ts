@@ -108,8 +108,8 @@ export class Lease {
 }
 
 /**
- * The row after this deep a one begins at depth 1 again, and still points to it: rows keep depths in
- * 32 bits, and 50 days of a thousand puts a second to one key would fill them.
+ * The row after this deep a one begins at depth 1 again, and still points to it: rows keep depths
+ * in 32 bits, and 50 days of a thousand puts a second to one key would fill them.
  */
 export const DEPTH_MAX = 2 ** 31 - 1;
 
