@@ -45,6 +45,13 @@ export const BATCH_BYTES_MAX = 1 * MIB;
  */
 export const WAITING_BYTES_MAX = 64 * MIB;
 
+/**
+ * So many bytes count as one more call where load is judged (rpc/overload.ts): the least limit,
+ * 2000, is then half of WAITING_BYTES_MAX. Who floods with large values is refused early, and the
+ * other half is for those with few calls.
+ */
+const LOAD_BYTES = 16 * KIB;
+
 /** A call beside its command: a closure, what it holds, its place in the batch. */
 const CALL_BYTES = 200;
 
@@ -95,9 +102,10 @@ export class Proposals<Outcome> {
     return this.#sent.size;
   }
 
-  /** Calls that wait, those of the batch that is being filled included. */
-  get calls(): number {
-    return this.#sentCalls + this.#waiters.length;
+  /** Calls that wait, those of the batch that is being filled included; large ones are several. */
+  get load(): number {
+    const bytes = this.#sentBytes + this.#writer.length;
+    return this.#sentCalls + this.#waiters.length + Math.floor(bytes / LOAD_BYTES);
   }
 
   /** Too much waits, by so much of the bound: no more may be added. */

@@ -24,7 +24,7 @@ const URGENT_SHARE = 1.1;
 
 /** What waits for consensus, and how much of that is good for anybody. */
 export interface CallLoad {
-  /** Calls that wait to be applied, or to read. */
+  /** Calls that wait to be applied, or to read; one that carries much counts as several. */
   readonly waiting: number;
   /** With more of them a new one should be refused: answers come late already. */
   readonly limit: number;
@@ -74,7 +74,7 @@ export class Requests implements CallLoad {
   }
 
   get waiting(): number {
-    return this.#proposals.calls + this.#reads.waiting;
+    return this.#proposals.load + this.#reads.waiting;
   }
 
   get limit(): number {

@@ -210,6 +210,19 @@ describe("proposals", () => {
     }
   });
 
+  test("what waits is counted by call, and large calls as several", () => {
+    const proposals = new Proposals<string>(ORIGIN, 1);
+    const large = new Uint8Array(100 * 1024);
+    for (let i = 0; i < 3; i++) proposals.add(CommandKind.put, large, 0, 10, () => {});
+    expect(proposals.load).toBe(3);
+    proposals.add(CommandKind.put, large, 0, large.length, () => {});
+    expect(proposals.load).toBe(4 + 6); // of 16 KiB
+    const batch = proposals.take(0);
+    expect(proposals.load).toBe(4 + 6);
+    proposals.refuse(batch as SentBatch<string>, new AetherError("stopped"));
+    expect(proposals.load).toBe(0);
+  });
+
   test("too much waits when batches and calls reach their bound, until some are answered", () => {
     for (const size of [1, 100_000]) {
       const proposals = new Proposals<string>(ORIGIN, 1);

@@ -63,6 +63,7 @@ export interface CallOptions {
   /** Absolute; Infinity if there is none. */
   readonly deadlineMs: number;
   readonly peer: string;
+  readonly siblings: number;
 }
 
 /** Room for the JSON of a message: base64 adds a third, names and white space the rest. */
@@ -77,7 +78,6 @@ export class JsonCall implements ServerCall, BodyReader {
   readonly deadlineMs: number;
   /** As in etcd, a gateway's caller is not who the client's certificate says. */
   readonly peerName = undefined;
-  readonly siblings = 1;
   cancelled = false;
   onCancel: (() => void) | undefined = undefined;
   readonly #options: CallOptions;
@@ -126,6 +126,10 @@ export class JsonCall implements ServerCall, BodyReader {
 
   get peer(): string {
     return this.#options.peer;
+  }
+
+  get siblings(): number {
+    return this.#options.siblings;
   }
 
   get writable(): boolean {

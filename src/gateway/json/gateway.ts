@@ -113,9 +113,9 @@ export class JsonGateway {
       return undefined;
     }
     const deadlineMs = this.#owner.nowMs() + timeoutMs;
-    const { peer } = request;
+    const { peer, siblings } = request;
     const meter = this.#options.meter(type.path, metadata);
-    const options = { type, method, metadata, meter, deadlineMs, peer };
+    const options = { type, method, metadata, meter, deadlineMs, peer, siblings };
     const call = new JsonCall(this.#owner, options, response);
     if (deadlineMs !== Number.POSITIVE_INFINITY) this.#timed.add(call);
     call.begin();

@@ -112,7 +112,8 @@ export class HttpExchange implements HttpResponse, Exchange {
     const query = mark < 0 ? "" : target.slice(mark + 1);
     const headers = new HttpHeaders(regularFields(metadata.fields));
     const { peer, peerName, secure } = this.#stream.owner;
-    return { method, path, query, headers, body, peer, peerName, secure };
+    const { siblings } = this.#stream;
+    return { method, path, query, headers, body, peer, siblings, peerName, secure };
   }
 
   /** An answer that has begun cannot be taken back: it is cut off. */

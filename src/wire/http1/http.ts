@@ -39,6 +39,8 @@ export interface HttpRequest {
   readonly body: Uint8Array;
   /** Who asks, as net/ names it, for logs and rate limits. */
   readonly peer: string;
+  /** Requests of its connection that are under way, this one included; 1 over HTTP/1. */
+  readonly siblings: number;
   /** It came over TLS. */
   readonly secure: boolean;
   /** The common name of the client's verified certificate, if it has one. */

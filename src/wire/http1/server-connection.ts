@@ -188,7 +188,8 @@ export class Http1Connection implements ProtocolConnection {
     const kind = { headOnly: method === "HEAD", minor, keepAlive, mayUpgrade };
     const exchange = new Exchange(this.#owner, kind);
     this.#exchange = exchange;
-    handler({ method, path, query, headers, body, peer, peerName, secure }, exchange);
+    const who = { peer, peerName, secure, siblings: 1 };
+    handler({ method, path, query, headers, body, ...who }, exchange);
     if (this.#upgraded !== undefined) this.#reader.passOn(this.#upgraded);
   }
 

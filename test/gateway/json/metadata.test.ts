@@ -5,7 +5,7 @@ import { HttpHeaders, type HttpRequest } from "../../../src/wire/http1/http.ts";
 
 const request = (peer: string, ...fields: string[]): HttpRequest => ({
   ...{ method: "POST", path: "/v3/kv/range", query: "", body: new Uint8Array(0) },
-  ...{ peer, peerName: undefined, secure: false, headers: new HttpHeaders(fields) },
+  ...{ peer, siblings: 1, peerName: undefined, secure: false, headers: new HttpHeaders(fields) },
 });
 const metadata = (...fields: string[]): readonly string[] =>
   metadataOf(request("10.0.0.1:5", ...fields)).fields;

@@ -53,6 +53,13 @@ function open(): { client: RawClient; stream: Stream } {
   return { client, stream };
 }
 
+test("a request knows how many its connection has under way", () => {
+  const { client, stream } = open();
+  expect(stream.request?.siblings).toBe(1);
+  client.send(client.headers(3, fields("/stream"), END_HEADERS));
+  expect(stream.request?.siblings).toBe(2);
+});
+
 describe("a streamed body", () => {
   test("goes to its reader piece by piece, and is answered meanwhile", () => {
     const { client, stream } = open();

@@ -123,7 +123,8 @@ test("our going away is told once", () => {
 describe("the handshake", () => {
   const request = (method: string, ...fields: string[]): HttpRequest => ({
     ...{ method: method as "GET", path: "/", query: "", body: new Uint8Array(0) },
-    ...{ peer: "", peerName: undefined, secure: false, headers: new HttpHeaders(fields) },
+    ...{ peer: "", siblings: 1, peerName: undefined, secure: false },
+    headers: new HttpHeaders(fields),
   });
   const KEY = ["sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="];
 
