@@ -25,8 +25,11 @@ export const CALLS_MAX = 20_000;
 /** Between two changes of the limit: some ten batches, of which the latest is the measure. */
 const PERIOD_MS = 100;
 
-/** A period takes at most half of the limit, and gives a tenth. */
-const SHRINK_MIN = 0.5;
+/**
+ * A period gives a tenth, and takes at most two fifths: what waits then is less than twice the new
+ * limit, up to which those with few calls are taken.
+ */
+const SHRINK_MIN = 0.6;
 const GROWTH = 1.1;
 /** The best forgets itself in some ten seconds, since machines and ways between them change. */
 const FORGETTING = 1.02;
@@ -38,15 +41,21 @@ export class CallLimit {
   #worstMs = 0;
   #lowestMs = Number.POSITIVE_INFINITY;
   #begunMs = Number.NEGATIVE_INFINITY;
+  #shrunkMs = Number.NEGATIVE_INFINITY;
 
-  /** Calls were answered that had waited so long. */
+  /**
+   * Calls were answered that had waited so long. That those are late which came before the limit
+   * shrank says nothing new: it was why.
+   */
   answered(waitedMs: number, nowMs: number): void {
+    if (nowMs - waitedMs < this.#shrunkMs) return;
     if (waitedMs > this.#worstMs) this.#worstMs = waitedMs;
     if (waitedMs < this.#lowestMs) this.#lowestMs = waitedMs;
     if (nowMs - this.#begunMs < PERIOD_MS) return;
     this.#bestMs = Math.min(this.#bestMs * FORGETTING, this.#lowestMs);
     const targetMs = Math.max(WAIT_MS_TARGET, BEST_SHARE * this.#bestMs);
     const isLate = this.#worstMs > targetMs;
+    if (isLate) this.#shrunkMs = nowMs;
     const change = isLate ? Math.max(SHRINK_MIN, targetMs / this.#worstMs) : GROWTH;
     this.calls = Math.min(CALLS_MAX, Math.max(CALLS_MIN, Math.floor(this.calls * change)));
     this.#begunMs = nowMs;

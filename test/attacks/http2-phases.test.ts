@@ -4,6 +4,7 @@
  * how many streams there may be (reliability.md §4.2).
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { RESET_BURST } from "../../src/wire/http2/limits.ts";
 import { type ServerProcess, startAether, until } from "../support/processes.ts";
 import {
   ACK,
@@ -99,7 +100,7 @@ test(
     await until("490 refusals", () => connection.resets["REFUSED_STREAM"] === 490);
     expect(connection.closed).toBe(false);
     connection.send(frame(SETTINGS, ACK, 0));
-    for (let n = 500; n < 800; n++) {
+    for (let n = 500; n < 500 + 2 * RESET_BURST; n++) {
       connection.send(frame(HEADERS, END_HEADERS, n * 2 + 1, request(WATCH)));
     }
     expect(await connection.ended).toBe("GOAWAY ENHANCE_YOUR_CALM"); // now it knew better

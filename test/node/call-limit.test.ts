@@ -18,10 +18,22 @@ describe("the calls that may wait", () => {
     answer(limit, 1, 1); // what this machine can do
     limit.answered(WAIT_MS_TARGET * 1.25, 200);
     expect(limit.calls).toBe(Math.floor(CALLS_MAX * 0.8));
-    answer(limit, 2000, 1, 300);
-    expect(limit.calls).toBe(Math.floor(CALLS_MAX * 0.4));
-    answer(limit, 2000, 50, 400);
+    limit.answered(2000, 2200);
+    expect(limit.calls).toBe(Math.floor(CALLS_MAX * 0.8 * 0.6));
+    for (let ms = 4200; ms < 20_000; ms += 2000) limit.answered(2000, ms);
     expect(limit.calls).toBe(CALLS_MIN);
+  });
+
+  test("do not become fewer by answers to calls that came when they were more", () => {
+    const limit = new CallLimit();
+    answer(limit, 1, 1);
+    limit.answered(1000, 1000);
+    const { calls } = limit;
+    expect(calls).toBe(Math.floor(CALLS_MAX * 0.6));
+    for (let ms = 1100; ms < 2000; ms += 100) limit.answered(ms - 1, ms);
+    expect(limit.calls).toBe(calls);
+    limit.answered(1000, 2000);
+    expect(limit.calls).toBeLessThan(calls);
   });
 
   test("come back within seconds", () => {
