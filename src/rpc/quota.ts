@@ -111,13 +111,23 @@ export class SpaceQuota {
     });
   }
 
+  /**
+   * Looks at what is in use; returns it. To be called when alarms have changed: somebody disarms
+   * one because there is space again, and the next put must not raise it by what was true before.
+   */
+  measure(): number {
+    const { group, sizeInUseBytes } = this.#parts;
+    const usedBytes = sizeInUseBytes() + group.unstoredBytes;
+    this.#room = this.#quotaBytes - usedBytes;
+    return usedBytes;
+  }
+
   /** To be called with each tick of the group. */
   tick(): void {
     if (this.#quotaBytes === Number.POSITIVE_INFINITY) return;
-    const { group, sizeInUseBytes, clock } = this.#parts;
+    const { group, clock } = this.#parts;
     const nowMs = clock.monotonicMs();
-    const usedBytes = sizeInUseBytes() + group.unstoredBytes;
-    this.#room = this.#quotaBytes - usedBytes;
+    const usedBytes = this.measure();
     const { puts } = group.machine.counts;
     const grew = puts > this.#puts;
     this.#puts = puts;

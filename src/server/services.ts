@@ -147,6 +147,7 @@ export class Services {
   /** Members or alarms have changed, perhaps this one's own. */
   membersChanged(): void {
     this.#admission.refresh();
+    this.#quota.measure();
     this.#tellHealth();
   }
 

@@ -9,6 +9,7 @@ import {
   KV,
   Lease,
   LeaseGrantRequest,
+  Maintenance,
   PutRequest,
   RangeRequest,
   RequestOp,
@@ -69,6 +70,17 @@ describe("a put", () => {
     expect(after(() => {})).toBe(NO_SPACE);
     expect(after(({ quota }) => quota.tick())).toBe(NO_SPACE);
     expect(after((harness) => pass(harness, 3 * TICK_MS))).toBe("0"); // it took nothing, say
+  });
+
+  test("after an alarm was disarmed fits into what is free then, not at the last tick", () => {
+    const harness = harnessWith(QUOTA);
+    expect(put(harness, 1000)).toBe(NO_SPACE);
+    harness.size.inUse = 0;
+    const alarm = { action: AlarmAction.DEACTIVATE, memberID: MEMBER, alarm: AlarmType.NOSPACE };
+    harness.call(Maintenance.Alarm.path, AlarmRequest, alarm);
+    harness.quota.measure(); // as services do when alarms have changed
+    expect(put(harness, 1000)).toBe("0");
+    expect(alarms(harness)).toEqual([]);
   });
 
   test("waits for the alarm to be raised, and fails also if that fails", () => {
