@@ -41,6 +41,10 @@ class Runner {
 
   async run(step: Step): Promise<Said> {
     if (step.stop !== undefined) return this.#names.settle(await this.#stop(step, step.stop));
+    if (step.wait !== undefined) {
+      await this.#lines(this.#named(step.wait), step);
+      return this.#names.settle({ stdout: "", stderr: "", status: 0 });
+    }
     if (step.join !== undefined) return this.#names.settle(await this.#ended(step.join));
     if (step.start !== undefined) {
       const running = this.#spawn(step);
@@ -87,7 +91,7 @@ class Runner {
 
   #lines({ stdout }: Running, step: Step): Promise<void> {
     const wanted = step.lines ?? 0;
-    return until(`${step.start ?? step.stop} prints ${wanted} lines`, () => {
+    return until(`${step.start ?? step.stop ?? step.wait} prints ${wanted} lines`, () => {
       return countLines(stdout()) >= wanted;
     });
   }

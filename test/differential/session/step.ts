@@ -13,6 +13,8 @@ export interface Step {
   readonly start?: string;
   /** Ends what runs under this name by SIGINT, once it has printed `lines` lines. */
   readonly stop?: string;
+  /** Waits until what runs under this name has printed `lines` lines. */
+  readonly wait?: string;
   /** Waits until what runs under this name has ended by itself. */
   readonly join?: string;
   /** Run again until it prints that many lines: what it looks at happens beside it. */
@@ -52,6 +54,7 @@ export function sh(line: string, more: Omit<Step, "words"> = {}): Step {
 /** What a step is called in reports and in the table of differences. */
 export function nameOf(step: Step): string {
   if (step.stop !== undefined) return `(stop ${step.stop})`;
+  if (step.wait !== undefined) return `(wait for ${step.wait})`;
   if (step.join !== undefined) return `(join ${step.join})`;
   const shown = step.words.map((word) => (/^[\w./:{}=,@-]+$/.test(word) ? word : `'${word}'`));
   return [...Object.entries(step.env ?? {}).map(([k, v]) => `${k}=${v}`), ...shown].join(" ");
