@@ -11,4 +11,5 @@ await build({ ifStale: true });
 await run([bun, "bench/state.ts", ...(short ? [] : ["--full"])]);
 await run([bun, "bench/storage-log.ts", short ? "50" : "1000"]);
 await run([bun, "bench/one-node.ts", ...(short ? ["--short"] : [])]);
+await run([bun, "bench/security.ts", ...(short ? ["--short"] : [])]);
 await run([bun, "bench/three-nodes.ts", ...(short ? ["--short"] : [])]);
