@@ -3,8 +3,11 @@ import { describe, expect, test } from "bun:test";
 import { startAether } from "../support/processes.ts";
 import { attack } from "./harness.ts";
 
-/** A quiet server holds about 75 MiB; a flood may add the buffers of its few connections. */
-const BOUND_MB = 400;
+/**
+ * A quiet server holds about 75 MiB. One server bears all floods, one after the other, and keeps for
+ * a while what the collector has not given back of the last one: up to 455 MiB were seen.
+ */
+const BOUND_MB = 600;
 /** Windows are short, since the floods are many. */
 const SECONDS = 0.4;
 const TEST_MS_MAX = 60_000;
@@ -51,6 +54,13 @@ const FLOODS: readonly (readonly [name: string, end: string])[] = [
   ["nested transactions", ""],
 ];
 
+/**
+ * Those whose work is like any, so that nothing ends them: each of their requests is full of headers
+ * that are new. 11 to 15 ms were seen.
+ */
+const COSTLY = { p99MsMax: 30 };
+const BOUNDS: Readonly<Record<string, object>> = { "HPACK table thrash": COSTLY };
+
 describe("floods", async () => {
   const server = await startAether();
   for (const [name, end] of FLOODS) {
@@ -65,7 +75,7 @@ describe("floods", async () => {
           server,
           seconds: SECONDS,
         };
-        const report = await attack({ ...options, boundMb: BOUND_MB });
+        const report = await attack({ boundMb: BOUND_MB, ...options, ...BOUNDS[name] });
         expect(report.sent["frames"]).toBeGreaterThan(100);
         // A reset may overtake the GOAWAY where we were still sending: then it is only "closed".
         const known = ["still open", "closed", ...(end === "" ? [CALM] : [])];
