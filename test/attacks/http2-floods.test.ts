@@ -4,8 +4,8 @@ import { startAether } from "../support/processes.ts";
 import { attack } from "./harness.ts";
 
 /**
- * A quiet server holds about 75 MiB. One server bears all floods, one after the other, and keeps for
- * a while what the collector has not given back of the last one: up to 455 MiB were seen.
+ * A quiet server holds about 75 MiB. One server bears all floods, one after the other, and keeps
+ * for a while what the collector has not given back of the last one: up to 455 MiB were seen.
  */
 const BOUND_MB = 600;
 /** Windows are short, since the floods are many. */
@@ -55,8 +55,8 @@ const FLOODS: readonly (readonly [name: string, end: string])[] = [
 ];
 
 /**
- * Those whose work is like any, so that nothing ends them: each of their requests is full of headers
- * that are new. 11 to 15 ms were seen.
+ * Those whose work is like any, so that nothing ends them: each of their requests is full of
+ * headers that are new. 11 to 15 ms were seen.
  */
 const COSTLY = { p99MsMax: 30 };
 const BOUNDS: Readonly<Record<string, object>> = { "HPACK table thrash": COSTLY };
