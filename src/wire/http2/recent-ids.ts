@@ -1,26 +1,31 @@
-/** The last `capacity` stream ids that were added. */
+/**
+ * The last stream ids that were added: `capacity` of them at least, twice as many at most. Two
+ * generations, of which the older one goes as a whole: a Set that lets its first entry go for each
+ * new one walks over all that went before it.
+ */
 export class RecentIds {
   readonly #capacity: number;
-  readonly #ids = new Set<number>();
+  #young = new Set<number>();
+  #old = new Set<number>();
 
   constructor(capacity: number) {
     this.#capacity = capacity;
   }
 
+  /** An id that was not added before. */
   add(id: number): void {
-    this.#ids.add(id);
-    if (this.#ids.size <= this.#capacity) return;
-    for (const oldest of this.#ids) {
-      this.#ids.delete(oldest); // a Set keeps the order of adding
-      return;
+    if (this.#young.size === this.#capacity) {
+      this.#old = this.#young;
+      this.#young = new Set();
     }
+    this.#young.add(id);
   }
 
   get count(): number {
-    return this.#ids.size;
+    return this.#young.size + this.#old.size;
   }
 
   has(id: number): boolean {
-    return this.#ids.has(id);
+    return this.#young.has(id) || this.#old.has(id);
   }
 }

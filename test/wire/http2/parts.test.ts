@@ -92,10 +92,14 @@ test("TokenBucket: the burst, then the rate, never more than the burst", () => {
   expect(take(9000, 10)).toBe(3);
 });
 
-test("RecentIds forgets the oldest", () => {
+test("RecentIds knows the last ones at least, and twice as many at most", () => {
   const ids = new RecentIds(3);
-  for (const id of [1, 3, 5, 7]) ids.add(id);
-  expect([1, 3, 5, 7].map((id) => ids.has(id))).toEqual([false, true, true, true]);
+  for (let id = 1; id <= 1000; id++) {
+    ids.add(id);
+    for (let last = id; last > Math.max(0, id - 3); last--) expect(ids.has(last)).toBe(true);
+    expect(ids.count).toBeLessThanOrEqual(6);
+    expect(ids.has(id - 6)).toBe(false);
+  }
 });
 
 test("Keepalive: ping after silence, dead after more of it, alive at a byte", () => {
