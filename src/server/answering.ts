@@ -3,7 +3,7 @@ import { peerServer } from "../net/peers/server.ts";
 import { GrpcServer, type GrpcServerOptions } from "../wire/grpc/grpc-server.ts";
 import type { Method } from "../wire/grpc/server-call.ts";
 import { type Http2Limits, SERVER_LIMITS } from "../wire/http2/limits.ts";
-import { MemoryBudget } from "../wire/memory.ts";
+import { MEMORY_BYTES_MAX, MemoryBudget } from "../wire/memory.ts";
 import type { Config } from "./config/config.ts";
 import type { Answering } from "./doors.ts";
 import type { HttpSide } from "./http/compose.ts";
@@ -25,7 +25,7 @@ export function answeringOf(parts: AnsweringParts): Answering {
   const isSplit = config.listenClientHttp.length > 0;
   const limits = limitsOf(config);
   const { keepalive } = config;
-  const memory = new MemoryBudget();
+  const memory = new MemoryBudget(MEMORY_BYTES_MAX, () => Bun.gc(true));
   const shared = { mapError, limits, keepalive, memory };
   const clients = new GrpcServer({
     ...{ ...shared, receiveBytesMax },

@@ -4,7 +4,8 @@
  */
 import { describe, expect, test } from "bun:test";
 import { KIB, MIB } from "../../src/base/units.ts";
-import { FAIR_BYTES, MemoryBudget } from "../../src/wire/memory.ts";
+import { STREAM_BYTES } from "../../src/wire/http2/limits.ts";
+import { COLLECT_BYTES, FAIR_BYTES, MemoryBudget } from "../../src/wire/memory.ts";
 import {
   DATA,
   END_STREAM,
@@ -44,6 +45,25 @@ describe("the budget", () => {
     expect(accounts.some((account) => account.mustEnd() || account.refuses())).toBe(false);
   });
 
+  test("collects what the ended have left, once it is much", () => {
+    let collected = 0;
+    const budget = new MemoryBudget(MIB, () => collected++);
+    const honest = budget.open();
+    const endOne = (bytes: number): void => {
+      const account = budget.open();
+      account.add(bytes);
+      expect(account.mustEnd()).toBe(true);
+      expect(account.mustEnd()).toBe(true); // its connection may take a while to close
+      expect(honest.mustEnd()).toBe(false);
+    };
+    endOne(COLLECT_BYTES - MIB);
+    expect(collected).toBe(0);
+    endOne(2 * MIB);
+    expect(collected).toBe(1);
+    endOne(COLLECT_BYTES - MIB);
+    expect(collected).toBe(1);
+  });
+
   test("counts no longer what is closed", () => {
     const budget = new MemoryBudget(MIB);
     const account = budget.open();
@@ -75,6 +95,27 @@ describe("a connection's account", () => {
     client.send(frame(DATA, END_STREAM, 3, bytes.subarray(49_152)));
     client.tick(100).tick(200); // the answer's buffer goes
     expect(memory.usedBytes - before).toBeLessThanOrEqual(64 * KIB + 8 * KIB);
+    memory.verify();
+  });
+
+  test("header lists count while their streams are open, those of a known block once", () => {
+    const memory = new MemoryBudget();
+    const client = RawClient.open({ memory });
+    const before = memory.usedBytes;
+    const fields = requestFields(STREAM_PATH, ["x-large", "a".repeat(5000)]);
+    for (const id of [1, 3, 5]) client.send(client.headers(id, fields));
+    client.tick(100);
+    expect(memory.usedBytes - before).toBeGreaterThan(3 * 2 * 5000);
+    for (const id of [1, 3, 5]) client.send(frame(RST_STREAM, 0, id, u32(8)));
+    client.tick(200);
+    expect(memory.usedBytes - before).toBeLessThan(5000);
+    const usual = requestFields(STREAM_PATH);
+    for (const id of [7, 9]) client.send(client.headers(id, usual)); // the first enters the table
+    client.tick(300);
+    const two = memory.usedBytes;
+    for (let id = 11; id < 31; id += 2) client.send(client.headers(id, usual));
+    client.tick(400);
+    expect(memory.usedBytes - two).toBeLessThanOrEqual(10 * STREAM_BYTES + 2 * KIB);
     memory.verify();
   });
 

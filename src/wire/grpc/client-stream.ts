@@ -17,6 +17,7 @@ export class ClientStream implements ClientCall, Http2Stream {
   id = 0;
   state = 0;
   startedMs = 0;
+  headBytes = 0;
   sendWindow = 0;
   recvWindow = 0;
   usualWindow = 0;

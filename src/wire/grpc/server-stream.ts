@@ -51,6 +51,7 @@ export class ServerStream implements ServerCall, Http2Stream {
   id: number;
   state = 0;
   startedMs = 0;
+  headBytes = 0;
   sendWindow = 0;
   recvWindow = 0;
   usualWindow = 0;

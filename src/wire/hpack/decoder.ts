@@ -75,6 +75,11 @@ export class HpackDecoder {
     return this.#neverIndexed ?? NONE;
   }
 
+  /** Size of the last list, as SETTINGS_MAX_HEADER_LIST_SIZE has it (RFC 9113 §6.5.2). */
+  get listBytes(): number {
+    return this.#listBytes;
+  }
+
   /** The table, to look at. */
   get table(): Readonly<DynamicTable> {
     return this.#table;

@@ -27,6 +27,8 @@ export class DynamicTable {
   version = 0;
   bytes = 0;
   count = 0;
+  /** Sizes of all entries that were ever kept, added up. */
+  insertedBytes = 0;
   bytesMax: number;
   #names: string[] = new Array<string>(SLOTS_FIRST).fill("");
   #values: string[] = new Array<string>(SLOTS_FIRST).fill("");
@@ -68,6 +70,7 @@ export class DynamicTable {
     this.#next = (this.#next + 1) & (this.#names.length - 1);
     this.count++;
     this.bytes += size;
+    this.insertedBytes += size;
     this.version++;
   }
 

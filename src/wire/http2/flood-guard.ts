@@ -15,6 +15,7 @@ import {
   RESET_BURST,
   RESETS_PER_SECOND,
   STREAMS_PER_CONTROL,
+  TABLE_BYTES_PER_CONTROL,
 } from "./limits.ts";
 import { Http2Code } from "./protocol.ts";
 import { TokenBucket } from "./token-bucket.ts";
@@ -26,6 +27,8 @@ export class FloodGuard {
   #acks = 0;
   #firstAckAt = 0;
   #pingStrikes = 0;
+  /** Of the bytes in onTable. */
+  #paidBytes = 0;
   #lastPingMs = Number.NEGATIVE_INFINITY;
   #sentSincePing = false;
 
@@ -44,6 +47,14 @@ export class FloodGuard {
   /** A frame that makes us look at `streams` streams. */
   onSweep(streams: number, nowMs: number): void {
     for (let left = streams; left > 0; left -= STREAMS_PER_CONTROL) this.onControl(nowMs);
+  }
+
+  /** A request; header blocks have put so many bytes into the table until now. */
+  onTable(insertedBytes: number, nowMs: number): void {
+    for (; insertedBytes - this.#paidBytes >= TABLE_BYTES_PER_CONTROL; ) {
+      this.#paidBytes += TABLE_BYTES_PER_CONTROL;
+      this.onControl(nowMs);
+    }
   }
 
   /** A request came, or DATA went: control frames in proportion are honest. */

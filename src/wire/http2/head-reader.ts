@@ -20,11 +20,22 @@ export class HeadReader<H extends Http2Head> {
     listBytesMax: HEADER_LIST_BYTES_MAX,
   });
   readonly #heads = new BlockCache<H>();
+  #isKnown = false;
   readonly #meaningOf: (fields: readonly string[]) => H | undefined;
 
   /** `meaningOf` depends on nothing but the fields: its results are kept. */
   constructor(meaningOf: (fields: readonly string[]) => H | undefined) {
     this.#meaningOf = meaningOf;
+  }
+
+  /** Size of the last head's list, if nobody else has it. */
+  get ownBytes(): number {
+    return this.#isKnown ? 0 : this.#decoder.listBytes;
+  }
+
+  /** Bytes that blocks have put into the table so far. */
+  get insertedBytes(): number {
+    return this.#decoder.table.insertedBytes;
   }
 
   /** What is remembered of blocks, by estimate. */
@@ -36,6 +47,7 @@ export class HeadReader<H extends Http2Head> {
   readHead(bytes: Buffer, start: number, end: number): H | undefined {
     const { version } = this.#decoder;
     const known = this.#heads.find(bytes, start, end, version);
+    this.#isKnown = known !== undefined;
     if (known !== undefined) return known;
     const fields = this.readFields(bytes, start, end);
     if (fields === undefined) return undefined;

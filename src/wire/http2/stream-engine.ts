@@ -17,6 +17,7 @@ import { putFrameHeader, writeReset } from "./frames.ts";
 import { HeadReader } from "./head-reader.ts";
 import { type Fields, HeaderWriter, type RepeatedFields } from "./header-writer.ts";
 import {
+  BYTES_PER_LIST_BYTE,
   type Http2Limits,
   RESET_EARLY_MS,
   RESET_ID_BYTES,
@@ -62,6 +63,8 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
   readonly #credit: ReceiveCredit<S>;
   readonly #heads: HeadReader<H>;
   readonly #resets = new RecentIds(RESET_MEMORY_COUNT);
+  /** Of all open streams. */
+  #headBytes = 0;
   #nextId = 1;
 
   constructor(
@@ -97,7 +100,8 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
 
   /** What streams and what is remembered of them take, by estimate. */
   get keptBytes(): number {
-    const streams = (this.#table.count + this.lingering) * STREAM_BYTES;
+    const heads = this.#headBytes * BYTES_PER_LIST_BYTE;
+    const streams = (this.#table.count + this.lingering) * STREAM_BYTES + heads;
     return streams + this.#heads.keptBytes + this.#resets.count * RESET_ID_BYTES;
   }
 
@@ -336,6 +340,8 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
     this.#table.verify();
     const streams = this.#table.list();
     for (const stream of streams) verifyStream(stream);
+    const headBytes = streams.reduce((sum, stream) => sum + stream.headBytes, 0);
+    assert(headBytes === this.#headBytes, "header bytes do not add up");
     this.sender.verify([...streams, ...waiting]);
     this.#credit.verify(streams);
     const { concurrentStreamsMax } = this.#limits;
@@ -353,6 +359,7 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
   #onRequest(id: number, endStream: boolean, bytes: Buffer, start: number, end: number): void {
     this.lastPeerId = id;
     const head = this.#heads.readHead(bytes, start, end);
+    this.guard.onTable(this.#heads.insertedBytes, this.nowMs);
     if (id > this.peerIdMax) {
       this.guard.onControl(this.nowMs);
       return;
@@ -364,6 +371,8 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
       this.guard.earn();
       const stream = this.#role.open(id, head);
       stream.expected = head.contentLength;
+      stream.headBytes = this.#heads.ownBytes;
+      this.#headBytes += stream.headBytes;
       this.#addStream(stream);
       if (endStream && head.contentLength > 0) {
         this.resetFault(stream, Http2Code.PROTOCOL_ERROR);
@@ -423,6 +432,7 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
   #close(stream: S): void {
     stream.state |= StreamState.CLOSED;
     if (stream.id !== 0) this.#table.remove(stream);
+    this.#headBytes -= stream.headBytes;
     this.sender.drop(stream);
     this.#credit.release(stream);
     this.#role.onClosed(stream);

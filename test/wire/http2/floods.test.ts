@@ -41,6 +41,9 @@ function roundsUntilEnd(client: RawClient, roundsMax: number, make: (n: number) 
   return roundsMax;
 }
 
+/** 1,900 bytes, others for each number. */
+const filler = (n: number): string => `${n}`.padStart(1900, "y");
+
 describe("resets", () => {
   test("rapid reset: requests that are taken back (CVE-2023-44487)", () => {
     const client = RawClient.open();
@@ -168,6 +171,25 @@ describe("header blocks", () => {
     client.frames = [];
     client.send(frame(HEADERS, END_HEADERS, 3, bomb));
     expect(client.resets).toEqual(["3 ENHANCE_YOUR_CALM"]);
+  });
+
+  test("requests that replace the whole table, each of them", () => {
+    const client = RawClient.open();
+    const rounds = roundsUntilEnd(client, 5000, (n) => [
+      client.request(n * 2 + 1, "x", requestFields(PATH, ["x-a", filler(n), "x-b", filler(n + 1)])),
+    ]);
+    expect(rounds).toBeGreaterThan(1000);
+    expect(rounds).toBeLessThan(4000);
+    expect(client.end).toBe(CALM);
+  });
+
+  test("requests that each bring some hundred new bytes are borne", () => {
+    const client = RawClient.open();
+    const rounds = roundsUntilEnd(client, 6000, (n) => [
+      client.request(n * 2 + 1, "x", requestFields(PATH, ["x-span", filler(n).slice(-900)])),
+    ]);
+    expect(rounds).toBe(6000);
+    expect(client.end).toBe("open");
   });
 
   test("a block that stops half way", () => {
