@@ -5,8 +5,8 @@
  */
 import { type Turn, TurnPhase } from "../../base/turn.ts";
 
-/** Half of what reading may take (net/input-share.ts): who asks for much is in no hurry. */
-export const TURN_MS_MAX = 2;
+/** As much as reading may take (net/input-share.ts): who asks for much is in no hurry. */
+export const TURN_MS_MAX = 1;
 
 /** Does one step, a millisecond or so; true: there is more to do. Must not throw. */
 export type Step = () => boolean;
