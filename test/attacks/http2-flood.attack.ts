@@ -37,6 +37,8 @@ const FRAMES_PER_BURST = 100;
 const GO_ON_MS = 5_000;
 const CANCEL = 8;
 const INT31_MAX = 0x7fffffff;
+/** All that the window of a connection may still grow by: answers then never wait for it. */
+const WINDOW_LEFT = INT31_MAX - 65_535;
 const NONE = new Uint8Array(0);
 
 /** What a connection has sent so far. */
@@ -51,6 +53,7 @@ type Flood = (state: State) => Uint8Array[];
 const KEY_A = message(bytesField(1, Buffer.from("a")));
 const RANGE_HEAD = request(RANGE);
 const WATCH_HEAD = request(WATCH);
+const DEADLINE_HEAD = request(RANGE, [["grpc-timeout", "1n"]]);
 
 function takeId(state: State): number {
   const id = state.nextId;
@@ -91,6 +94,14 @@ function thrash(): Buffer {
   return Buffer.concat([RANGE_HEAD, ...entry, ...entry, ...entry, ...entry]);
 }
 
+/** As much of fields as a block may have, which go into no table. */
+function largeFields(): Buffer {
+  const value = Buffer.alloc(3700, "z");
+  const field = [Buffer.from([0, 1, 0x78]), integer(value.length, 7, 0), value];
+  return Buffer.concat([RANGE_HEAD, ...field, ...field, ...field, ...field]);
+}
+
+const LARGE_FIELDS = largeFields();
 const THRASH = thrash();
 const BOMB = bomb();
 const HUFFMAN = Buffer.concat([
@@ -143,8 +154,8 @@ const FLOODS: Readonly<Record<string, Flood>> = {
     const head = frame(HEADERS, END_HEADERS, id, WATCH_HEAD);
     return Buffer.concat([head, frame(RST_STREAM, 0, id, u32(CANCEL))]);
   }),
-  "deadlines that have passed": many((state) => {
-    return rangeOf(takeId(state), request(RANGE, [["grpc-timeout", "1n"]]));
+  "deadlines that have passed": after(frame(WINDOW_UPDATE, 0, 0, u32(WINDOW_LEFT)), (state) => {
+    return rangeOf(takeId(state), DEADLINE_HEAD);
   }),
   "made reset: window update of 0": many((state) => {
     const id = takeId(state);
@@ -187,6 +198,7 @@ const FLOODS: Readonly<Record<string, Flood>> = {
     return frame(HEADERS, END_HEADERS | END_STREAM, takeId(state), BOMB);
   }),
   "HPACK table thrash": many((state) => rangeOf(takeId(state), THRASH)),
+  "large fields": many((state) => rangeOf(takeId(state), LARGE_FIELDS)),
   SETTINGS: many(() => settings([3, 100])),
   "SETTINGS, all full": many(() => {
     return settings(...Array.from({ length: 2700 }, (_, n) => [1, n] as const));

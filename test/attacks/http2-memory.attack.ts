@@ -56,6 +56,10 @@ const PUT_HEAD = request(PUT);
 /** All but the end of a message that fits the window of a stream. */
 const HALF = Buffer.concat([Buffer.from([0]), u32(65_000), Buffer.alloc(16_000)]);
 const WATCH_HEAD = request(WATCH);
+const LARGE_HEAD = request(
+  WATCH,
+  [1, 2, 3].map((n) => [`x-${n}`, "z".repeat(4000)] as const),
+);
 
 const HOLDERS: Readonly<Record<string, Holder>> = {
   "answers for a window of 0": {
@@ -82,6 +86,10 @@ const HOLDERS: Readonly<Record<string, Holder>> = {
   "streams that stay": {
     open: (port) => HostileConnection.begin(port),
     burst: (id) => streamsFrom(id, (stream) => [frame(HEADERS, END_HEADERS, stream, WATCH_HEAD)]),
+  },
+  "streams with large fields": {
+    open: (port) => HostileConnection.begin(port),
+    burst: (id) => streamsFrom(id, (stream) => [frame(HEADERS, END_HEADERS, stream, LARGE_HEAD)]),
   },
   "half a preface": {
     async open(port) {

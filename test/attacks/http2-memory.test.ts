@@ -25,6 +25,7 @@ describe("memory", () => {
     ["answers that are not read", CONNECTIONS],
     ["requests that stop half way", CONNECTIONS],
     ["streams that stay", CONNECTIONS],
+    ["streams with large fields", CONNECTIONS],
     ["half a preface", 1000],
     ["half a header block", 1000],
   ] as const) {

@@ -31,7 +31,8 @@ const SLICE_MS = 10;
 const VALUE = Buffer.alloc(256, "v");
 const WINDOW_MAX = 2 ** 31 - 1;
 /** More at once than a client has that is not taken for a flood (rpc/overload.ts). */
-const BUSY_CALLS = 64;
+const BUSY_CALLS = 128;
+const BUSY_SLICES = 12;
 const BUSY_TIMEOUT_MS = 10_000;
 
 const KINDS: Record<string, { readonly head: Buffer; readonly body: Buffer }> = {
@@ -82,8 +83,9 @@ await runAttack(async (attack) => {
 /** Calls of a client that knows what it is told, by the names of their codes. */
 async function keepBusy(attack: Attack): Promise<void> {
   const client = new EtcdClient({ endpoints: [`http://127.0.0.1:${attack.port}`] });
-  const callAgain = async (): Promise<void> => {
+  const callAgain = async (_: unknown, index: number): Promise<void> => {
     while (!attack.over) {
+      await Bun.sleep(SLICE_MS * (index % BUSY_SLICES)); // not all at the sync's return
       try {
         await client.put("busy", VALUE, {}, { timeoutMs: BUSY_TIMEOUT_MS });
         attack.end("OK");
