@@ -25,9 +25,9 @@ export interface TlsFiles {
   readonly caFile: string | undefined;
   /** Certificates that are good no more, signed by the authority: PEM or DER; undefined: none. */
   readonly crlFile: string | undefined;
-  /** One of these has to be the common name of the other side's certificate; empty: any. */
+  /** One of these has to be the common name of the other side's certificate; all if empty. */
   readonly allowedCommonNames: readonly string[];
-  /** One of these (names, addresses) has to be in the other side's certificate; empty: any. */
+  /** One of these (names, addresses) has to be in the other side's certificate; all if empty. */
   readonly allowedHostnames: readonly string[];
   /** Callers without a certificate that the authority signed are refused. */
   readonly clientCertRequired: boolean;

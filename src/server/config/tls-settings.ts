@@ -35,7 +35,7 @@ const CLIENT_TLS: readonly Setting[] = [
     yamlOnly: true,
     kind: "list",
     initial: "",
-    help: "Common names that clients' certificates may bear; empty: any",
+    help: "Common names that clients' certificates may bear (all if empty)",
   },
   {
     path: "tls.allowed_hostnames",
@@ -43,7 +43,7 @@ const CLIENT_TLS: readonly Setting[] = [
     yaml: `${CLIENT}.allowed-hostname`,
     kind: "list",
     initial: "",
-    help: "Host names that clients' certificates may be for; empty: any",
+    help: "Host names that clients' certificates may be for (all if empty)",
   },
   {
     path: "tls.auto",
@@ -124,7 +124,7 @@ const PEER_TLS: readonly Setting[] = [
     yaml: `${PEER}.allowed-cn`,
     kind: "list",
     initial: "",
-    help: "Common names that members' certificates may bear; empty: any",
+    help: "Common names that members' certificates may bear (all if empty)",
   },
   {
     path: "peer_tls.allowed_hostnames",
@@ -132,7 +132,7 @@ const PEER_TLS: readonly Setting[] = [
     yaml: `${PEER}.allowed-hostname`,
     kind: "list",
     initial: "",
-    help: "Host names that members' certificates may be for; empty: any",
+    help: "Host names that members' certificates may be for (all if empty)",
   },
   {
     path: "peer_tls.skip_address_check",
