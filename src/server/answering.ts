@@ -4,6 +4,7 @@ import { GrpcServer, type GrpcServerOptions } from "../wire/grpc/grpc-server.ts"
 import type { Method } from "../wire/grpc/server-call.ts";
 import { type Http2Limits, SERVER_LIMITS } from "../wire/http2/limits.ts";
 import { MEMORY_BYTES_MAX, MemoryBudget } from "../wire/memory.ts";
+import { collectorOf } from "./collector.ts";
 import type { Config } from "./config/config.ts";
 import type { Answering } from "./doors.ts";
 import type { HttpSide } from "./http/compose.ts";
@@ -17,6 +18,8 @@ export interface AnsweringParts extends Pick<GrpcServerOptions, "mapError" | "me
   readonly front: HttpSide["front"];
   /** Of a message of a client. */
   readonly receiveBytesMax: number;
+  /** Live keys. */
+  readonly keyCount: () => number;
 }
 
 export function answeringOf(parts: AnsweringParts): Answering {
@@ -25,7 +28,14 @@ export function answeringOf(parts: AnsweringParts): Answering {
   const isSplit = config.listenClientHttp.length > 0;
   const limits = limitsOf(config);
   const { keepalive } = config;
-  const memory = new MemoryBudget(MEMORY_BYTES_MAX, () => Bun.gc(true));
+  const memory = new MemoryBudget(
+    MEMORY_BYTES_MAX,
+    collectorOf(
+      parts.keyCount,
+      () => Bun.gc(true),
+      () => performance.now(),
+    ),
+  );
   const shared = { mapError, limits, keepalive, memory };
   const clients = new GrpcServer({
     ...{ ...shared, receiveBytesMax },

@@ -28,7 +28,7 @@ export const FAIR_BYTES = 64 * KIB;
 /**
  * What ended connections held is garbage, and who fills as much again does not wait until the
  * collector finds it: beside strings of 256 MiB it let 870 MiB grow. Each time that so much was
- * ended it is collected at once, which stops everything for 20 to 40 ms.
+ * ended it is collected at once, if whoever runs the collector thinks fit (server/collector.ts).
  */
 export const COLLECT_BYTES = 64 * MIB;
 
@@ -46,11 +46,11 @@ export class MemoryBudget {
   refusedPeer = "";
   endedPeer = "";
   readonly #accounts = new Set<MemoryAccount>();
-  readonly #collect: () => void;
+  readonly #collect: () => boolean;
   #garbageBytes = 0;
 
-  /** `collect` runs the collector. */
-  constructor(bytesMax = MEMORY_BYTES_MAX, collect = (): void => undefined) {
+  /** `collect` runs the collector, or says that it did not. */
+  constructor(bytesMax = MEMORY_BYTES_MAX, collect = (): boolean => false) {
     this.bytesMax = bytesMax;
     this.#collect = collect;
   }
@@ -98,8 +98,7 @@ export class MemoryBudget {
   /** Once in a while: collects what was left, if it is much. */
   tidy(): void {
     if (this.#garbageBytes < COLLECT_BYTES) return;
-    this.#garbageBytes = 0;
-    this.#collect();
+    if (this.#collect()) this.#garbageBytes = 0;
   }
 
   verify(): void {

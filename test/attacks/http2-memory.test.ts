@@ -10,6 +10,8 @@ import { attack } from "./harness.ts";
  * collector has not yet given back of what came and went.
  */
 const BOUND_MB = 640;
+/** Header fields are strings: beside those that count the collector lets as many lie about. */
+const STRINGS_BOUND_MB = 900;
 const CONNECTIONS = 50;
 /**
  * Each of them asks for fifty megabytes again and again, or opens fifty streams: that much memory
@@ -34,7 +36,8 @@ describe("memory", () => {
       async () => {
         const args = [name, `${connections}`];
         const script = "http2-memory.attack.ts";
-        const bounds = { boundMb: BOUND_MB, p99MsMax: P99_MS_MAX };
+        const boundMb = name === "streams with large fields" ? STRINGS_BOUND_MB : BOUND_MB;
+        const bounds = { boundMb, p99MsMax: P99_MS_MAX };
         const report = await attack({ name, script, args, ...bounds });
         expect(report.sent["connections"]).toBeGreaterThanOrEqual(connections);
       },

@@ -46,8 +46,11 @@ describe("the budget", () => {
   });
 
   test("collects what the ended have left, once it is much", () => {
-    let collected = 0;
-    const budget = new MemoryBudget(MIB, () => collected++);
+    let [collected, isBusy] = [0, false];
+    const budget = new MemoryBudget(MIB, () => {
+      if (!isBusy) collected++;
+      return !isBusy;
+    });
     const honest = budget.open();
     const endOne = (bytes: number): void => {
       const account = budget.open();
@@ -60,8 +63,14 @@ describe("the budget", () => {
     expect(collected).toBe(0);
     endOne(2 * MIB);
     expect(collected).toBe(1);
-    endOne(COLLECT_BYTES - MIB);
+    isBusy = true;
+    endOne(COLLECT_BYTES + MIB);
     expect(collected).toBe(1);
+    isBusy = false;
+    expect(honest.mustEnd()).toBe(false);
+    expect(collected).toBe(2);
+    endOne(COLLECT_BYTES - MIB);
+    expect(collected).toBe(2);
   });
 
   test("counts no longer what is closed", () => {
