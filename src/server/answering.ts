@@ -8,6 +8,7 @@ import { collectorOf } from "./collector.ts";
 import type { Config } from "./config/config.ts";
 import type { Answering } from "./doors.ts";
 import type { HttpSide } from "./http/compose.ts";
+import { clock } from "./world.ts";
 
 export interface AnsweringParts extends Pick<GrpcServerOptions, "mapError" | "meter"> {
   readonly config: Config;
@@ -18,8 +19,8 @@ export interface AnsweringParts extends Pick<GrpcServerOptions, "mapError" | "me
   readonly front: HttpSide["front"];
   /** Of a message of a client. */
   readonly receiveBytesMax: number;
-  /** Live keys. */
-  readonly keyCount: () => number;
+  /** Keys in memory, dead ones included. */
+  readonly keys: () => number;
 }
 
 export function answeringOf(parts: AnsweringParts): Answering {
@@ -30,11 +31,11 @@ export function answeringOf(parts: AnsweringParts): Answering {
   const { keepalive } = config;
   const memory = new MemoryBudget(
     MEMORY_BYTES_MAX,
-    collectorOf(
-      parts.keyCount,
-      () => Bun.gc(true),
-      () => performance.now(),
-    ),
+    collectorOf({
+      keys: parts.keys,
+      run: () => Bun.gc(true),
+      nowMs: clock.monotonicMs,
+    }),
   );
   const shared = { mapError, limits, keepalive, memory };
   const clients = new GrpcServer({

@@ -462,8 +462,8 @@ class Server implements RunningServer {
     });
     this.#http = http;
     const peerMethods = this.#link.methods;
-    const keyCount = (): number => this.#group.machine.keyCount;
-    const answering = answeringOf({ ...shared, peerMethods, front: http.front, keyCount });
+    const keys = (): number => this.#group.machine.space.index.size;
+    const answering = answeringOf({ ...shared, peerMethods, front: http.front, keys });
     doors.serve(answering);
     const { overload, largeReads, heldRequests, passwords, waiting } = this.#services;
     const loads = { overload, largeReads, heldRequests, passwords, waiting, share: network.share };

@@ -19,6 +19,11 @@ export class KeyIndex {
     return this.#points.get(key);
   }
 
+  /** Entries, dead ones too. */
+  get size(): number {
+    return this.#points.size;
+  }
+
   /** Every entry, dead ones too, in no order. */
   all(): IterableIterator<KeyEntry> {
     return this.#points.values();
