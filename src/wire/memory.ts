@@ -26,9 +26,9 @@ export const MEMORY_BYTES_MAX = 256 * MIB;
 export const FAIR_BYTES = 64 * KIB;
 
 /**
- * What ended connections held is garbage, and who fills as much again does not wait until the
- * collector finds it: beside strings of 256 MiB it let 870 MiB grow. Each time that so much was
- * ended it is collected at once, if whoever runs the collector thinks fit (server/collector.ts).
+ * What a connection held is garbage when it ends, and who fills as much again does not wait until
+ * the collector finds it: beside strings of 256 MiB it let 870 MiB grow. Each time that so much was
+ * left it is collected, if whoever runs the collector thinks fit (server/collector.ts).
  */
 export const COLLECT_BYTES = 64 * MIB;
 
@@ -90,7 +90,7 @@ export class MemoryBudget {
     }
   }
 
-  /** A condemned connection has ended, and left so much. */
+  /** A connection has ended, and left so much. */
   left(bytes: number): void {
     this.#garbageBytes += bytes;
   }
@@ -156,11 +156,21 @@ export class MemoryAccount {
 
   condemn(): void {
     this.condemned = true;
-    this.close();
+    this.#stop();
   }
 
-  /** Its connection is known and trusted, or gone. */
+  /** Whoever is at the other end may hold what he likes. */
+  trust(): void {
+    this.#stop();
+  }
+
+  /** Its connection is gone. */
   close(): void {
+    if (this.#counts) this.#budget.left(this.bytes);
+    this.#stop();
+  }
+
+  #stop(): void {
     if (!this.#counts) return;
     this.#counts = false;
     this.#budget.usedBytes -= this.bytes;

@@ -8,10 +8,13 @@ import { STREAM_BYTES } from "../../src/wire/http2/limits.ts";
 import { COLLECT_BYTES, FAIR_BYTES, MemoryBudget } from "../../src/wire/memory.ts";
 import {
   DATA,
+  END_HEADERS,
   END_STREAM,
   fieldOf,
   frame,
+  HEADERS,
   message,
+  NONE,
   RawClient,
   RST_STREAM,
   requestFields,
@@ -114,7 +117,7 @@ describe("a connection's account", () => {
     const fields = requestFields(STREAM_PATH, ["x-large", "a".repeat(5000)]);
     for (const id of [1, 3, 5]) client.send(client.headers(id, fields));
     client.tick(100);
-    expect(memory.usedBytes - before).toBeGreaterThan(3 * 2 * 5000);
+    expect(memory.usedBytes - before).toBeGreaterThan(3 * 5000);
     for (const id of [1, 3, 5]) client.send(frame(RST_STREAM, 0, id, u32(8)));
     client.tick(200);
     expect(memory.usedBytes - before).toBeLessThan(5000);
@@ -126,6 +129,62 @@ describe("a connection's account", () => {
     client.tick(400);
     expect(memory.usedBytes - two).toBeLessThanOrEqual(10 * STREAM_BYTES + 2 * KIB);
     memory.verify();
+  });
+
+  test("the header list of a cancelled call counts until its handler has ended", () => {
+    const memory = new MemoryBudget();
+    const client = RawClient.open({ memory });
+    const before = memory.usedBytes;
+    const fields = requestFields("/test.Service/Late", ["x-large", "a".repeat(5000)]);
+    client.send(client.request(1, "x", fields), frame(RST_STREAM, 0, 1, u32(8)));
+    client.tick(100);
+    expect(memory.usedBytes - before).toBeGreaterThan(5000);
+    client.seen.calls[0]?.reply(NONE, 0, 0);
+    client.tick(200);
+    expect(memory.usedBytes - before).toBeLessThan(1000);
+  });
+
+  test("a connection that goes leaves garbage, a trusted one's was never counted", () => {
+    let collected = 0;
+    const budget = new MemoryBudget(4 * COLLECT_BYTES, () => {
+      collected++;
+      return true;
+    });
+    const [honest, gone, trusted] = [budget.open(), budget.open(), budget.open()];
+    gone.add(COLLECT_BYTES);
+    trusted.add(COLLECT_BYTES);
+    trusted.trust();
+    trusted.close();
+    expect([honest.mustEnd(), collected]).toEqual([false, 0]);
+    gone.close();
+    gone.close();
+    expect([honest.mustEnd(), collected]).toEqual([false, 1]);
+    expect([honest.mustEnd(), collected]).toEqual([false, 1]);
+  });
+
+  test("fields of the table are nobody's own: naming them again costs a place", () => {
+    const memory = new MemoryBudget();
+    const client = RawClient.open({ memory });
+    const text = (of: string): Buffer => Buffer.concat([Buffer.from([of.length]), Buffer.from(of)]);
+    const fields = [
+      ...[Buffer.from([0x83, 0x86, 0x04]), text(STREAM_PATH)], // POST, http, :path
+      ...[Buffer.from([0x0f, 0x10]), text("application/grpc")], // content-type
+    ];
+    // Into the table: a value of 3000 bytes (127 + 0x39 + 0x16 × 128), index 62 from then on.
+    const entry = [Buffer.from([0x40]), text("x-large"), Buffer.from([0x7f, 0xb9, 0x16])];
+    const large = Buffer.concat([...fields, ...entry, Buffer.alloc(3000, "a")]);
+    client.send(frame(HEADERS, END_HEADERS, 1, large));
+    client.tick(100);
+    const one = memory.usedBytes;
+    expect(one).toBeGreaterThan(3000);
+    for (let id = 3; id < 103; id += 2) {
+      const other = [Buffer.from([0x00]), text("x-id"), text(`${id}`)]; // so that no block is known
+      const named = [...fields, ...other, Buffer.alloc(4, 0xbe)];
+      client.send(frame(HEADERS, END_HEADERS, id, Buffer.concat(named)));
+    }
+    client.tick(200);
+    expect(memory.usedBytes - one).toBeLessThan(50 * (STREAM_BYTES + 2 * KIB));
+    expect(client.end).toBe("open");
   });
 
   test("answers that wait count, and go with the stream", () => {

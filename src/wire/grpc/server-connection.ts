@@ -68,7 +68,7 @@ export class GrpcServerConnection implements ProtocolConnection {
 
   /** Calls open now, cancelled ones whose handler still runs included. */
   get openCalls(): number {
-    return this.#session.engine.count + this.#session.engine.lingering;
+    return this.#session.engine.callCount;
   }
 
   receive(bytes: Uint8Array, nowMs: number): void {

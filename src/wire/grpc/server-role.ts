@@ -65,7 +65,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   }
 
   get callCount(): number {
-    return this.#engine.count + this.#engine.lingering;
+    return this.#engine.callCount;
   }
 
   // ---- events of the engine ---------------------------------------------------------------
@@ -374,7 +374,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
     }
     if (stream.lingers) {
       stream.lingers = false;
-      this.#engine.lingering--;
+      this.#engine.endLinger(stream);
     }
     return false;
   }
@@ -393,7 +393,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
     stream.cancelled = true;
     if (stream.head.unary !== undefined && stream.dispatched) {
       stream.lingers = true;
-      this.#engine.lingering++;
+      this.#engine.linger(stream);
     }
     if (stream.exchange !== undefined) this.#guarded(stream, stream.exchange.onCancel);
     else {
@@ -431,7 +431,7 @@ export class ServerRole implements Http2Role<ServerStream, RequestHead>, CallOwn
   /** Its caller is known to us: what it sends and takes is not held against strangers. */
   #admit(stream: ServerStream, room: CallRoom): void {
     this.#engine.widen(stream, room.windowBytes);
-    this.#engine.memory?.close();
+    this.#engine.memory?.trust();
     this.urgent = true;
   }
 

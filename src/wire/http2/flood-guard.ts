@@ -49,9 +49,9 @@ export class FloodGuard {
     for (let left = streams; left > 0; left -= STREAMS_PER_CONTROL) this.onControl(nowMs);
   }
 
-  /** A request; header blocks have put so many bytes into the table until now. */
+  /** Header blocks have put so many bytes into the table until now. */
   onTable(insertedBytes: number, nowMs: number): void {
-    for (; insertedBytes - this.#paidBytes >= TABLE_BYTES_PER_CONTROL; ) {
+    while (insertedBytes - this.#paidBytes >= TABLE_BYTES_PER_CONTROL) {
       this.#paidBytes += TABLE_BYTES_PER_CONTROL;
       this.onControl(nowMs);
     }

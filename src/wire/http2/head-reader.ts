@@ -28,9 +28,9 @@ export class HeadReader<H extends Http2Head> {
     this.#meaningOf = meaningOf;
   }
 
-  /** Size of the last head's list, if nobody else has it. */
+  /** What the last head takes, by estimate; one that is known is others' as well. */
   get ownBytes(): number {
-    return this.#isKnown ? 0 : this.#decoder.listBytes;
+    return this.#isKnown ? 0 : this.#decoder.ownBytes;
   }
 
   /** Bytes that blocks have put into the table so far. */

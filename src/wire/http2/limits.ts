@@ -98,7 +98,7 @@ export const CONTROLS_PER_SECOND = 1000;
 export const STREAMS_PER_CONTROL = 20;
 /** Entries of the header table make strings of that size, and push out what was there. Clients put
  * fields there to name them again: some hundred bytes by their first request, then next to none.
- * Who replaces the whole table with each request pays more than requests and answers earn. */
+ * Who replaces the whole table with each request pays more than it and a small answer earn. */
 export const TABLE_BYTES_PER_CONTROL = 512;
 /** A client may answer each DATA frame with an update for the stream and one for the connection. */
 export const CONTROLS_EARNED_PER_FRAME = 2;
@@ -129,12 +129,10 @@ export const QUEUED_BYTES_MAX = 64 * MIB;
  * streams that a peer can have open, and at most twice that (recent-ids.ts). */
 export const RESET_MEMORY_COUNT = 20_000;
 
-/** What an open stream takes, by estimate (memory.ts): its call, its handler, its part of tables.
+/** What an open stream takes, by estimate (memory.ts): its call, its handler, its part of tables,
+ * and a header list that others have as well.
  * A hundred thousand watch streams, opened and left alone, measured 4.3 KB each. */
 export const STREAM_BYTES = 4 * KIB;
-/** What a stream takes of each byte of its header list: 1.2 were measured where fields are large,
- * 2 where each has four bytes. */
-export const BYTES_PER_LIST_BYTE = 2;
 /** What an id of RESET_MEMORY_COUNT takes, in a Set. */
 export const RESET_ID_BYTES = 32;
 

@@ -16,14 +16,7 @@ import { FloodGuard } from "./flood-guard.ts";
 import { putFrameHeader, writeReset } from "./frames.ts";
 import { HeadReader } from "./head-reader.ts";
 import { type Fields, HeaderWriter, type RepeatedFields } from "./header-writer.ts";
-import {
-  BYTES_PER_LIST_BYTE,
-  type Http2Limits,
-  RESET_EARLY_MS,
-  RESET_ID_BYTES,
-  RESET_MEMORY_COUNT,
-  STREAM_BYTES,
-} from "./limits.ts";
+import { type Http2Limits, RESET_EARLY_MS, RESET_ID_BYTES, RESET_MEMORY_COUNT } from "./limits.ts";
 import { Flag, FRAME_HEADER_BYTES, FrameType, Http2Code, INT31_MAX } from "./protocol.ts";
 import { ReceiveCredit } from "./receive-credit.ts";
 import { RecentIds } from "./recent-ids.ts";
@@ -50,8 +43,6 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
   refused = 0;
   /** The time of the connection's last event. */
   nowMs = 0;
-  /** Server: cancelled calls whose handler has not ended yet; they count as streams. */
-  lingering = 0;
   /** The highest stream that the peer opened. */
   lastPeerId = 0;
   /** Streams of the peer above it are ignored: we said so in a GOAWAY. */
@@ -63,8 +54,6 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
   readonly #credit: ReceiveCredit<S>;
   readonly #heads: HeadReader<H>;
   readonly #resets = new RecentIds(RESET_MEMORY_COUNT);
-  /** Of all open streams. */
-  #headBytes = 0;
   #nextId = 1;
 
   constructor(
@@ -98,11 +87,15 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
     return this.#table.count;
   }
 
+  /** The same, and on a server cancelled calls whose handler has not ended yet. */
+  get callCount(): number {
+    return this.#table.callCount;
+  }
+
   /** What streams and what is remembered of them take, by estimate. */
   get keptBytes(): number {
-    const heads = this.#headBytes * BYTES_PER_LIST_BYTE;
-    const streams = (this.#table.count + this.lingering) * STREAM_BYTES + heads;
-    return streams + this.#heads.keptBytes + this.#resets.count * RESET_ID_BYTES;
+    const resets = this.#resets.count * RESET_ID_BYTES;
+    return this.#table.keptBytes + this.#heads.keptBytes + resets;
   }
 
   /** The open streams now; a copy. */
@@ -114,18 +107,8 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
 
   /** One whole header block: of a HEADERS frame or put together from several. */
   onHeaderBlock(id: number, endStream: boolean, bytes: Buffer, start: number, end: number): void {
-    if (this.#server && (id & 1) === 1 && id > this.lastPeerId) {
-      this.#onRequest(id, endStream, bytes, start, end);
-      return;
-    }
-    const stream = this.#table.get(id);
-    if (stream === undefined) {
-      this.#checkClosed(id, "HEADERS");
-      this.#heads.readFields(bytes, start, end); // keeps the decoder in step (§4.3)
-    } else if ((stream.state & StreamState.REMOTE_ENDED) !== 0) {
-      throw new ConnectionError(Http2Code.STREAM_CLOSED, `HEADERS after the end of ${id}`);
-    } else if (this.#server) this.#onTrailers(stream, endStream, bytes, start, end);
-    else this.#onResponse(stream, endStream, bytes, start, end);
+    this.#onBlock(id, endStream, bytes, start, end);
+    if (this.#server) this.guard.onTable(this.#heads.insertedBytes, this.nowMs);
   }
 
   /** `size` is the frame's payload with padding; the data is bytes[start, end). */
@@ -328,6 +311,15 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
     for (const stream of this.#table.list()) this.abandon(stream, code);
   }
 
+  /** A cancelled call counts until its handler has ended. */
+  linger(stream: S): void {
+    this.#table.linger(stream);
+  }
+
+  endLinger(stream: S): void {
+    this.#table.endLinger(stream);
+  }
+
   /** Closes a stream of which the peer needs no word. */
   abandon(stream: S, code: Http2Code): void {
     if ((stream.state & StreamState.CLOSED) !== 0) return;
@@ -340,13 +332,10 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
     this.#table.verify();
     const streams = this.#table.list();
     for (const stream of streams) verifyStream(stream);
-    const headBytes = streams.reduce((sum, stream) => sum + stream.headBytes, 0);
-    assert(headBytes === this.#headBytes, "header bytes do not add up");
     this.sender.verify([...streams, ...waiting]);
     this.#credit.verify(streams);
     const { concurrentStreamsMax } = this.#limits;
     assert(!this.#server || streams.length <= concurrentStreamsMax, "too many open streams");
-    assert(this.lingering >= 0, "negative count of lingering calls");
   }
 
   // ---- inside -----------------------------------------------------------------------------
@@ -356,23 +345,36 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
     this.guard.onSent();
   }
 
+  #onBlock(id: number, endStream: boolean, bytes: Buffer, start: number, end: number): void {
+    if (this.#server && (id & 1) === 1 && id > this.lastPeerId) {
+      this.#onRequest(id, endStream, bytes, start, end);
+      return;
+    }
+    const stream = this.#table.get(id);
+    if (stream === undefined) {
+      this.#checkClosed(id, "HEADERS");
+      this.#heads.readFields(bytes, start, end); // keeps the decoder in step (§4.3)
+    } else if ((stream.state & StreamState.REMOTE_ENDED) !== 0) {
+      throw new ConnectionError(Http2Code.STREAM_CLOSED, `HEADERS after the end of ${id}`);
+    } else if (this.#server) this.#onTrailers(stream, endStream, bytes, start, end);
+    else this.#onResponse(stream, endStream, bytes, start, end);
+  }
+
   #onRequest(id: number, endStream: boolean, bytes: Buffer, start: number, end: number): void {
     this.lastPeerId = id;
     const head = this.#heads.readHead(bytes, start, end);
-    this.guard.onTable(this.#heads.insertedBytes, this.nowMs);
     if (id > this.peerIdMax) {
       this.guard.onControl(this.nowMs);
       return;
     }
     if (head === undefined) this.#refuse(id, this.#heads.fault);
-    else if (this.#table.count + this.lingering >= this.#limits.concurrentStreamsMax) {
+    else if (this.callCount >= this.#limits.concurrentStreamsMax) {
       this.#refuseForCount(id);
     } else {
       this.guard.earn();
       const stream = this.#role.open(id, head);
       stream.expected = head.contentLength;
       stream.headBytes = this.#heads.ownBytes;
-      this.#headBytes += stream.headBytes;
       this.#addStream(stream);
       if (endStream && head.contentLength > 0) {
         this.resetFault(stream, Http2Code.PROTOCOL_ERROR);
@@ -432,7 +434,6 @@ export class StreamEngine<S extends Http2Stream, H extends Http2Head> {
   #close(stream: S): void {
     stream.state |= StreamState.CLOSED;
     if (stream.id !== 0) this.#table.remove(stream);
-    this.#headBytes -= stream.headBytes;
     this.sender.drop(stream);
     this.#credit.release(stream);
     this.#role.onClosed(stream);

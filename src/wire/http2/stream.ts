@@ -18,7 +18,7 @@ export interface Http2Stream {
   state: number;
   /** When it was opened, on the clock of the connection. */
   startedMs: number;
-  /** Size of the header list that began it (§6.5.2), unless it is shared with other streams. */
+  /** What the header list that began it takes, unless it is shared with other streams. */
   headBytes: number;
   /** DATA bytes that the peer lets us send; below 0 after it lowered its window (§6.9.2). */
   sendWindow: number;

@@ -4,19 +4,26 @@ import { AssertionError } from "../../../src/base/assert.ts";
 import { Prng } from "../../../src/base/prng.ts";
 import { BlockCache } from "../../../src/wire/http2/block-cache.ts";
 import { Keepalive } from "../../../src/wire/http2/keepalive.ts";
+import { STREAM_BYTES } from "../../../src/wire/http2/limits.ts";
 import { RecentIds } from "../../../src/wire/http2/recent-ids.ts";
 import { StreamTable } from "../../../src/wire/http2/stream-table.ts";
 import { TokenBucket } from "../../../src/wire/http2/token-bucket.ts";
 
+interface TableStream {
+  readonly id: number;
+  readonly headBytes: number;
+}
+
 describe("StreamTable", () => {
   test("is a map, also with long-lived streams in the way", () => {
     const prng = new Prng(1);
-    const table = new StreamTable<{ id: number }>();
-    const model = new Map<number, { id: number }>();
+    const table = new StreamTable<TableStream>();
+    const model = new Map<number, TableStream>();
+    const lingering: TableStream[] = [];
     let id = 1;
     for (let step = 0; step < 20_000; step++) {
       if (prng.chance(52) && model.size < 1500) {
-        const stream = { id };
+        const stream = { id, headBytes: prng.below(1000) };
         id += 2 * (1 + prng.below(3));
         table.add(stream);
         model.set(stream.id, stream);
@@ -25,20 +32,29 @@ describe("StreamTable", () => {
         // The oldest stay long: these are the ones in the way.
         const key = ids[Math.max(ids.length - 1 - prng.below(20), 0)];
         if (key === undefined) continue;
-        table.remove(model.get(key) as { id: number });
+        const stream = model.get(key) as TableStream;
+        if (prng.chance(10)) lingering.push(stream);
+        if (lingering.at(-1) === stream) table.linger(stream);
+        table.remove(stream);
         model.delete(key);
+        if (lingering.length > 10) table.endLinger(lingering.shift() as TableStream);
       }
       const probe = 1 + 2 * prng.below(id);
-      expect(table.get(probe)).toBe(model.get(probe) as { id: number });
+      expect(table.get(probe)).toBe(model.get(probe) as TableStream);
+      if (step % 100 === 0) table.verify();
     }
+    const kept = [...model.values(), ...lingering];
+    const heads = kept.reduce((sum, { headBytes }) => sum + headBytes, 0);
+    expect(table.keptBytes).toBe(kept.length * STREAM_BYTES + heads);
+    expect(table.callCount).toBe(kept.length);
     table.verify();
     const ids = table.list().map((stream) => stream.id);
     expect(ids.sort((a, b) => a - b)).toEqual([...model.keys()].sort((a, b) => a - b));
     expect(table.count).toBe(model.size);
   });
   test("asserts that what is removed was there", () => {
-    const table = new StreamTable<{ id: number }>();
-    expect(() => table.remove({ id: 1 })).toThrow(AssertionError);
+    const table = new StreamTable<TableStream>();
+    expect(() => table.remove({ id: 1, headBytes: 0 })).toThrow(AssertionError);
   });
 });
 
