@@ -23,8 +23,8 @@ import type { Evidence } from "./script.ts";
 /** What the issue allows: an attacked server answers within three times its quiet time. */
 const SLOWER_MAX = 3;
 /**
- * Below this the scheduler of a machine with two cores decides, not the server: a slice of a busy
- * core is 3 to 4 ms, and client, attacker and the server's threads wait for one another's.
+ * Below this two cores decide: client, log thread and collector share what the server's main
+ * thread leaves. A put waits for two of its turns, each with its share of hostile input.
  */
 export const FLOOR_MS = 12;
 /** Noise of the machine only ever hurts, a defect fails every round. */

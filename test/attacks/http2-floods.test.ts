@@ -8,6 +8,8 @@ const BOUND_MB = 400;
 /** Windows are short, since the floods are many. */
 const SECONDS = 0.4;
 const TEST_MS_MAX = 60_000;
+/** The costliest ones came to some thousands, others to hundreds of thousands. */
+const FRAMES_MIN = 1000;
 
 const CALM = "GOAWAY ENHANCE_YOUR_CALM";
 const PROTOCOL = "GOAWAY PROTOCOL_ERROR";
@@ -64,7 +66,7 @@ describe("floods", async () => {
           seconds: SECONDS,
         };
         const report = await attack({ ...options, boundMb: BOUND_MB });
-        expect(report.sent["frames"]).toBeGreaterThan(100);
+        expect(report.sent["frames"]).toBeGreaterThan(FRAMES_MIN);
         const ends = Object.keys(report.ended).filter((how) => how !== "still open");
         // A reset may overtake the GOAWAY where we were still sending: then it is only "closed".
         expect(ends.filter((how) => how !== "closed")).toEqual(end === "" ? [] : [end]);

@@ -10,8 +10,13 @@ import { attack } from "./harness.ts";
  * collector has not yet given back of what came and went.
  */
 const BOUND_MB = 640;
-/** Header fields are strings: beside those that count the collector lets as many lie about. */
-const STRINGS_BOUND_MB = 900;
+/**
+ * Header fields are strings, of which the collector lets as many lie about as there are: 500 MiB
+ * were seen while it lasts. When the attack ends, all its sockets at once, Bun reads what the
+ * system still holds of them, six megabytes each on a loopback: up to 970 for a moment. Longer than
+ * other attacks, since what is not counted comes to 1930 in that time.
+ */
+const STRINGS = { boundMb: 1200, seconds: 4 };
 const CONNECTIONS = 50;
 /**
  * Each of them asks for fifty megabytes again and again, or opens fifty streams: that much memory
@@ -36,8 +41,8 @@ describe("memory", () => {
       async () => {
         const args = [name, `${connections}`];
         const script = "http2-memory.attack.ts";
-        const boundMb = name === "streams with large fields" ? STRINGS_BOUND_MB : BOUND_MB;
-        const bounds = { boundMb, p99MsMax: P99_MS_MAX };
+        const more = name === "streams with large fields" ? STRINGS : { boundMb: BOUND_MB };
+        const bounds = { ...more, p99MsMax: P99_MS_MAX };
         const report = await attack({ name, script, args, ...bounds });
         expect(report.sent["connections"]).toBeGreaterThanOrEqual(connections);
       },
