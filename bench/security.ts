@@ -2,7 +2,7 @@
  * What users and TLS cost: the same requests at the same server with them and without, in turn;
  * etcd's cost stands beside ours.
  *
- *   bun bench/security.ts            full: five rounds
+ *   bun bench/security.ts            full: six rounds
  *   bun bench/security.ts --short    a smoke test: one short round, figures without weight
  *   bun bench/security.ts --only=put the rows whose name holds that word
  *
@@ -29,7 +29,7 @@ import { grpcBody, h2load, type Load, type Wrapping } from "./h2load.ts";
 
 const SHORT = process.argv.includes("--short");
 const ONLY = process.argv.find((word) => word.startsWith("--only="))?.slice(7) ?? "";
-const ROUNDS = SHORT ? 1 : 5;
+const ROUNDS = SHORT ? 1 : 6;
 const REQUESTS = SHORT ? 10_000 : 200_000;
 const LOAD: Load = { requests: REQUESTS, connections: 20, streams: 50 };
 const WARM_UP: Load = { ...LOAD, requests: Math.ceil(REQUESTS / 4) };
@@ -125,7 +125,9 @@ async function rowsOf(at: number, aether: Guises, etcd: Guises): Promise<Row[]> 
     await rate(guise, at, WARM_UP);
   }
   for (let round = 0; round < ROUNDS; round++) {
-    for (const guise of all) figures.get(guise)?.push(await rate(guise, at, LOAD));
+    // The one before still stores what it was given: there and back, so that each follows each.
+    const order = round % 2 === 0 ? all : all.toReversed();
+    for (const guise of order) figures.get(guise)?.push(await rate(guise, at, LOAD));
   }
   const of = (guise: Guise): number[] => figures.get(guise) ?? [];
   const row = (name: string, which: "auth" | "tls", must: number): Row => ({
