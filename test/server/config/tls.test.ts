@@ -1,24 +1,7 @@
 /** [tls] and [peer_tls]: what they mean in Aether's words, and what contradicts itself. */
 import { describe, expect, test } from "bun:test";
-import { type Config, loadConfig } from "../../../src/server/config/config.ts";
 import { etcdNames } from "../../../src/server/config/sources.ts";
-
-type Flags = Readonly<Record<string, string>>;
-
-function load(toml: string, flags: Flags = {}): Config {
-  const file = { name: "aether.toml", text: toml };
-  return loadConfig({ file, environment: {}, flags: new Map(Object.entries(flags)) });
-}
-
-function complaint(toml: string, flags: Flags = {}): string {
-  try {
-    load(toml, flags);
-  } catch (error) {
-    if (error instanceof Error && error.name === "ConfigError") return error.message;
-    throw error;
-  }
-  return "";
-}
+import { complaint, load } from "../config-kit.ts";
 
 const PAIR = 'cert_file = "c.pem"\nkey_file = "k.pem"\n';
 const TLS = `[tls]\n${PAIR}`;
@@ -152,7 +135,11 @@ describe("by etcd's flags", () => {
 });
 
 describe("is refused", () => {
-  const table: readonly (readonly [toml: string, flags: Flags, message: string])[] = [
+  const table: readonly (readonly [
+    toml: string,
+    flags: Record<string, string>,
+    message: string,
+  ])[] = [
     ['[tls]\ncert_file = "c"', {}, "aether.toml:2: tls.cert_file: a certificate and its key go to"],
     [`[peer_tls]\n${PAIR}`, {}, "aether.toml:2: peer_tls.cert_file: members need an address of th"],
     [
