@@ -25,6 +25,10 @@ export const CONTINUATION = 9;
 export const END_STREAM = 1;
 export const ACK = 1;
 export const END_HEADERS = 4;
+/** SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 §6.5.2). */
+export const INITIAL_WINDOW_SIZE = 4;
+/** The largest window (§6.9.1). */
+export const WINDOW_MAX = 2 ** 31 - 1;
 
 const HEADER_BYTES = 9;
 const NONE = new Uint8Array(0);
@@ -44,6 +48,11 @@ export function u32(...values: readonly number[]): Buffer {
   const bytes = Buffer.alloc(values.length * 4);
   for (const [index, value] of values.entries()) bytes.writeUInt32BE(value >>> 0, index * 4);
   return bytes;
+}
+
+/** All that a connection's window may still grow by: answers then never wait for it. */
+export function widen(): Buffer {
+  return frame(WINDOW_UPDATE, 0, 0, u32(WINDOW_MAX - 65_535));
 }
 
 /** A SETTINGS frame of identifier and value pairs. */

@@ -27,7 +27,9 @@ import {
   settings,
   u32,
   WATCH,
+  WINDOW_MAX,
   WINDOW_UPDATE,
+  widen,
 } from "./hostile-connection.ts";
 import { runAttack } from "./script.ts";
 
@@ -36,9 +38,6 @@ const FRAMES_PER_BURST = 100;
 /** For the server to end what is open, where it must: then a starved attacker proves it too. */
 const GO_ON_MS = 5_000;
 const CANCEL = 8;
-const INT31_MAX = 0x7fffffff;
-/** All that the window of a connection may still grow by: answers then never wait for it. */
-const WINDOW_LEFT = INT31_MAX - 65_535;
 const NONE = new Uint8Array(0);
 
 /** What a connection has sent so far. */
@@ -154,7 +153,7 @@ const FLOODS: Readonly<Record<string, Flood>> = {
     const head = frame(HEADERS, END_HEADERS, id, WATCH_HEAD);
     return Buffer.concat([head, frame(RST_STREAM, 0, id, u32(CANCEL))]);
   }),
-  "deadlines that have passed": after(frame(WINDOW_UPDATE, 0, 0, u32(WINDOW_LEFT)), (state) => {
+  "deadlines that have passed": after(widen(), (state) => {
     return rangeOf(takeId(state), DEADLINE_HEAD);
   }),
   "made reset: window update of 0": many((state) => {
@@ -164,7 +163,7 @@ const FLOODS: Readonly<Record<string, Flood>> = {
   "made reset: window overflow": many((state) => {
     const id = takeId(state);
     const head = frame(HEADERS, END_HEADERS, id, WATCH_HEAD);
-    return Buffer.concat([head, frame(WINDOW_UPDATE, 0, id, u32(INT31_MAX))]);
+    return Buffer.concat([head, frame(WINDOW_UPDATE, 0, id, u32(WINDOW_MAX))]);
   }),
   "made reset: DATA after the end": many((state) => {
     const id = takeId(state);

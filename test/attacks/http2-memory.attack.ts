@@ -13,6 +13,7 @@ import {
   frame,
   HEADERS,
   HostileConnection,
+  INITIAL_WINDOW_SIZE,
   message,
   PREFACE,
   PUT,
@@ -20,13 +21,12 @@ import {
   request,
   u32,
   WATCH,
-  WINDOW_UPDATE,
+  WINDOW_MAX,
+  widen,
 } from "./hostile-connection.ts";
 import { type Attack, runAttack } from "./script.ts";
 
 const LARGE_BYTES = 1024 * 1024;
-const INITIAL_WINDOW_SIZE = 4;
-const INT31_MAX = 0x7fffffff;
 /** Of one burst; a connection sends bursts until the attack is over. */
 const STREAMS_PER_BURST = 50;
 const BURST_PAUSE_MS = 20;
@@ -68,8 +68,8 @@ const HOLDERS: Readonly<Record<string, Holder>> = {
   },
   "answers that are not read": {
     async open(port) {
-      const connection = await HostileConnection.begin(port, [INITIAL_WINDOW_SIZE, INT31_MAX]);
-      connection.send(frame(WINDOW_UPDATE, 0, 0, u32(0x7fff0000 - 65_535)));
+      const connection = await HostileConnection.begin(port, [INITIAL_WINDOW_SIZE, WINDOW_MAX]);
+      connection.send(widen());
       connection.pause();
       return connection;
     },

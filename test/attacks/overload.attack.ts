@@ -22,14 +22,12 @@ import {
   RANGE,
   request,
   SETTINGS,
-  u32,
-  WINDOW_UPDATE,
+  widen,
 } from "./hostile-connection.ts";
 import { type Attack, runAttack } from "./script.ts";
 
 const SLICE_MS = 10;
 const VALUE = Buffer.alloc(256, "v");
-const WINDOW_MAX = 2 ** 31 - 1;
 /** More at once than a client has that is not taken for a flood (rpc/overload.ts). */
 const BUSY_CALLS = 128;
 const BUSY_SLICES = 12;
@@ -102,7 +100,7 @@ async function keepBusy(attack: Attack): Promise<void> {
 
 async function open(port: number): Promise<Caller> {
   const connection = await HostileConnection.begin(port);
-  connection.send(frame(SETTINGS, ACK, 0), frame(WINDOW_UPDATE, 0, 0, u32(WINDOW_MAX - 65_535)));
+  connection.send(frame(SETTINGS, ACK, 0), widen());
   return { connection, nextId: 1, isFull: false };
 }
 

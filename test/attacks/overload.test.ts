@@ -12,7 +12,7 @@ if (!preloads) console.log("skipped: a slow disk needs a C compiler");
 
 /**
  * What waits for consensus is answered in WAIT_MS_TARGET; a request of the well-behaved client
- * waits for that, to be read before it, and for the processor.
+ * waits for that, to be read before it, and for the processor that the attacker shares.
  */
 const P99_MS_MAX = 4 * WAIT_MS_TARGET;
 /** 64 MiB of proposals, 128 MiB of rows for the store, 32 MiB of input, and garbage of all that. */
