@@ -183,6 +183,17 @@ describe("header blocks", () => {
     expect(client.end).toBe(CALM);
   });
 
+  test("blocks that replace the whole table, on a stream that is gone", () => {
+    const client = RawClient.open();
+    client.send(client.headers(1, [...requestFields(), "connection", "x"])); // we reset it
+    const rounds = roundsUntilEnd(client, 5000, (n) => [
+      client.headers(1, requestFields(PATH, ["x-a", filler(n), "x-b", filler(n + 1)])),
+    ]);
+    expect(rounds).toBeGreaterThan(100);
+    expect(rounds).toBeLessThan(2000);
+    expect(client.end).toBe(CALM);
+  });
+
   test("requests that each bring some hundred new bytes are borne", () => {
     const client = RawClient.open();
     const rounds = roundsUntilEnd(client, 6000, (n) => [
